@@ -1,0 +1,276 @@
+//! How each provider speaks: routes, bodies, headers, events, errors.
+//!
+//! A dialect reads a request into what the engine understands, and words what the engine decided.
+//! It decides nothing itself. Adding one is a folder, a line in [`SERVED`], and its routes in
+//! [`Route`].
+
+pub(crate) mod anthropic;
+pub(crate) mod openai;
+pub(crate) mod unserved;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::{
+    action::{ErrorKind, StreamErrorKind},
+    answer::Answer,
+    draw::{Draws, Purpose},
+    engine::Decision,
+    plan::{ProviderName, Route},
+    request::{Headers, Request},
+};
+
+/// A provider that is at least recognised.
+pub(crate) trait Provider: Sync {
+    /// Whose it is.
+    fn name(&self) -> ProviderName;
+
+    /// Whether a request that has no route was meant for this provider.
+    fn recognises(&self, head: &Head<'_>) -> bool;
+
+    /// Words the answer to a path that does not exist.
+    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply;
+}
+
+/// One provider's way of speaking.
+pub(crate) trait Dialect: Provider {
+    /// The route of a path. SDKs build paths in many ways, so routes are found by their ends.
+    fn route(&self, head: &Head<'_>) -> Option<Route>;
+
+    /// Understands a request, or words the refusal that the provider would send.
+    fn read(
+        &self,
+        route: Route,
+        head: &Head<'_>,
+        body: &[u8],
+        moment: &Moment,
+    ) -> Result<Request, Reply>;
+
+    /// Words a healthy answer, whole or as a stream.
+    fn answer(&self, exchange: &Exchange<'_>, answer: &Answer) -> Reply;
+
+    /// Words an error response.
+    fn error(&self, exchange: &Exchange<'_>, kind: ErrorKind) -> Reply;
+
+    /// Words an error event inside a stream.
+    fn stream_error(&self, exchange: &Exchange<'_>, kind: StreamErrorKind) -> Bytes;
+
+    /// Words the answer to a model that does not exist.
+    fn unknown_model(&self, exchange: &Exchange<'_>) -> Reply;
+
+    /// Words the answer to a body that is too large.
+    fn too_large(&self, moment: &Moment) -> Reply;
+}
+
+/// Who a request was meant for.
+pub(crate) enum Found {
+    /// A route of a dialect.
+    Served(&'static dyn Dialect, Route),
+    /// A provider, but no route that is served.
+    Unserved(&'static dyn Provider),
+}
+
+/// The head of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head<'a> {
+    /// The HTTP method.
+    pub(crate) method: &'a str,
+    /// The path, with empty segments left out.
+    pub(crate) path: &'a str,
+    /// The headers.
+    pub(crate) headers: &'a Headers,
+}
+
+/// When a request is answered, and where its chance comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// The attempt.
+    pub(crate) attempt: u64,
+    /// The lane's draws.
+    pub(crate) draws: Draws,
+    /// Wall time since 1970-01-01 UTC.
+    pub(crate) wall: Duration,
+}
+
+/// A request with its fate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exchange<'a> {
+    /// The request.
+    pub(crate) request: &'a Request,
+    /// Its fate.
+    pub(crate) decision: &'a Decision,
+    /// When, and where chance comes from.
+    pub(crate) moment: Moment,
+}
+
+/// An answer in a provider's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// The headers, in the provider's order; Content-Length and Date are the wire's.
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub(crate) body: ReplyBody,
+}
+
+/// The body of a [`Reply`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ReplyBody {
+    /// All at once, under its Content-Length.
+    Whole(Bytes),
+    /// Event by event, chunked.
+    Stream(Vec<Event>),
+}
+
+/// One event of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// The bytes, framed as the provider frames them.
+    pub(crate) bytes: Bytes,
+    /// Whether it carries text of the answer.
+    pub(crate) text: bool,
+}
+
+/// Every dialect that is served.
+static SERVED: [&dyn Dialect; 2] = [&anthropic::Anthropic, &openai::OpenAi];
+
+/// The providers that are recognised, but not served yet.
+static UNSERVED: [&dyn Provider; 2] = [&unserved::Azure, &unserved::Google];
+
+/// Who a request was meant for.
+pub(crate) fn find(head: &Head<'_>) -> Found {
+    // Azure's paths end like OpenAI's, so it is asked first.
+    if let Some(&provider) = UNSERVED.iter().find(|provider| provider.recognises(head)) {
+        return Found::Unserved(provider);
+    }
+    for dialect in SERVED {
+        if let Some(route) = dialect.route(head) {
+            return Found::Served(dialect, route);
+        }
+    }
+    let recognised = SERVED.iter().find(|dialect| dialect.recognises(head));
+    Found::Unserved(recognised.map_or(&openai::OpenAi, |&dialect| dialect))
+}
+
+impl Moment {
+    /// An id of letters from an alphabet.
+    fn id(&self, what: &str, alphabet: &[u8], length: u64) -> String {
+        let letters = u64::try_from(alphabet.len()).unwrap_or(1);
+        (0..length)
+            .map(|index| {
+                let draw = self.draws.draw(what, Purpose::Id, self.attempt, index);
+                let letter = usize::try_from(draw % letters).unwrap_or(0);
+                char::from(alphabet[letter])
+            })
+            .collect()
+    }
+
+    /// An id of letters and digits.
+    fn alphanumeric(&self, what: &str, length: u64) -> String {
+        self.id(what, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", length)
+    }
+
+    /// An id of hexadecimal digits.
+    fn hex(&self, what: &str, length: u64) -> String {
+        self.id(what, b"0123456789abcdef", length)
+    }
+
+    /// The id that Cloudflare, in front of both providers, gives a request.
+    fn cf_ray(&self) -> String {
+        format!("{}-LHR", self.hex("cf-ray", 16))
+    }
+}
+
+impl Reply {
+    /// An answer with a JSON or text body.
+    fn whole(status: u16, headers: Vec<(&'static str, String)>, body: impl Into<Bytes>) -> Self {
+        Self { status, headers, body: ReplyBody::Whole(body.into()) }
+    }
+}
+
+impl Event {
+    fn text(bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: bytes.into(), text: true }
+    }
+
+    fn other(bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: bytes.into(), text: false }
+    }
+}
+
+/// The headers in which a wait is announced.
+fn retry_after(decision: &Decision, wall: Duration) -> Vec<(&'static str, String)> {
+    use crate::action::HintForm;
+
+    let Some((after, form)) = decision.action.hint() else { return Vec::new() };
+    let whole_seconds = after.0.as_nanos().div_ceil(1_000_000_000);
+    match form {
+        HintForm::Date => vec![("retry-after", http_date(wall + after.0))],
+        HintForm::Milliseconds => {
+            vec![("retry-after-ms", after.0.as_nanos().div_ceil(1_000_000).to_string())]
+        }
+        HintForm::Seconds if after.0.subsec_nanos() == 0 => {
+            vec![("retry-after", whole_seconds.to_string())]
+        }
+        // Both, as OpenAI's SDKs expect: the exact one for those who read it.
+        HintForm::Seconds => vec![
+            ("retry-after", whole_seconds.to_string()),
+            ("retry-after-ms", after.0.as_nanos().div_ceil(1_000_000).to_string()),
+        ],
+    }
+}
+
+/// The page that Cloudflare, in front of both providers, shows for a status of its own.
+fn cloudflare_page(moment: &Moment, status: u16, title: &str) -> Reply {
+    let headers = vec![
+        ("content-type", "text/html".to_owned()),
+        ("server", "cloudflare".to_owned()),
+        ("cf-ray", moment.cf_ray()),
+    ];
+    let body = format!(
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1>\
+         </center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n"
+    );
+    Reply::whole(status, headers, body)
+}
+
+/// The date of an HTTP header.
+pub(crate) fn http_date(wall: Duration) -> String {
+    httpdate::fmt_http_date(std::time::UNIX_EPOCH + wall)
+}
+
+/// JSON with an indent of its own; the providers' styles differ, and so do their lengths.
+fn indented(value: &Value, indent: &[u8]) -> String {
+    use serde::Serialize;
+
+    let mut bytes = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(indent);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
+    value.serialize(&mut serializer).expect("a JSON value is writable to memory");
+    String::from_utf8(bytes).expect("serde_json writes UTF-8")
+}
+
+/// The text of a message's content, which is a string or a list of parts.
+fn content_text(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => {
+            let texts = parts.iter().filter_map(|part| match part {
+                Value::String(text) => Some(text.as_str()),
+                part => part.get("text").and_then(Value::as_str),
+            });
+            texts.collect::<Vec<_>>().join("\n")
+        }
+        _ => String::new(),
+    }
+}
+
+/// The token of an `Authorization: Bearer` header.
+fn bearer(headers: &Headers) -> Option<&str> {
+    let (scheme, token) = headers.get("authorization")?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}

@@ -1,0 +1,551 @@
+//! Decides what happens to each request of a lane.
+//!
+//! The engine is a plain state machine: it is told of a request and the time since the server
+//! began to listen, and answers with a decision. It waits for nothing, reads no clock, and knows
+//! no wire; the same requests at the same times meet the same fate, whatever runs around it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::{
+    action::{Action, ContextLength, Hinted, Plain, RateLimited},
+    draw::{Draws, Purpose},
+    identity::{Evidence, Identity, Served},
+    journal::RuleHit,
+    models,
+    plan::{Act, Model, Pick, Plan, Rule, Scope, Then, matches},
+    quota::{Level, Limited, Quotas},
+    request::{Fingerprint, Request},
+};
+
+/// The rules, quotas and calls of one lane.
+///
+/// [`decide`](Self::decide) must be called once for each request, in the order of arrival, and
+/// [`ended`](Self::ended) once when its attempt is over.
+#[derive(Debug)]
+pub struct Engine {
+    plan: Arc<Plan>,
+    draws: Draws,
+    started: Option<Duration>,
+    rules: Vec<RuleState>,
+    identity: Identity,
+    quotas: Quotas,
+    in_flight: u32,
+    attempts: u64,
+}
+
+/// What happens to one request, and every number that its answer needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The attempt, counted from 1 in its lane.
+    pub attempt: u64,
+    /// The call it belongs to, counted from 1 in its lane.
+    pub call: u64,
+    /// Why it belongs to that call.
+    pub evidence: Evidence,
+    /// The rule that acted.
+    pub rule: Option<RuleHit>,
+    /// What the provider does.
+    pub action: Action,
+    /// The limit that refuses it, if one does.
+    pub limited: Option<Limited>,
+    /// The limits after an admitted request, for the headers of its answer.
+    pub levels: Vec<Level>,
+    /// The window that the input was measured against.
+    pub window: u64,
+    /// Whether the scenario's models do not include the one asked for.
+    pub unknown_model: bool,
+}
+
+/// How far a rule got, as the end of a run tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleReport {
+    /// How many requests matched.
+    pub hits: u64,
+    /// On how many it acted.
+    pub acted: u64,
+    /// How many scopes played its script to the last step.
+    pub completed: u64,
+}
+
+#[derive(Debug, Default)]
+struct RuleState {
+    lane: Progress,
+    calls: BTreeMap<u64, Progress>,
+    hits: u64,
+    acted: u64,
+    completed: u64,
+}
+
+/// Where a rule stands in one scope.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    hits: u64,
+    /// How many steps of the script were played, repetitions counted.
+    played: u64,
+}
+
+impl Engine {
+    /// An engine at the start of its run.
+    pub fn new(plan: Arc<Plan>, draws: Draws) -> Self {
+        let rules = plan.rules.iter().map(|_| RuleState::default()).collect();
+        let quotas = Quotas::new(plan.provider.quota);
+        Self {
+            plan,
+            draws,
+            started: None,
+            rules,
+            identity: Identity::default(),
+            quotas,
+            in_flight: 0,
+            attempts: 0,
+        }
+    }
+
+    /// The draws of this lane.
+    pub fn draws(&self) -> Draws {
+        self.draws
+    }
+
+    /// What happens to a request.
+    pub fn decide(&mut self, request: &Request, now: Duration) -> Decision {
+        let started = *self.started.get_or_insert(now);
+        let elapsed = now.saturating_sub(started);
+        let (call, evidence) = self.identity.assign(request);
+        self.attempts += 1;
+        self.in_flight += 1;
+        let (model, window) = self.model(request);
+        let mut decision = Decision {
+            attempt: self.attempts,
+            call,
+            evidence,
+            rule: None,
+            action: Action::Answer(crate::action::Answer::default()),
+            limited: None,
+            levels: Vec::new(),
+            window,
+            unknown_model: model.is_none(),
+        };
+        let plan = Arc::clone(&self.plan);
+        for (index, rule) in plan.rules.iter().enumerate() {
+            if let Some((hit, action)) = self.meet(index, rule, request, call, elapsed) {
+                decision.rule = Some(hit);
+                decision.action = action;
+                break;
+            }
+        }
+        self.settle(request, decision, now)
+    }
+
+    /// Tells how an attempt was served; its call may go on, or is answered.
+    pub fn ended(&mut self, call: u64, served: Served) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.identity.ended(call, served);
+    }
+
+    /// How an attempt that no dialect serves is counted: it has a number, and nothing else.
+    pub fn count_unserved(&mut self, now: Duration) -> u64 {
+        self.started.get_or_insert(now);
+        self.attempts += 1;
+        self.attempts
+    }
+
+    /// When the lane's first request came.
+    pub fn started(&self) -> Option<Duration> {
+        self.started
+    }
+
+    /// How far each rule got, in their order.
+    pub fn reports(&self) -> Vec<RuleReport> {
+        let reports = self.rules.iter();
+        reports
+            .map(|state| RuleReport {
+                hits: state.hits,
+                acted: state.acted,
+                completed: state.completed,
+            })
+            .collect()
+    }
+
+    /// What one rule does about a request: nothing, if it does not match or does not act.
+    fn meet(
+        &mut self,
+        index: usize,
+        rule: &Rule,
+        request: &Request,
+        call: u64,
+        elapsed: Duration,
+    ) -> Option<(RuleHit, Action)> {
+        let in_time = rule.when.from.is_none_or(|from| from.0 <= elapsed)
+            && rule.when.until.is_none_or(|until| elapsed < until.0);
+        if !in_time || !request.meets(&rule.when) {
+            return None;
+        }
+        let state = self.rules.get_mut(index).expect("one state for each rule");
+        state.hits += 1;
+        let progress = match rule.per {
+            Scope::Call => state.calls.entry(call).or_default(),
+            Scope::Lane => &mut state.lane,
+        };
+        progress.hits += 1;
+        let hit = progress.hits;
+        let subject = match (&rule.draw, rule.per) {
+            (Some(name), _) => format!("draw {name}"),
+            (None, Scope::Lane) => format!("rule {index}"),
+            (None, Scope::Call) => format!("rule {index} call {call}"),
+        };
+        if !picks(rule.pick, self.draws, &subject, hit) {
+            return None;
+        }
+        let (step, beyond, action) = match &rule.act {
+            Act::Fault(action) => (None, false, action),
+            Act::Script { steps, then } => {
+                let length: u64 = steps.iter().map(|step| u64::from(step.times())).sum();
+                let position = match then {
+                    Then::Cycle => progress.played % length,
+                    Then::RepeatLast => progress.played.min(length - 1),
+                    Then::Fail | Then::Healthy => progress.played,
+                };
+                match step_at(steps, position) {
+                    Some((step, action)) => (Some(step), false, action),
+                    None if *then == Then::Fail => (None, true, &BEYOND),
+                    None => return None,
+                }
+            }
+        };
+        // A step that the request cannot meet waits for one that can.
+        if !strikes(action, request) {
+            return None;
+        }
+        if let Act::Script { steps, .. } = &rule.act {
+            progress.played += 1;
+            let length = steps.iter().map(|step| u64::from(step.times())).sum::<u64>();
+            if progress.played == length {
+                state.completed += 1;
+            }
+        }
+        state.acted += 1;
+        Some((RuleHit { rule: index, hit, step, beyond }, action.clone()))
+    }
+
+    /// Fills in the numbers of the action, and lets the healthy provider refuse what it must.
+    fn settle(&mut self, request: &Request, mut decision: Decision, now: Duration) -> Decision {
+        let input = request.input_tokens;
+        match &decision.action {
+            Action::RateLimited(settings) => {
+                let wait = settings.retry_after.map(|after| after.0);
+                decision.limited = Some(Limited::scripted(settings.limit, wait, input));
+            }
+            Action::ContextLength(settings) => {
+                decision.window = settings.window.unwrap_or(input.saturating_sub(1)).max(1);
+            }
+            Action::Answer(_)
+            | Action::CutStream(_)
+            | Action::Slow(_)
+            | Action::StreamError(_)
+            | Action::Truncated(_) => self.admit(request, &mut decision, now),
+            _ => {}
+        }
+        decision
+    }
+
+    /// The checks of a healthy provider, in OpenAI's order: rate, then capacity, then context.
+    fn admit(&mut self, request: &Request, decision: &mut Decision, now: Duration) {
+        if decision.unknown_model {
+            return;
+        }
+        let key = Fingerprint::of(&request.key);
+        match self.quotas.admit(&key, &request.model, request.input_tokens, now) {
+            Ok(levels) => decision.levels = levels,
+            Err(limited) => {
+                let retry_after = limited.wait.map(crate::units::Span);
+                let limit = limited.level.dimension;
+                let settings = RateLimited { retry_after, limit, ..RateLimited::default() };
+                decision.action = Action::RateLimited(settings);
+                decision.limited = Some(limited);
+                return;
+            }
+        }
+        if self.plan.provider.capacity.is_some_and(|capacity| self.in_flight > capacity) {
+            decision.action = Action::Overloaded(Hinted::default());
+        } else if request.input_tokens + request.output_tokens_max.unwrap_or(0) > decision.window {
+            decision.action = Action::ContextLength(ContextLength::default());
+        }
+    }
+
+    /// The scenario's word on a model, and its window; no word if it lists others only.
+    fn model(&self, request: &Request) -> (Option<Model>, u64) {
+        let listed = &self.plan.provider.models;
+        let model = listed.get(&request.model).or_else(|| {
+            listed.iter().find(|(name, _)| matches(name, &request.model)).map(|(_, model)| model)
+        });
+        let facts = models::facts(&request.model);
+        // The smallest window of the models that are sold today, for those that are unknown.
+        let real =
+            facts.map_or(128_000, |facts| facts.max_input_tokens.unwrap_or(facts.context_window));
+        match model {
+            Some(model) => (Some(*model), model.window.unwrap_or(real)),
+            None if listed.is_empty() => (Some(Model::default()), real),
+            None => (None, real),
+        }
+    }
+}
+
+/// The answer to a request after `then: fail`: an error that no client can mistake for success.
+static BEYOND: Action = Action::BadRequest(Plain { times: crate::action::Times(1) });
+
+/// Whether a rule acts on its n-th hit.
+fn picks(pick: Pick, draws: Draws, subject: &str, hit: u64) -> bool {
+    match pick {
+        Pick::Always => true,
+        Pick::Chance(share) => share.takes(draws.draw(subject, Purpose::Chance, hit, 0)),
+        Pick::Every(n) => hit.is_multiple_of(n.max(1)),
+        Pick::Exactly(portion) => {
+            // A shuffled deck: a hit acts if its card is among the k lowest of its n.
+            let of = u64::from(portion.of);
+            let (deck, place) = ((hit - 1) / of, (hit - 1) % of);
+            let card = |place| (draws.draw(subject, Purpose::Deck, deck, place), place);
+            let mine = card(place);
+            let lower = (0..of).filter(|&other| card(other) < mine).count();
+            u32::try_from(lower).is_ok_and(|lower| lower < portion.count)
+        }
+        Pick::Hits(ordinals) => ordinals.contains(hit),
+    }
+}
+
+/// The step that is played at a position, repetitions counted.
+fn step_at(steps: &[Action], position: u64) -> Option<(usize, &Action)> {
+    let mut end = 0;
+    steps.iter().enumerate().find(|(_, step)| {
+        end += u64::from(step.times());
+        position < end
+    })
+}
+
+/// Whether an action can be done to a request: the wire carries it, and the input is too long for
+/// a window that was set.
+fn strikes(action: &Action, request: &Request) -> bool {
+    let too_long = match action {
+        Action::ContextLength(settings) => {
+            settings.window.is_none_or(|window| request.input_tokens > window)
+        }
+        _ => true,
+    };
+    too_long && action.suits(request.streaming)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        action::ErrorKind,
+        plan::{Provider, Quota, Route, When},
+        request::{Conversation, Headers},
+        units::{Ordinals, Portion, Share, Span},
+    };
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn request(text: &str) -> Request {
+        Request {
+            route: Route::OpenAiChat,
+            model: "gpt-4o-mini".to_owned(),
+            key: "sk-test".to_owned(),
+            headers: Headers::default(),
+            body: Value::Null,
+            streaming: false,
+            conversation: Conversation::new([("user", text.to_owned())]),
+            input_tokens: 10,
+            output_tokens_max: None,
+        }
+    }
+
+    fn action(json: Value) -> Action {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn fault(json: Value) -> Rule {
+        Rule {
+            when: When::default(),
+            pick: Pick::Always,
+            per: Scope::Lane,
+            act: Act::Fault(action(json)),
+            draw: None,
+        }
+    }
+
+    fn script(steps: &[Value], then: Then, per: Scope) -> Rule {
+        let steps = steps.iter().cloned().map(action).collect();
+        Rule { per, act: Act::Script { steps, then }, ..fault(json!({"hang": {}})) }
+    }
+
+    fn engine(rules: Vec<Rule>) -> Engine {
+        Engine::new(Arc::new(Plan { rules, ..Plan::default() }), Draws::new(1))
+    }
+
+    /// The names of the actions that identical failing requests meet, one a second.
+    fn play(engine: &mut Engine, count: u32, text: &str) -> Vec<&'static str> {
+        (0..count)
+            .map(|n| {
+                let decision = engine.decide(&request(text), SECOND * n);
+                let name = decision.action.name();
+                engine.ended(decision.call, Served::Broken);
+                name
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_script_is_played_in_order_and_then_does_what_it_says() {
+        let steps = [json!({"rate-limited": {"times": 2}}), json!({"server-error": {}})];
+        for (then, expected) in [
+            (Then::Healthy, ["rate-limited", "rate-limited", "server-error", "answer", "answer"]),
+            (
+                Then::RepeatLast,
+                ["rate-limited", "rate-limited", "server-error", "server-error", "server-error"],
+            ),
+            (
+                Then::Cycle,
+                ["rate-limited", "rate-limited", "server-error", "rate-limited", "rate-limited"],
+            ),
+            (
+                Then::Fail,
+                ["rate-limited", "rate-limited", "server-error", "bad-request", "bad-request"],
+            ),
+        ] {
+            let mut engine = engine(vec![script(&steps, then, Scope::Lane)]);
+            assert_eq!(play(&mut engine, 5, "hi"), expected, "{then:?}");
+        }
+    }
+
+    #[test]
+    fn each_call_meets_its_script_afresh() {
+        let steps = [json!({"rate-limited": {}})];
+        let mut engine = engine(vec![script(&steps, Then::Healthy, Scope::Call)]);
+        assert_eq!(play(&mut engine, 2, "one"), ["rate-limited", "answer"]);
+        assert_eq!(play(&mut engine, 2, "two"), ["rate-limited", "answer"]);
+        assert_eq!(engine.reports(), [RuleReport { hits: 4, acted: 2, completed: 2 }]);
+    }
+
+    #[test]
+    fn a_rule_that_does_not_act_lets_the_next_one_try() {
+        let hits = |text: &str| Pick::Hits(text.parse::<Ordinals>().unwrap());
+        let first = Rule { pick: hits("2"), ..fault(json!({"overloaded": {}})) };
+        let second = Rule { pick: hits("2.."), ..fault(json!({"unavailable": {}})) };
+        let mut engine = engine(vec![first, second]);
+        // The second rule meets only what the first lets through: its hits are 1st, 3rd, 4th.
+        assert_eq!(
+            play(&mut engine, 4, "hi"),
+            ["answer", "overloaded", "unavailable", "unavailable"]
+        );
+    }
+
+    #[test]
+    fn a_window_counts_from_the_first_request() {
+        let when =
+            When { from: Some(Span(SECOND)), until: Some(Span(SECOND * 3)), ..When::default() };
+        let mut engine = engine(vec![Rule { when, ..fault(json!({"hang": {}})) }]);
+        let late = SECOND * 100;
+        let names: Vec<_> = (0..4)
+            .map(|n| engine.decide(&request("hi"), late + SECOND * n).action.name())
+            .collect();
+        assert_eq!(names, ["answer", "hang", "hang", "answer"]);
+    }
+
+    #[test]
+    fn an_action_waits_for_a_request_that_it_suits() {
+        let steps = [json!({"cut-stream": {}}), json!({"rate-limited": {}})];
+        let mut engine = engine(vec![script(&steps, Then::Healthy, Scope::Lane)]);
+        assert_eq!(engine.decide(&request("a"), SECOND).action.name(), "answer");
+        let stream = Request { streaming: true, ..request("b") };
+        assert_eq!(engine.decide(&stream, SECOND).action.name(), "cut-stream");
+        assert_eq!(engine.decide(&request("c"), SECOND).action.name(), "rate-limited");
+    }
+
+    #[test]
+    fn a_context_error_counts_the_input_against_the_window() {
+        let mut engine = engine(vec![fault(json!({"context-length": {"window": 50}}))]);
+        assert_eq!(engine.decide(&request("short"), SECOND).action.name(), "answer");
+        let long = Request { input_tokens: 51, ..request("long") };
+        let decision = engine.decide(&long, SECOND);
+        assert_eq!((decision.action.name(), decision.window), ("context-length", 50));
+    }
+
+    #[test]
+    fn the_healthy_provider_refuses_what_it_cannot_do() {
+        let provider = |json: Value| Plan {
+            provider: serde_json::from_value::<Provider>(json).unwrap(),
+            ..Plan::default()
+        };
+        let decide = |plan: Plan, request: &Request| {
+            let mut engine = Engine::new(Arc::new(plan), Draws::new(1));
+            engine.decide(&self::request("other"), SECOND);
+            engine.decide(request, SECOND)
+        };
+        let limited = decide(provider(json!({"quota": {"requests": "1/min"}})), &request("a"));
+        assert_eq!(limited.action.error(), Some(ErrorKind::RateLimited));
+        assert_eq!(limited.limited.unwrap().wait, Some(SECOND * 60));
+        let busy = decide(provider(json!({"capacity": 1})), &request("a"));
+        assert_eq!(busy.action.error(), Some(ErrorKind::Overloaded));
+        let small = provider(json!({"models": {"gpt-4o*": {"window": 9}}}));
+        let long = decide(small, &request("a"));
+        assert_eq!((long.action.error(), long.window), (Some(ErrorKind::ContextLength), 9));
+        let other = decide(provider(json!({"models": {"gpt-5": {}}})), &request("a"));
+        assert!(other.unknown_model);
+        let quota = Quota::default();
+        let plain = Plan { provider: Provider { quota, ..Provider::default() }, ..Plan::default() };
+        assert_eq!(decide(plain, &request("a")).window, 128_000);
+    }
+
+    #[test]
+    fn a_deck_deals_exactly_k_of_every_n() {
+        let pick = Pick::Exactly("3 of 10".parse::<Portion>().unwrap());
+        let mut engine = engine(vec![Rule { pick, ..fault(json!({"hang": {}})) }]);
+        let names = play(&mut engine, 100, "hi");
+        for deck in names.chunks(10) {
+            assert_eq!(deck.iter().filter(|&&name| name == "hang").count(), 3);
+        }
+    }
+
+    #[test]
+    fn rules_that_share_a_draw_act_together() {
+        let pick = Pick::Chance(Share { ppm: 500_000 });
+        let rule = |provider: &str| Rule {
+            pick,
+            draw: Some("weather".to_owned()),
+            when: serde_json::from_value(json!({ "provider": provider })).unwrap(),
+            ..fault(json!({"overloaded": {}}))
+        };
+        let mut engine = engine(vec![rule("openai"), rule("anthropic")]);
+        for _ in 0..50 {
+            let openai = engine.decide(&request("a"), SECOND).action;
+            let anthropic = Request { route: Route::AnthropicMessages, ..request("a") };
+            assert_eq!(openai, engine.decide(&anthropic, SECOND).action);
+        }
+    }
+
+    proptest! {
+        /// Requests that another rule takes do not change this rule's luck.
+        #[test]
+        fn interleaving_routes_changes_no_decision(order in prop::collection::vec(any::<bool>(), 1..60)) {
+            let pick = Pick::Chance(Share { ppm: 300_000 });
+            let rule = |provider: &str| Rule {
+                pick,
+                when: serde_json::from_value(json!({ "provider": provider })).unwrap(),
+                ..fault(json!({"overloaded": {}}))
+            };
+            let rules = vec![rule("openai"), rule("anthropic")];
+            let (mut mixed, mut alone) = (engine(rules.clone()), engine(rules));
+            for openai in order {
+                let route = if openai { Route::OpenAiChat } else { Route::AnthropicMessages };
+                let request = Request { route, ..request("a") };
+                let decision = mixed.decide(&request, SECOND);
+                if openai {
+                    prop_assert_eq!(decision.action, alone.decide(&request, SECOND).action);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! An isolated world inside a server: engine, journal and clock behind one lock.
+//!
+//! Nothing waits while it holds the lock: lock, decide, record, unlock, and only then wait.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use crate::{
+    clock::Clock,
+    draw::Draws,
+    engine::{Decision, Engine, RuleReport},
+    identity::Served,
+    journal::{Claimed, ConnectionEvent, EndKind, Ended, Entry, Journal, PostedOutcome},
+    plan::{ConnectionAct, Plan},
+    request::Request,
+    timeline::Timeline,
+};
+
+/// One lane of a server; clones share it.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    plan: Arc<Plan>,
+    draws: Draws,
+    clock: Clock,
+    state: Mutex<State>,
+    /// Told when the first request starts the lane's time.
+    started: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    engine: Engine,
+    journal: Journal,
+    connections: u64,
+    stopping: bool,
+    /// Attempts of an earlier generation belong to no entry of the journal.
+    generation: u64,
+}
+
+/// Records how one attempt ends; dropped without being told, the client has left.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    lane: Lane,
+    generation: u64,
+    attempt: u64,
+    call: Option<u64>,
+    served: Served,
+    status: Option<u16>,
+    head_at: Option<Duration>,
+    body_bytes: u64,
+    events: u64,
+    ended: bool,
+}
+
+impl Lane {
+    /// A lane at the start of its run.
+    pub fn new(plan: Arc<Plan>, draws: Draws, clock: Clock) -> Self {
+        let state = State {
+            engine: Engine::new(Arc::clone(&plan), draws),
+            journal: Journal::new(plan.limits.journal_entries_max),
+            connections: 0,
+            stopping: false,
+            generation: 0,
+        };
+        let started = Notify::new();
+        Self { shared: Arc::new(Shared { plan, draws, clock, state: Mutex::new(state), started }) }
+    }
+
+    /// The plan that it follows.
+    pub fn plan(&self) -> &Plan {
+        &self.shared.plan
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> Clock {
+        self.shared.clock
+    }
+
+    /// A copy of the journal as it stands.
+    pub fn journal(&self) -> Journal {
+        self.state().journal.clone()
+    }
+
+    /// How far each rule got, in their order.
+    pub fn rule_reports(&self) -> Vec<RuleReport> {
+        self.state().engine.reports()
+    }
+
+    /// Starts over: rules, quotas, calls and journal are as at the beginning.
+    ///
+    /// Attempts that are under way are played to their end, and appear in no journal.
+    pub fn reset(&self) {
+        let mut state = self.state();
+        state.engine = Engine::new(Arc::clone(&self.shared.plan), self.shared.draws);
+        state.journal = Journal::new(self.shared.plan.limits.journal_entries_max);
+        state.generation += 1;
+    }
+
+    /// Records what the application says of a call.
+    pub fn post_outcome(&self, call: Option<String>, success: bool) {
+        let at = nanos(self.shared.clock.now());
+        self.state().journal.record(Entry::Outcome(PostedOutcome { at, call, success }));
+    }
+
+    /// Tells that attempts from now on end because the server does.
+    pub(crate) fn stop(&self) {
+        self.state().stopping = true;
+    }
+
+    /// Counts a connection, and tells how late it is served.
+    pub(crate) fn connect(&self) -> (u64, Duration) {
+        let now = self.shared.clock.now();
+        let mut state = self.state();
+        state.connections += 1;
+        let connection = state.connections;
+        let elapsed = state.engine.started().map_or(Duration::ZERO, |at| now.saturating_sub(at));
+        for (rule, late) in self.shared.plan.connections.iter().enumerate() {
+            let ConnectionAct::AcceptLate(settings) = late.act else { continue };
+            let in_time = late.from.is_none_or(|from| from <= elapsed)
+                && late.until.is_none_or(|until| elapsed < until);
+            if in_time && late.nth.is_none_or(|nth| nth.contains(connection)) {
+                let connection = Some(connection);
+                let event = ConnectionEvent { at: nanos(now), connection, rule };
+                state.journal.record(Entry::Connection(event));
+                return (state.connections, settings.after.0);
+            }
+        }
+        (connection, Duration::ZERO)
+    }
+
+    /// Whether new connections are refused now, by which rule, and when that may change.
+    pub(crate) fn refusing(&self) -> (Option<usize>, Option<Duration>) {
+        let now = self.shared.clock.now();
+        let started = self.state().engine.started();
+        let elapsed = started.map(|at| now.saturating_sub(at));
+        let refusals = || {
+            let rules = self.shared.plan.connections.iter().enumerate();
+            rules.filter(|(_, rule)| rule.act == ConnectionAct::Refuse)
+        };
+        // Before the first request there is no time yet: only a rule without a beginning holds.
+        let holds = |from: Option<Duration>, until: Option<Duration>| match elapsed {
+            None => from.is_none_or(|from| from.is_zero()),
+            Some(elapsed) => {
+                from.is_none_or(|from| from <= elapsed) && until.is_none_or(|until| elapsed < until)
+            }
+        };
+        let by = refusals().find(|(_, rule)| holds(rule.from, rule.until)).map(|(index, _)| index);
+        let edges = refusals().flat_map(|(_, rule)| [rule.from, rule.until]).flatten();
+        let next = elapsed.and_then(|elapsed| edges.filter(|&edge| elapsed < edge).min());
+        (by, next.zip(started).map(|(edge, started)| started + edge))
+    }
+
+    /// Waits for the first request, from which the plan's times are counted.
+    pub(crate) async fn first_request(&self) {
+        loop {
+            let notified = self.shared.started.notified();
+            if self.state().engine.started().is_some() {
+                return std::future::pending().await;
+            }
+            notified.await;
+        }
+    }
+
+    /// Decides what happens to a request, and records the claim before anything is answered.
+    ///
+    /// `compose` words the answer and must not wait: it runs under the lock.
+    pub(crate) fn claim(
+        &self,
+        request: &Request,
+        compose: impl FnOnce(&Decision, Duration) -> Timeline,
+        claim: impl FnOnce(&Decision, &Timeline, Duration) -> Claimed,
+    ) -> (Timeline, Recorder) {
+        let now = self.shared.clock.now();
+        let mut state = self.state();
+        let first = state.engine.started().is_none();
+        let decision = state.engine.decide(request, now);
+        let timeline = compose(&decision, now);
+        state.journal.record(Entry::Claimed(claim(&decision, &timeline, now)));
+        let recorder =
+            self.recorder(&state, decision.attempt, Some(decision.call), timeline.served);
+        drop(state);
+        if first {
+            self.shared.started.notify_waiters();
+        }
+        (timeline, recorder)
+    }
+
+    /// Records a request that no dialect serves, or that its provider refuses as it stands.
+    pub(crate) fn claim_unserved(
+        &self,
+        compose: impl FnOnce(u64, Duration) -> Timeline,
+        claim: impl FnOnce(u64, &Timeline, Duration) -> Claimed,
+    ) -> (Timeline, Recorder) {
+        let now = self.shared.clock.now();
+        let mut state = self.state();
+        let attempt = state.engine.count_unserved(now);
+        let timeline = compose(attempt, now);
+        state.journal.record(Entry::Claimed(claim(attempt, &timeline, now)));
+        let recorder = self.recorder(&state, attempt, None, timeline.served);
+        drop(state);
+        self.shared.started.notify_waiters();
+        (timeline, recorder)
+    }
+
+    /// The draws of this lane.
+    pub(crate) fn draws(&self) -> Draws {
+        self.shared.draws
+    }
+
+    fn recorder(&self, state: &State, attempt: u64, call: Option<u64>, served: Served) -> Recorder {
+        Recorder {
+            lane: self.clone(),
+            generation: state.generation,
+            attempt,
+            call,
+            served,
+            status: None,
+            head_at: None,
+            body_bytes: 0,
+            events: 0,
+            ended: false,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock is our bug and ends the run; the journal is still worth showing.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Recorder {
+    /// The head is about to be written.
+    pub(crate) fn head(&mut self, status: u16) {
+        self.status = Some(status);
+        self.head_at = Some(self.lane.shared.clock.now());
+    }
+
+    /// A part of the body is about to be written.
+    pub(crate) fn piece(&mut self, bytes: usize, event: bool) {
+        self.body_bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.events += u64::from(event);
+    }
+
+    /// The attempt is over. It must be told before the last byte or the end of the connection can
+    /// reach the client, or the client's next request would be read before this one ended.
+    pub(crate) fn end(&mut self, end: EndKind) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let now = self.lane.shared.clock.now();
+        let mut state = self.lane.state();
+        if state.generation != self.generation {
+            return;
+        }
+        let end = match end {
+            EndKind::ClientLeft if state.stopping => EndKind::Stopped,
+            end => end,
+        };
+        state.journal.record(Entry::Ended(Ended {
+            attempt: self.attempt,
+            at: nanos(now),
+            head_at: self.head_at.map(nanos),
+            status: self.status,
+            body_bytes: self.body_bytes,
+            events: self.events,
+            end,
+        }));
+        if let Some(call) = self.call {
+            let served = if end == EndKind::Complete { self.served } else { Served::Broken };
+            state.engine.ended(call, served);
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.end(EndKind::ClientLeft);
+    }
+}
+
+pub(crate) fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,57 @@
+//! What is known of the models: windows, output limits, tokenizers, dated names.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use serde::Deserialize;
+
+/// What is known of one model; each entry of `models.json` names its source.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ModelFacts {
+    /// The window in tokens, input and output together.
+    pub context_window: u64,
+    /// The most input tokens, where the provider states it apart from the window.
+    pub max_input_tokens: Option<u64>,
+    /// The most output tokens of one answer.
+    pub max_output_tokens: Option<u64>,
+    /// The tokenizer, or `approx` if none is public.
+    pub encoding: Option<String>,
+    /// The dated name that answers carry when the alias was asked for.
+    pub resolved_model: Option<String>,
+}
+
+static MODELS: LazyLock<BTreeMap<String, ModelFacts>> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("models.json")).expect("models.json is checked by a test")
+});
+
+/// The facts of a model, by its name or by the longest known name that it begins with.
+pub fn facts(model: &str) -> Option<&'static ModelFacts> {
+    if let Some(facts) = MODELS.get(model) {
+        return Some(facts);
+    }
+    // A dated name such as `gpt-4o-mini-2024-07-18` belongs to its alias.
+    MODELS
+        .iter()
+        .filter(|(name, _)| {
+            model.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('-'))
+        })
+        .max_by_key(|(name, _)| name.len())
+        .map(|(_, facts)| facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aliases_and_dated_names_share_their_facts() {
+        let window = |model: &str| facts(model).map(|facts| facts.context_window);
+        assert_eq!(window("gpt-4o-mini"), Some(128_000));
+        assert_eq!(window("gpt-4o-mini-2099-01-01"), Some(128_000));
+        assert_eq!(window("claude-haiku-4-5-20251001"), Some(200_000));
+        assert_eq!(window("gpt-4ox"), None);
+        assert_eq!(
+            facts("claude-haiku-4-5").unwrap().resolved_model.as_deref(),
+            Some("claude-haiku-4-5-20251001")
+        );
+    }
+}

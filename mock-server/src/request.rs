@@ -1,0 +1,231 @@
+//! A request as the engine sees it, whatever dialect it was spoken in.
+
+use std::hash::Hasher;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    draw::StableHasher,
+    plan::{Route, When, matches},
+};
+
+/// One request that a dialect understood.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The route it was sent to.
+    pub route: Route,
+    /// The model it asks for.
+    pub model: String,
+    /// The key it was sent with; never journalled, only its fingerprint is.
+    pub key: String,
+    /// Its headers, names in lower case.
+    pub headers: Headers,
+    /// Its body.
+    pub body: Value,
+    /// Whether it asks for a stream.
+    pub streaming: bool,
+    /// What it says, without the dialect.
+    pub conversation: Conversation,
+    /// The tokens of its input, counted by the provider's rule.
+    pub input_tokens: u64,
+    /// The most output tokens it asks for.
+    pub output_tokens_max: Option<u64>,
+}
+
+/// Header names in lower case with their values, in the order of arrival.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(pub Vec<(String, String)>);
+
+/// The turns of a conversation, normalised so that the same one looks the same to every provider.
+///
+/// Only roles and texts count: model, key, temperature and metadata may differ between two attempts
+/// of one call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conversation {
+    /// A hash of each turn, the system turns first.
+    turns: Vec<u64>,
+    /// The text of the last user turn.
+    pub last_user: String,
+}
+
+/// What stands for a key in a journal: enough to tell keys apart, too little to use them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(pub String);
+
+impl Request {
+    /// Whether the conditions of a rule that speak of the request hold; time is the engine's.
+    pub fn meets(&self, when: &When) -> bool {
+        let holds = |pattern: &Option<String>, text: &str| {
+            pattern.as_deref().is_none_or(|pattern| matches(pattern, text))
+        };
+        when.route.is_none_or(|route| route == self.route)
+            && when.provider.is_none_or(|provider| provider == self.route.provider())
+            && holds(&when.model, &self.model)
+            && holds(&when.key, &self.key)
+            && when.streaming.is_none_or(|streaming| streaming == self.streaming)
+            && when
+                .header
+                .iter()
+                .all(|(name, pattern)| self.headers.all(name).any(|value| matches(pattern, value)))
+            && when.body.iter().all(|(path, pattern)| {
+                at(&self.body, path).is_some_and(|value| matches(pattern, &as_text(value)))
+            })
+    }
+}
+
+impl Headers {
+    /// The first value of a header.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// Every value of a header, in order.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let wanted = name.to_ascii_lowercase();
+        self.0.iter().filter(move |(name, _)| *name == wanted).map(|(_, value)| value.as_str())
+    }
+}
+
+impl Conversation {
+    /// Collects turns of (role, text); a provider's names for the same role are made one.
+    pub fn new<'a>(turns: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+        let mut conversation = Self::default();
+        let mut spoken = Vec::new();
+        for (role, text) in turns {
+            let role = match role {
+                "system" | "developer" => "system",
+                "model" => "assistant",
+                other => other,
+            };
+            let mut hash = StableHasher::new(0);
+            hash.write(role.as_bytes());
+            hash.write_u8(0);
+            hash.write(text.trim().as_bytes());
+            if role == "system" {
+                conversation.turns.push(hash.finish());
+            } else {
+                spoken.push(hash.finish());
+            }
+            if role == "user" {
+                conversation.last_user = text;
+            }
+        }
+        conversation.turns.append(&mut spoken);
+        conversation
+    }
+
+    /// What two versions of one conversation, truncated or not, have in common.
+    pub fn anchor(&self) -> u64 {
+        let mut hash = StableHasher::new(0);
+        hash.write(self.last_user.trim().as_bytes());
+        hash.finish()
+    }
+
+    /// Whether this is the other with turns left out of its middle or beginning.
+    pub fn shortens(&self, other: &Self) -> bool {
+        let mut rest = other.turns.iter();
+        self.turns.len() < other.turns.len()
+            && self.turns.last() == other.turns.last()
+            && self.turns.iter().all(|turn| rest.any(|other| other == turn))
+    }
+}
+
+impl Fingerprint {
+    /// The fingerprint of a key.
+    pub fn of(key: &str) -> Self {
+        if key.is_empty() {
+            return Self("none".to_owned());
+        }
+        let mut hash = StableHasher::new(0);
+        hash.write(key.as_bytes());
+        Self(format!("key-{:08x}", hash.finish() >> 32))
+    }
+}
+
+/// The value at a dotted path, in which list elements are named by number.
+fn at<'a>(body: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(body, |value, step| match value {
+        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+        Value::Object(fields) => fields.get(step),
+        _ => None,
+    })
+}
+
+fn as_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn conversation(turns: &[(&str, &str)]) -> Conversation {
+        Conversation::new(turns.iter().map(|&(role, text)| (role, text.to_owned())))
+    }
+
+    #[test]
+    fn a_conversation_is_the_same_in_every_dialect() {
+        // OpenAI keeps the system turn among the messages, Anthropic beside them.
+        let openai = conversation(&[("developer", "be brief"), ("user", "hi")]);
+        let anthropic = conversation(&[("system", "be brief "), ("user", "hi")]);
+        assert_eq!(openai, anthropic);
+        assert_ne!(openai, conversation(&[("user", "hi")]));
+    }
+
+    #[test]
+    fn a_truncated_conversation_is_recognised() {
+        let long =
+            conversation(&[("system", "s"), ("user", "1"), ("assistant", "2"), ("user", "3")]);
+        let short = conversation(&[("system", "s"), ("user", "3")]);
+        assert!(short.shortens(&long));
+        assert!(!long.shortens(&short));
+        assert!(!long.shortens(&long));
+        assert!(!conversation(&[("user", "1")]).shortens(&long));
+        assert_eq!(short.anchor(), long.anchor());
+    }
+
+    #[test]
+    fn every_condition_must_hold() {
+        let request = Request {
+            route: Route::OpenAiChat,
+            model: "gpt-4o-mini".to_owned(),
+            key: "sk-one".to_owned(),
+            headers: Headers(vec![("x-team".to_owned(), "blue".to_owned())]),
+            body: json!({"messages": [{"role": "system"}], "temperature": 0}),
+            streaming: false,
+            conversation: Conversation::default(),
+            input_tokens: 1,
+            output_tokens_max: None,
+        };
+        let when = |json: Value| serde_json::from_value::<When>(json).unwrap();
+        for (conditions, expected) in [
+            (json!({}), true),
+            (json!({"route": "openai.chat"}), true),
+            (json!({"route": "anthropic.messages"}), false),
+            (json!({"provider": "openai", "model": "gpt-4o*"}), true),
+            (json!({"model": "gpt-4o"}), false),
+            (json!({"key": "sk-two"}), false),
+            (json!({"header": {"X-Team": "b*"}}), true),
+            (json!({"header": {"x-team": "red"}}), false),
+            (json!({"body": {"messages.0.role": "system", "temperature": "0"}}), true),
+            (json!({"body": {"messages.1.role": "*"}}), false),
+            (json!({"streaming": true}), false),
+        ] {
+            assert_eq!(request.meets(&when(conditions.clone())), expected, "{conditions}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_does_not_hold_the_key() {
+        let fingerprint = Fingerprint::of("sk-live-verysecret");
+        assert!(!fingerprint.0.contains("secret"));
+        assert_ne!(fingerprint, Fingerprint::of("sk-live-verysecreT"));
+    }
+}

@@ -1,0 +1,209 @@
+//! What goes out on the wire in answer to one request, and when: the form that every fault takes.
+//!
+//! A timeline is a value. The wire plays it and adds nothing.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{
+    action::{Action, CutEnd, ErrorKind},
+    answer::{Answer, Mark},
+    dialect::{Dialect, Event, Exchange, Reply, ReplyBody},
+    draw::Purpose,
+    identity::Served,
+    plan::Provider,
+};
+
+/// What goes out, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Timeline {
+    /// The head; none if no byte is ever answered.
+    pub(crate) head: Option<Head>,
+    /// The silence before the head.
+    pub(crate) head_after: Duration,
+    /// The body, piece by piece.
+    pub(crate) pieces: Vec<Piece>,
+    /// How it ends.
+    pub(crate) end: End,
+    /// What it is to the client, if it is sent to its end.
+    pub(crate) served: Served,
+    /// The mark around its text.
+    pub(crate) mark: Option<Mark>,
+}
+
+/// A status with its headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// The headers, without Date and framing.
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// The Content-Length; none if the body is chunked.
+    pub(crate) content_length: Option<usize>,
+}
+
+/// A part of the body that is written at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// The silence before it.
+    pub(crate) after: Duration,
+    /// The bytes.
+    pub(crate) bytes: Bytes,
+    /// Whether it is an event of a stream.
+    pub(crate) event: bool,
+    /// Whether it is an event that carries text of the answer.
+    pub(crate) text: bool,
+}
+
+/// How a timeline ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The connection is closed before the body is whole.
+    Close,
+    /// As HTTP wants it; the connection stays usable.
+    Complete,
+    /// Never: nothing more is sent, and nothing is closed.
+    Hang,
+    /// The connection is reset.
+    Reset,
+}
+
+/// Composes what a decision looks like on the wire.
+pub(crate) fn compose(
+    dialect: &dyn Dialect,
+    exchange: &Exchange<'_>,
+    provider: &Provider,
+) -> Timeline {
+    let action = &exchange.decision.action;
+    if let Some(kind) = action.error() {
+        return Timeline::reply(dialect.error(exchange, kind), Served::Error(kind));
+    }
+    match action {
+        Action::Hang(_) => Timeline::silent(End::Hang),
+        Action::Reset(_) => Timeline::silent(End::Reset),
+        _ if exchange.decision.unknown_model => {
+            Timeline::reply(dialect.unknown_model(exchange), Served::Error(ErrorKind::BadRequest))
+        }
+        _ => healthy(dialect, exchange, provider),
+    }
+}
+
+/// The healthy answer, and what may happen to it.
+fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) -> Timeline {
+    let moment = &exchange.moment;
+    let own = match &exchange.decision.action {
+        Action::Answer(own) => Some(own),
+        _ => None,
+    };
+    let answer =
+        Answer::new(exchange.request, &provider.answers, own, moment.attempt, moment.draws);
+    let delay = |index| {
+        let draw = moment.draws.draw("latency", Purpose::Latency, moment.attempt, index);
+        match (&exchange.decision.action, index) {
+            (Action::Slow(slow), 0) => slow.first_token.0,
+            (Action::Slow(slow), _) => slow.between_tokens.map_or(Duration::ZERO, |span| span.0),
+            (_, 0) => provider.latency.first_token.pick(draw),
+            (_, _) => provider.latency.between_tokens.pick(draw),
+        }
+    };
+    let mut timeline = Timeline::reply(dialect.answer(exchange, &answer), Served::Answer);
+    timeline.mark.clone_from(&answer.mark);
+    timeline.head_after = delay(0);
+    let later = (1..).zip(timeline.pieces.iter_mut().filter(|piece| piece.text).skip(1));
+    if timeline.head.as_ref().is_some_and(|head| head.content_length.is_some()) {
+        // A JSON answer is sent when its last token is there.
+        let tokens = 1..=u64::try_from(answer.pieces.len()).unwrap_or(0);
+        timeline.head_after += tokens.skip(1).map(delay).sum::<Duration>();
+    } else {
+        for (index, piece) in later {
+            piece.after = delay(index);
+        }
+    }
+    match &exchange.decision.action {
+        Action::CutStream(cut) => {
+            timeline.keep_texts(cut.after);
+            timeline.end = match cut.end {
+                CutEnd::Close => End::Close,
+                CutEnd::Quietly => End::Complete,
+                CutEnd::Reset => End::Reset,
+            };
+            timeline.served = Served::Broken;
+        }
+        Action::StreamError(error) => {
+            timeline.keep_texts(error.after);
+            let bytes = dialect.stream_error(exchange, error.error);
+            timeline.pieces.push(Piece { after: Duration::ZERO, bytes, event: true, text: false });
+            timeline.served = Served::Broken;
+        }
+        Action::Truncated(truncated) => {
+            timeline.keep_bytes(|length| truncated.keep.of(length).min(length.saturating_sub(1)));
+            timeline.end = End::Close;
+            timeline.served = Served::Broken;
+        }
+        _ => {}
+    }
+    timeline
+}
+
+impl Timeline {
+    /// A reply at once and whole.
+    pub(crate) fn reply(reply: Reply, served: Served) -> Self {
+        let (content_length, pieces) = match reply.body {
+            ReplyBody::Whole(bytes) => {
+                let length = bytes.len();
+                (
+                    Some(length),
+                    vec![Piece { after: Duration::ZERO, bytes, event: false, text: false }],
+                )
+            }
+            ReplyBody::Stream(events) => (None, events.into_iter().map(Piece::from).collect()),
+        };
+        let head = Head { status: reply.status, headers: reply.headers, content_length };
+        Self {
+            head: Some(head),
+            head_after: Duration::ZERO,
+            pieces,
+            end: End::Complete,
+            served,
+            mark: None,
+        }
+    }
+
+    /// Nothing, ever, and then the end.
+    fn silent(end: End) -> Self {
+        Self {
+            head: None,
+            head_after: Duration::ZERO,
+            pieces: Vec::new(),
+            end,
+            served: Served::Broken,
+            mark: None,
+        }
+    }
+
+    /// Keeps a number of events with text; the opening ones stay, and at least one is held back.
+    fn keep_texts(&mut self, texts: u32) {
+        let texts = usize::try_from(texts).unwrap_or(usize::MAX);
+        let mut kept = 0;
+        let end = self.pieces.iter().position(|piece| {
+            kept += usize::from(piece.text);
+            kept > texts
+        });
+        let end = end.unwrap_or(self.pieces.len().saturating_sub(1));
+        self.pieces.truncate(end);
+    }
+
+    /// Keeps the first bytes of a body that is sent at once.
+    fn keep_bytes(&mut self, keep: impl Fn(usize) -> usize) {
+        if let Some(piece) = self.pieces.first_mut() {
+            piece.bytes.truncate(keep(piece.bytes.len()));
+        }
+    }
+}
+
+impl From<Event> for Piece {
+    fn from(event: Event) -> Self {
+        Self { after: Duration::ZERO, bytes: event.bytes, event: true, text: event.text }
+    }
+}

@@ -1,0 +1,601 @@
+//! Quantities as people write them: `250ms`, `60/min`, `5%`, `16KiB`.
+//!
+//! Each type parses from text, prints the shortest text that parses back, and refuses a bare number
+//! with a repair, because a number without its unit is how outages get written down wrong.
+
+use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::draw::scale;
+
+/// Why a text is no quantity, and what would be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct UnitMistake {
+    /// What is wrong, naming the text as it was written.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+/// The longest span that may be written: a wait beyond it is a mistake, not a wish.
+pub const SPAN_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A length of time, such as `250ms`, `2s`, `1.5s`, `3min`, `2h`; at most seven days.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+/// How often something happens, such as `60/min`, `20/s` or `10_000/day`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many in each period, at least 1.
+    pub count: u64,
+    /// The period.
+    pub per: Period,
+}
+
+/// The period of a [`Rate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// One second.
+    Second,
+    /// Sixty seconds.
+    Minute,
+    /// 3,600 seconds.
+    Hour,
+    /// 86,400 seconds.
+    Day,
+}
+
+/// A fixed span or a range to draw from, such as `300ms` or `200ms..2s`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delay {
+    /// The shortest.
+    pub least: Span,
+    /// The longest, not below `least`.
+    pub most: Span,
+}
+
+/// A share in parts per million, such as `5%` or `0.1%`; from `0%` to `100%`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share {
+    /// Parts per million, 0 to 1,000,000.
+    pub ppm: u32,
+}
+
+/// A number of bytes, such as `512B`, `16KiB` or `2MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size {
+    /// The number of bytes.
+    pub bytes: u64,
+}
+
+/// How many of how many, such as `3 of 10`: a shuffled deck instead of dice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Portion {
+    /// How many, at least 1 and at most `of`.
+    pub count: u32,
+    /// Of how many, at most 1,000.
+    pub of: u32,
+}
+
+/// A range of ordinals counted from 1, such as `2`, `1..3` (one to three) or `4..` (from four on).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ordinals {
+    /// The first, at least 1.
+    pub first: u64,
+    /// The last, included; none means without end.
+    pub last: Option<u64>,
+}
+
+impl Span {
+    /// The span as whole nanoseconds.
+    pub fn nanos(self) -> u64 {
+        u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl FromStr for Span {
+    type Err = UnitMistake;
+
+    fn from_str(text: &str) -> Result<Self, UnitMistake> {
+        let (number, unit) = split(text);
+        let scale: u64 = match unit {
+            "ns" => 1,
+            "us" | "µs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "min" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            "d" => 86_400_000_000_000,
+            "" if decimal(number).is_some() => {
+                return Err(UnitMistake {
+                    message: format!("`{text}` has no unit"),
+                    help: format!("write `{number}s` for seconds, or `{number}ms`, `{number}min`"),
+                });
+            }
+            "m" if decimal(number).is_some() => {
+                return Err(UnitMistake {
+                    message: format!("`{text}` could be minutes or milliseconds"),
+                    help: format!("write `{number}min` or `{number}ms`"),
+                });
+            }
+            _ => return Err(not_a("length of time", text, "`250ms`, `2s`, `3min`")),
+        };
+        let nanos = decimal(number)
+            .and_then(|number| number.times(scale))
+            .ok_or_else(|| not_a("length of time", text, "`250ms`, `2s`, `3min`"))?;
+        let span = Duration::from_nanos(nanos);
+        if span > SPAN_MAX {
+            return Err(UnitMistake {
+                message: format!("`{text}` is longer than seven days"),
+                help: "a span may be at most `7d`".to_owned(),
+            });
+        }
+        Ok(Self(span))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanos = self.nanos();
+        let units = [
+            (86_400_000_000_000, "d"),
+            (3_600_000_000_000, "h"),
+            (60_000_000_000, "min"),
+            (1_000_000_000, "s"),
+            (1_000_000, "ms"),
+            (1_000, "us"),
+        ];
+        if nanos == 0 {
+            return f.write_str("0s");
+        }
+        match units.iter().find(|(scale, _)| nanos.is_multiple_of(*scale)) {
+            Some((scale, unit)) => write!(f, "{}{unit}", nanos / scale),
+            None => write!(f, "{nanos}ns"),
+        }
+    }
+}
+
+impl Delay {
+    /// The span that a uniform draw falls on.
+    pub fn pick(self, draw: u64) -> Duration {
+        let width = self.most.nanos().saturating_sub(self.least.nanos());
+        self.least.0 + Duration::from_nanos(scale(draw, width))
+    }
+}
+
+impl FromStr for Delay {
+    type Err = UnitMistake;
+
+    fn from_str(text: &str) -> Result<Self, UnitMistake> {
+        let Some((least, most)) = text.split_once("..") else {
+            let span = text.parse()?;
+            return Ok(Self { least: span, most: span });
+        };
+        let (least, most): (Span, Span) = (least.trim().parse()?, most.trim().parse()?);
+        if most < least {
+            return Err(UnitMistake {
+                message: format!("`{text}` ends before it begins"),
+                help: format!("write `{most}..{least}`"),
+            });
+        }
+        Ok(Self { least, most })
+    }
+}
+
+impl fmt::Display for Delay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.least == self.most {
+            return self.least.fmt(f);
+        }
+        write!(f, "{}..{}", self.least, self.most)
+    }
+}
+
+impl Rate {
+    /// The period as a span.
+    pub fn period(self) -> Duration {
+        Duration::from_secs(match self.per {
+            Period::Second => 1,
+            Period::Minute => 60,
+            Period::Hour => 3_600,
+            Period::Day => 86_400,
+        })
+    }
+
+    /// The time between two events at this rate, rounded down to a nanosecond.
+    pub fn interval(self) -> Duration {
+        let period = u64::try_from(self.period().as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(period / self.count.max(1))
+    }
+}
+
+impl FromStr for Rate {
+    type Err = UnitMistake;
+
+    fn from_str(text: &str) -> Result<Self, UnitMistake> {
+        let example = "`60/min`, `20/s`, `10_000/day`";
+        let Some((number, per)) = text.split_once('/') else {
+            return Err(match whole(text.trim()) {
+                Some(_) => UnitMistake {
+                    message: format!("`{text}` has no unit"),
+                    help: format!("write `{text}/min` or `{text}/s`"),
+                },
+                None => not_a("rate", text, example),
+            });
+        };
+        let per = match per.trim() {
+            "s" | "sec" | "second" => Period::Second,
+            "min" | "minute" => Period::Minute,
+            "h" | "hour" => Period::Hour,
+            "day" | "d" => Period::Day,
+            _ => return Err(not_a("rate", text, example)),
+        };
+        let count = whole(number.trim()).ok_or_else(|| not_a("rate", text, example))?;
+        if count == 0 {
+            return Err(UnitMistake {
+                message: format!("`{text}` never happens"),
+                help: "a rate is at least 1".to_owned(),
+            });
+        }
+        Ok(Self { count, per })
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let per = match self.per {
+            Period::Second => "s",
+            Period::Minute => "min",
+            Period::Hour => "h",
+            Period::Day => "day",
+        };
+        write!(f, "{}/{per}", self.count)
+    }
+}
+
+impl Share {
+    /// The whole.
+    pub const ALL: Self = Self { ppm: 1_000_000 };
+
+    /// The share as a fraction from 0 to 1.
+    pub fn fraction(self) -> f64 {
+        f64::from(self.ppm) / 1_000_000.0
+    }
+
+    /// Whether a uniform draw falls inside the share.
+    pub fn takes(self, draw: u64) -> bool {
+        // Exact: the draw is scaled onto 0..1,000,000 without a float.
+        (u128::from(draw) * 1_000_000) >> 64 < u128::from(self.ppm)
+    }
+
+    /// This share of a number, rounded down.
+    pub fn of(self, whole: usize) -> usize {
+        let part = u128::try_from(whole).unwrap_or(u128::MAX) * u128::from(self.ppm) / 1_000_000;
+        usize::try_from(part).unwrap_or(whole)
+    }
+}
+
+impl FromStr for Share {
+    type Err = UnitMistake;
+
+    fn from_str(text: &str) -> Result<Self, UnitMistake> {
+        let Some(number) = text.strip_suffix('%') else {
+            return Err(match decimal(text) {
+                Some(_) => UnitMistake {
+                    message: format!("`{text}` has no unit"),
+                    help: format!("write `{text}%`"),
+                },
+                None => not_a("share", text, "`5%`, `0.1%`"),
+            });
+        };
+        let ppm = decimal(number.trim())
+            .and_then(|number| number.times(10_000))
+            .ok_or_else(|| not_a("share", text, "`5%`, `0.1%`"))?;
+        match u32::try_from(ppm) {
+            Ok(ppm) if ppm <= 1_000_000 => Ok(Self { ppm }),
+            _ => Err(UnitMistake {
+                message: format!("`{text}` is more than the whole"),
+                help: "a share lies between `0%` and `100%`".to_owned(),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (percent, rest) = (self.ppm / 10_000, self.ppm % 10_000);
+        if rest == 0 {
+            write!(f, "{percent}%")
+        } else {
+            let rest = format!("{rest:04}");
+            write!(f, "{percent}.{}%", rest.trim_end_matches('0'))
+        }
+    }
+}
+
+impl FromStr for Size {
+    type Err = UnitMistake;
+
+    fn from_str(text: &str) -> Result<Self, UnitMistake> {
+        let (number, unit) = split(text);
+        let scale = match unit {
+            "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "" if decimal(number).is_some() => {
+                return Err(UnitMistake {
+                    message: format!("`{text}` has no unit"),
+                    help: format!("write `{number}B`, `{number}KiB` or `{number}MiB`"),
+                });
+            }
+            _ => return Err(not_a("size", text, "`512B`, `16KiB`, `2MiB`")),
+        };
+        decimal(number)
+            .and_then(|number| number.times(scale))
+            .map(|bytes| Self { bytes })
+            .ok_or_else(|| not_a("size", text, "`512B`, `16KiB`, `2MiB`"))
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (scale, unit) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
+            if self.bytes >= scale && self.bytes.is_multiple_of(scale) {
+                return write!(f, "{}{unit}", self.bytes / scale);
+            }
+        }
+        write!(f, "{}B", self.bytes)
+    }
+}
+
+impl FromStr for Portion {
+    type Err = UnitMistake;
+
+    fn from_str(text: &str) -> Result<Self, UnitMistake> {
+        let parsed = text.split_once(" of ").and_then(|(count, of)| {
+            let count = u32::try_from(whole(count.trim())?).ok()?;
+            let of = u32::try_from(whole(of.trim())?).ok()?;
+            Some((count, of))
+        });
+        match parsed {
+            Some((count, of)) if 1 <= count && count <= of && of <= 1_000 => Ok(Self { count, of }),
+            Some(_) => Err(UnitMistake {
+                message: format!("`{text}` cannot be dealt"),
+                help: "write `k of n` with 1 ≤ k ≤ n ≤ 1000".to_owned(),
+            }),
+            None => Err(not_a("portion", text, "`3 of 10`")),
+        }
+    }
+}
+
+impl fmt::Display for Portion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.count, self.of)
+    }
+}
+
+impl Ordinals {
+    /// Whether an ordinal, counted from 1, lies in the range.
+    pub fn contains(self, ordinal: u64) -> bool {
+        self.first <= ordinal && self.last.is_none_or(|last| ordinal <= last)
+    }
+}
+
+impl FromStr for Ordinals {
+    type Err = UnitMistake;
+
+    fn from_str(text: &str) -> Result<Self, UnitMistake> {
+        let mistake = || not_a("range of hits", text, "`1`, `2..4`, `3..`");
+        let (first, last) = match text.split_once("..") {
+            None => {
+                let only = whole(text.trim()).ok_or_else(mistake)?;
+                (only, Some(only))
+            }
+            Some((first, "")) => (whole(first.trim()).ok_or_else(mistake)?, None),
+            Some((first, last)) => (
+                whole(first.trim()).ok_or_else(mistake)?,
+                Some(whole(last.trim()).ok_or_else(mistake)?),
+            ),
+        };
+        if first == 0 || last.is_some_and(|last| last < first) {
+            return Err(UnitMistake {
+                message: format!("`{text}` holds no hit"),
+                help: "hits count from 1, and `a..b` includes both ends".to_owned(),
+            });
+        }
+        Ok(Self { first, last })
+    }
+}
+
+impl fmt::Display for Ordinals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.last {
+            Some(last) if last == self.first => write!(f, "{last}"),
+            Some(last) => write!(f, "{}..{last}", self.first),
+            None => write!(f, "{}..", self.first),
+        }
+    }
+}
+
+macro_rules! written_as_text {
+    ($($type:ident, $format:literal;)*) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(|mistake: UnitMistake| {
+                    de::Error::custom(format!("{}; {}", mistake.message, mistake.help))
+                })
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "format": $format })
+            }
+        }
+    )*
+
+    /// Checks a text against a schema format of this module; `None` if the format is not ours.
+    pub fn check(format: &str, text: &str) -> Option<Result<(), UnitMistake>> {
+        match format {
+            $($format => Some(text.parse::<$type>().map(|_| ())),)*
+            _ => None,
+        }
+    }};
+}
+
+written_as_text! {
+    Span, "span";
+    Delay, "delay";
+    Rate, "rate";
+    Share, "share";
+    Size, "size";
+    Portion, "portion";
+    Ordinals, "ordinals";
+}
+
+/// A non-negative decimal number, kept exact as digits and a number of decimals.
+struct Decimal {
+    digits: u64,
+    decimals: u32,
+}
+
+impl Decimal {
+    /// The number times an integer scale, if it is a whole number that fits.
+    fn times(&self, scale: u64) -> Option<u64> {
+        let divisor = 10_u128.checked_pow(self.decimals)?;
+        let product = u128::from(self.digits) * u128::from(scale);
+        if product % divisor != 0 {
+            return None;
+        }
+        u64::try_from(product / divisor).ok()
+    }
+}
+
+fn decimal(text: &str) -> Option<Decimal> {
+    let (whole_part, fraction) = match text.split_once('.') {
+        Some((_, "")) => return None,
+        Some((whole_part, fraction)) => (whole_part, fraction),
+        None => (text, ""),
+    };
+    let decimals = u32::try_from(fraction.len()).ok().filter(|&decimals| decimals <= 9)?;
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let scale = 10_u64.checked_pow(decimals)?;
+    let fraction: u64 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let digits = whole(whole_part)?.checked_mul(scale)?.checked_add(fraction)?;
+    Some(Decimal { digits, decimals })
+}
+
+/// A whole number with optional underscores between digits.
+fn whole(text: &str) -> Option<u64> {
+    let well_formed = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_')
+        && text.starts_with(|first: char| first.is_ascii_digit())
+        && text.ends_with(|last: char| last.is_ascii_digit());
+    if well_formed { text.replace('_', "").parse().ok() } else { None }
+}
+
+/// The number in front and the unit behind it.
+fn split(text: &str) -> (&str, &str) {
+    let end =
+        text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_')).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    (number, unit.trim_start())
+}
+
+fn not_a(what: &str, text: &str, example: &str) -> UnitMistake {
+    UnitMistake {
+        message: format!("`{text}` is no {what}"),
+        help: format!("write it like {example}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn spans_are_read_exactly_or_refused_with_a_repair() {
+        let read = |text: &str| text.parse::<Span>().map(|span| span.0);
+        for (text, nanos) in [
+            ("0s", 0),
+            ("250ms", 250_000_000),
+            ("1.5s", 1_500_000_000),
+            ("3min", 180_000_000_000),
+            ("2h", 7_200_000_000_000),
+            ("1_000 ms", 1_000_000_000),
+        ] {
+            assert_eq!(read(text), Ok(Duration::from_nanos(nanos)), "{text}");
+        }
+        for (text, message, help) in [
+            ("2", "`2` has no unit", "write `2s` for seconds, or `2ms`, `2min`"),
+            ("2m", "`2m` could be minutes or milliseconds", "write `2min` or `2ms`"),
+            ("soon", "`soon` is no length of time", "write it like `250ms`, `2s`, `3min`"),
+            ("-1s", "`-1s` is no length of time", "write it like `250ms`, `2s`, `3min`"),
+            ("8d", "`8d` is longer than seven days", "a span may be at most `7d`"),
+            ("0.5ns", "`0.5ns` is no length of time", "write it like `250ms`, `2s`, `3min`"),
+        ] {
+            let mistake = read(text).unwrap_err();
+            assert_eq!((mistake.message.as_str(), mistake.help.as_str()), (message, help));
+        }
+    }
+
+    #[test]
+    fn the_other_units_refuse_bare_numbers_too() {
+        assert_eq!("60".parse::<Rate>().unwrap_err().help, "write `60/min` or `60/s`");
+        assert_eq!("5".parse::<Share>().unwrap_err().help, "write `5%`");
+        assert_eq!("16".parse::<Size>().unwrap_err().help, "write `16B`, `16KiB` or `16MiB`");
+        assert_eq!("0/min".parse::<Rate>().unwrap_err().message, "`0/min` never happens");
+        assert_eq!("101%".parse::<Share>().unwrap_err().message, "`101%` is more than the whole");
+        assert_eq!("4 of 3".parse::<Portion>().unwrap_err().message, "`4 of 3` cannot be dealt");
+        assert_eq!("3..1".parse::<Ordinals>().unwrap_err().message, "`3..1` holds no hit");
+    }
+
+    #[test]
+    fn a_share_of_a_half_takes_half_of_the_draws() {
+        let half = Share { ppm: 500_000 };
+        assert!(half.takes(0) && half.takes((1 << 63) - 1));
+        assert!(!half.takes(1 << 63) && !half.takes(u64::MAX));
+        assert!(Share::ALL.takes(u64::MAX));
+        assert!(!Share { ppm: 0 }.takes(0));
+    }
+
+    proptest! {
+        #[test]
+        fn printing_and_reading_is_the_identity(
+            nanos in 0..=604_800_000_000_000_u64, count in 1..u64::MAX, ppm in 0..=1_000_000_u32,
+        ) {
+            let span = Span(Duration::from_nanos(nanos));
+            prop_assert_eq!(span.to_string().parse(), Ok(span));
+            let rate = Rate { count, per: Period::Hour };
+            prop_assert_eq!(rate.to_string().parse(), Ok(rate));
+            let share = Share { ppm };
+            prop_assert_eq!(share.to_string().parse(), Ok(share));
+        }
+
+        #[test]
+        fn no_text_makes_a_parser_panic(text in ".{0,40}") {
+            for format in ["span", "delay", "rate", "share", "size", "portion", "ordinals"] {
+                let _answer = check(format, &text);
+            }
+        }
+    }
+}
