@@ -62,7 +62,7 @@ struct Posted {
 }
 
 async fn outcome(State(lane): State<Lane>, Json(posted): Json<Posted>) -> StatusCode {
-    lane.post_outcome(posted.call, posted.success);
+    lane.post_outcome(posted.call, posted.success, None);
     StatusCode::NO_CONTENT
 }
 

@@ -143,9 +143,9 @@ impl Identity {
                 return (id, Evidence::RetryCount);
             }
         }
-        let again =
+        let mut again =
             candidates().filter(|(_, call)| call.in_flight == 0 && call.goes_on_with(request));
-        match again.last() {
+        match again.next_back() {
             Some((id, _)) => (id, Evidence::Conversation),
             None => (self.next(), Evidence::First),
         }

@@ -18,7 +18,7 @@ use crate::{
 #[serde(tag = "entry", rename_all = "kebab-case")]
 pub enum Entry {
     /// A request was read and its fate decided; nothing has been answered yet.
-    Claimed(Claimed),
+    Claimed(Box<Claimed>),
     /// An attempt is over.
     Ended(Ended),
     /// The application told how a call ended for it.
@@ -42,6 +42,8 @@ pub struct Claimed {
     pub call: Option<u64>,
     /// Why it belongs to that call.
     pub evidence: Option<Evidence>,
+    /// The call's name, if its header gives one.
+    pub call_name: Option<String>,
     /// The HTTP method.
     pub method: String,
     /// The path without its query.
@@ -124,8 +126,10 @@ pub enum EndKind {
 pub struct PostedOutcome {
     /// When it told.
     pub at: u64,
-    /// The call's name in its header, if the application knows one.
+    /// The call's name in its header; none means the run as a whole.
     pub call: Option<String>,
+    /// When the call began for the application, if it told.
+    pub began: Option<u64>,
     /// Whether the application got what it wanted.
     pub success: bool,
 }
@@ -188,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_full_journal_keeps_what_it_has_and_says_so() {
-        let entry = |at| Entry::Outcome(PostedOutcome { at, call: None, success: true });
+        let entry = |at| Entry::Outcome(PostedOutcome { at, call: None, began: None, success: true });
         let mut journal = Journal::new(2);
         for at in 0..3 {
             journal.record(entry(at));

@@ -106,9 +106,10 @@ impl Lane {
     }
 
     /// Records what the application says of a call.
-    pub fn post_outcome(&self, call: Option<String>, success: bool) {
-        let at = nanos(self.shared.clock.now());
-        self.state().journal.record(Entry::Outcome(PostedOutcome { at, call, success }));
+    pub fn post_outcome(&self, call: Option<String>, success: bool, began: Option<Duration>) {
+        let (at, began) = (nanos(self.shared.clock.now()), began.map(nanos));
+        let outcome = PostedOutcome { at, call, began, success };
+        self.state().journal.record(Entry::Outcome(outcome));
     }
 
     /// Tells that attempts from now on end because the server does.
@@ -184,7 +185,7 @@ impl Lane {
         let first = state.engine.started().is_none();
         let decision = state.engine.decide(request, now);
         let timeline = compose(&decision, now);
-        state.journal.record(Entry::Claimed(claim(&decision, &timeline, now)));
+        state.journal.record(Entry::Claimed(Box::new(claim(&decision, &timeline, now))));
         let recorder =
             self.recorder(&state, decision.attempt, Some(decision.call), timeline.served);
         drop(state);
@@ -204,7 +205,7 @@ impl Lane {
         let mut state = self.state();
         let attempt = state.engine.count_unserved(now);
         let timeline = compose(attempt, now);
-        state.journal.record(Entry::Claimed(claim(attempt, &timeline, now)));
+        state.journal.record(Entry::Claimed(Box::new(claim(attempt, &timeline, now))));
         let recorder = self.recorder(&state, attempt, None, timeline.served);
         drop(state);
         self.shared.started.notify_waiters();

@@ -11,11 +11,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::draw::scale;
 
 /// Why a text is no quantity, and what would be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitMistake {
-    /// What is wrong, naming the text as it was written.
-    pub message: String,
+    /// What is wrong, as a phrase that follows the text or its key: `has no unit`.
+    pub message: &'static str,
     /// What to write instead.
     pub help: String,
 }
@@ -112,25 +111,25 @@ impl FromStr for Span {
             "d" => 86_400_000_000_000,
             "" if decimal(number).is_some() => {
                 return Err(UnitMistake {
-                    message: format!("`{text}` has no unit"),
+                    message: "has no unit",
                     help: format!("write `{number}s` for seconds, or `{number}ms`, `{number}min`"),
                 });
             }
             "m" if decimal(number).is_some() => {
                 return Err(UnitMistake {
-                    message: format!("`{text}` could be minutes or milliseconds"),
+                    message: "could be minutes or milliseconds",
                     help: format!("write `{number}min` or `{number}ms`"),
                 });
             }
-            _ => return Err(not_a("length of time", text, "`250ms`, `2s`, `3min`")),
+            _ => return Err(not_a("is no length of time", "`250ms`, `2s`, `3min`")),
         };
         let nanos = decimal(number)
             .and_then(|number| number.times(scale))
-            .ok_or_else(|| not_a("length of time", text, "`250ms`, `2s`, `3min`"))?;
+            .ok_or_else(|| not_a("is no length of time", "`250ms`, `2s`, `3min`"))?;
         let span = Duration::from_nanos(nanos);
         if span > SPAN_MAX {
             return Err(UnitMistake {
-                message: format!("`{text}` is longer than seven days"),
+                message: "is longer than seven days",
                 help: "a span may be at most `7d`".to_owned(),
             });
         }
@@ -178,7 +177,7 @@ impl FromStr for Delay {
         let (least, most): (Span, Span) = (least.trim().parse()?, most.trim().parse()?);
         if most < least {
             return Err(UnitMistake {
-                message: format!("`{text}` ends before it begins"),
+                message: "ends before it begins",
                 help: format!("write `{most}..{least}`"),
             });
         }
@@ -221,10 +220,10 @@ impl FromStr for Rate {
         let Some((number, per)) = text.split_once('/') else {
             return Err(match whole(text.trim()) {
                 Some(_) => UnitMistake {
-                    message: format!("`{text}` has no unit"),
+                    message: "has no unit",
                     help: format!("write `{text}/min` or `{text}/s`"),
                 },
-                None => not_a("rate", text, example),
+                None => not_a("is no rate", example),
             });
         };
         let per = match per.trim() {
@@ -232,12 +231,12 @@ impl FromStr for Rate {
             "min" | "minute" => Period::Minute,
             "h" | "hour" => Period::Hour,
             "day" | "d" => Period::Day,
-            _ => return Err(not_a("rate", text, example)),
+            _ => return Err(not_a("is no rate", example)),
         };
-        let count = whole(number.trim()).ok_or_else(|| not_a("rate", text, example))?;
+        let count = whole(number.trim()).ok_or_else(|| not_a("is no rate", example))?;
         if count == 0 {
             return Err(UnitMistake {
-                message: format!("`{text}` never happens"),
+                message: "never happens",
                 help: "a rate is at least 1".to_owned(),
             });
         }
@@ -285,20 +284,17 @@ impl FromStr for Share {
     fn from_str(text: &str) -> Result<Self, UnitMistake> {
         let Some(number) = text.strip_suffix('%') else {
             return Err(match decimal(text) {
-                Some(_) => UnitMistake {
-                    message: format!("`{text}` has no unit"),
-                    help: format!("write `{text}%`"),
-                },
-                None => not_a("share", text, "`5%`, `0.1%`"),
+                Some(_) => UnitMistake { message: "has no unit", help: format!("write `{text}%`") },
+                None => not_a("is no share", "`5%`, `0.1%`"),
             });
         };
         let ppm = decimal(number.trim())
             .and_then(|number| number.times(10_000))
-            .ok_or_else(|| not_a("share", text, "`5%`, `0.1%`"))?;
+            .ok_or_else(|| not_a("is no share", "`5%`, `0.1%`"))?;
         match u32::try_from(ppm) {
             Ok(ppm) if ppm <= 1_000_000 => Ok(Self { ppm }),
             _ => Err(UnitMistake {
-                message: format!("`{text}` is more than the whole"),
+                message: "is more than the whole",
                 help: "a share lies between `0%` and `100%`".to_owned(),
             }),
         }
@@ -329,16 +325,16 @@ impl FromStr for Size {
             "GiB" => 1 << 30,
             "" if decimal(number).is_some() => {
                 return Err(UnitMistake {
-                    message: format!("`{text}` has no unit"),
+                    message: "has no unit",
                     help: format!("write `{number}B`, `{number}KiB` or `{number}MiB`"),
                 });
             }
-            _ => return Err(not_a("size", text, "`512B`, `16KiB`, `2MiB`")),
+            _ => return Err(not_a("is no size", "`512B`, `16KiB`, `2MiB`")),
         };
         decimal(number)
             .and_then(|number| number.times(scale))
             .map(|bytes| Self { bytes })
-            .ok_or_else(|| not_a("size", text, "`512B`, `16KiB`, `2MiB`"))
+            .ok_or_else(|| not_a("is no size", "`512B`, `16KiB`, `2MiB`"))
     }
 }
 
@@ -365,10 +361,10 @@ impl FromStr for Portion {
         match parsed {
             Some((count, of)) if 1 <= count && count <= of && of <= 1_000 => Ok(Self { count, of }),
             Some(_) => Err(UnitMistake {
-                message: format!("`{text}` cannot be dealt"),
+                message: "cannot be dealt",
                 help: "write `k of n` with 1 ≤ k ≤ n ≤ 1000".to_owned(),
             }),
-            None => Err(not_a("portion", text, "`3 of 10`")),
+            None => Err(not_a("is no portion", "`3 of 10`")),
         }
     }
 }
@@ -390,7 +386,7 @@ impl FromStr for Ordinals {
     type Err = UnitMistake;
 
     fn from_str(text: &str) -> Result<Self, UnitMistake> {
-        let mistake = || not_a("range of hits", text, "`1`, `2..4`, `3..`");
+        let mistake = || not_a("is no range of hits", "`1`, `2..4`, `3..`");
         let (first, last) = match text.split_once("..") {
             None => {
                 let only = whole(text.trim()).ok_or_else(mistake)?;
@@ -404,7 +400,7 @@ impl FromStr for Ordinals {
         };
         if first == 0 || last.is_some_and(|last| last < first) {
             return Err(UnitMistake {
-                message: format!("`{text}` holds no hit"),
+                message: "holds no hit",
                 help: "hits count from 1, and `a..b` includes both ends".to_owned(),
             });
         }
@@ -428,7 +424,7 @@ macro_rules! written_as_text {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = Cow::<'de, str>::deserialize(deserializer)?;
                 text.parse().map_err(|mistake: UnitMistake| {
-                    de::Error::custom(format!("{}; {}", mistake.message, mistake.help))
+                    de::Error::custom(format!("`{text}` {}; {}", mistake.message, mistake.help))
                 })
             }
         }
@@ -519,11 +515,8 @@ fn split(text: &str) -> (&str, &str) {
     (number, unit.trim_start())
 }
 
-fn not_a(what: &str, text: &str, example: &str) -> UnitMistake {
-    UnitMistake {
-        message: format!("`{text}` is no {what}"),
-        help: format!("write it like {example}"),
-    }
+fn not_a(message: &'static str, example: &str) -> UnitMistake {
+    UnitMistake { message, help: format!("write it like {example}") }
 }
 
 #[cfg(test)]
@@ -546,15 +539,15 @@ mod tests {
             assert_eq!(read(text), Ok(Duration::from_nanos(nanos)), "{text}");
         }
         for (text, message, help) in [
-            ("2", "`2` has no unit", "write `2s` for seconds, or `2ms`, `2min`"),
-            ("2m", "`2m` could be minutes or milliseconds", "write `2min` or `2ms`"),
-            ("soon", "`soon` is no length of time", "write it like `250ms`, `2s`, `3min`"),
-            ("-1s", "`-1s` is no length of time", "write it like `250ms`, `2s`, `3min`"),
-            ("8d", "`8d` is longer than seven days", "a span may be at most `7d`"),
-            ("0.5ns", "`0.5ns` is no length of time", "write it like `250ms`, `2s`, `3min`"),
+            ("2", "has no unit", "write `2s` for seconds, or `2ms`, `2min`"),
+            ("2m", "could be minutes or milliseconds", "write `2min` or `2ms`"),
+            ("soon", "is no length of time", "write it like `250ms`, `2s`, `3min`"),
+            ("-1s", "is no length of time", "write it like `250ms`, `2s`, `3min`"),
+            ("8d", "is longer than seven days", "a span may be at most `7d`"),
+            ("0.5ns", "is no length of time", "write it like `250ms`, `2s`, `3min`"),
         ] {
             let mistake = read(text).unwrap_err();
-            assert_eq!((mistake.message.as_str(), mistake.help.as_str()), (message, help));
+            assert_eq!((mistake.message, mistake.help.as_str()), (message, help));
         }
     }
 
@@ -563,10 +556,10 @@ mod tests {
         assert_eq!("60".parse::<Rate>().unwrap_err().help, "write `60/min` or `60/s`");
         assert_eq!("5".parse::<Share>().unwrap_err().help, "write `5%`");
         assert_eq!("16".parse::<Size>().unwrap_err().help, "write `16B`, `16KiB` or `16MiB`");
-        assert_eq!("0/min".parse::<Rate>().unwrap_err().message, "`0/min` never happens");
-        assert_eq!("101%".parse::<Share>().unwrap_err().message, "`101%` is more than the whole");
-        assert_eq!("4 of 3".parse::<Portion>().unwrap_err().message, "`4 of 3` cannot be dealt");
-        assert_eq!("3..1".parse::<Ordinals>().unwrap_err().message, "`3..1` holds no hit");
+        assert_eq!("0/min".parse::<Rate>().unwrap_err().message, "never happens");
+        assert_eq!("101%".parse::<Share>().unwrap_err().message, "is more than the whole");
+        assert_eq!("4 of 3".parse::<Portion>().unwrap_err().message, "cannot be dealt");
+        assert_eq!("3..1".parse::<Ordinals>().unwrap_err().message, "holds no hit");
     }
 
     #[test]

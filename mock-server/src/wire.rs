@@ -32,7 +32,7 @@ use crate::{
     door::Stream,
     journal::EndKind,
     lane::Recorder,
-    timeline::{End, Piece, Timeline},
+    timeline::{End, Head, Piece, Timeline},
 };
 
 /// What a request's handler knows of the connection it came on.
@@ -164,17 +164,7 @@ async fn write<S: Stream>(
     let Some(head) = &timeline.head else { return Ok(()) };
     wait(stream, clock, timeline.head_after).await?;
     recorder.head(head.status);
-    let status = http::StatusCode::from_u16(head.status).unwrap_or_default();
-    let reason = status.canonical_reason().unwrap_or("");
-    let mut text = format!("HTTP/1.1 {} {reason}\r\n", head.status);
-    for (name, value) in &head.headers {
-        text += &format!("{name}: {value}\r\n");
-    }
-    text += &format!("date: {}\r\n", http_date(clock.wall(clock.now())));
-    text += &match head.content_length {
-        Some(length) => format!("content-length: {length}\r\n\r\n"),
-        None => "transfer-encoding: chunked\r\n\r\n".to_owned(),
-    };
+    let text = head_text(head, clock.wall(clock.now()));
     stream.write_all(text.as_bytes()).await?;
     for piece in &timeline.pieces {
         wait(stream, clock, piece.after).await?;
@@ -190,6 +180,20 @@ async fn write<S: Stream>(
         stream.flush().await?;
     }
     Ok(())
+}
+
+/// A head as it stands on the wire.
+fn head_text(head: &Head, wall: Duration) -> String {
+    let status = http::StatusCode::from_u16(head.status).unwrap_or_default();
+    let reason = status.canonical_reason().unwrap_or_default();
+    let framing = match head.content_length {
+        Some(length) => format!("content-length: {length}"),
+        None => "transfer-encoding: chunked".to_owned(),
+    };
+    let headers = head.headers.iter().map(|(name, value)| format!("{name}: {value}"));
+    let lines = [format!("HTTP/1.1 {} {reason}", head.status)].into_iter().chain(headers);
+    let lines = lines.chain([format!("date: {}", http_date(wall)), framing]);
+    lines.map(|line| line + "\r\n").collect::<String>() + "\r\n"
 }
 
 /// Waits, or finds that the client has left.

@@ -147,18 +147,13 @@ fn go_duration(span: std::time::Duration) -> String {
     }
     let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
     let (seconds, rest) = (millis / 1_000 % 60, millis % 1_000);
-    let mut text = String::new();
-    if hours > 0 {
-        text += &format!("{hours}h");
+    let decimals = if rest > 0 { format!(".{rest:03}") } else { String::new() };
+    let seconds = format!("{seconds}{}s", decimals.trim_end_matches('0'));
+    match (hours, minutes) {
+        (0, 0) => seconds,
+        (0, minutes) => format!("{minutes}m{seconds}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{seconds}"),
     }
-    if hours > 0 || minutes > 0 {
-        text += &format!("{minutes}m");
-    }
-    text += &seconds.to_string();
-    if rest > 0 {
-        text += format!(".{rest:03}").trim_end_matches('0');
-    }
-    text + "s"
 }
 
 /// Whether the body asks for something.

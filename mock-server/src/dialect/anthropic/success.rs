@@ -22,16 +22,17 @@ pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
         headers.push(("cache-control", "no-cache".to_owned()));
     }
     headers.extend(limit_headers(&exchange.decision.levels, moment));
-    let body = match streaming {
-        true => ReplyBody::Stream(stream(exchange, answer)),
-        false => ReplyBody::Whole(Bytes::from(whole(exchange, answer).to_string())),
+    let body = if streaming {
+        ReplyBody::Stream(stream(exchange, answer))
+    } else {
+        ReplyBody::Whole(Bytes::from(whole(exchange, answer).to_string()))
     };
     Reply { status: 200, headers, body }
 }
 
 fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
     let content = json!([{ "type": "text", "text": answer.text() }]);
-    message(exchange, content, stop_reason(answer), answer.output_tokens)
+    message(exchange, &content, &stop_reason(answer), answer.output_tokens)
 }
 
 fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
@@ -48,7 +49,7 @@ fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
     };
     let start = json!({
         "type": "message_start",
-        "message": message(exchange, json!([]), Value::Null, 1),
+        "message": message(exchange, &json!([]), &Value::Null, 1),
     });
     let block = json!({
         "type": "content_block_start",
@@ -88,7 +89,7 @@ fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
 }
 
 /// A message with its keys in the order of 2026.
-fn message(exchange: &Exchange<'_>, content: Value, stop_reason: Value, output: u64) -> Value {
+fn message(exchange: &Exchange<'_>, content: &Value, stop_reason: &Value, output: u64) -> Value {
     json!({
         "model": dated(&exchange.request.model),
         "id": format!("msg_011C{}", exchange.moment.alphanumeric("message", 20)),

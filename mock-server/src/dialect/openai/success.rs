@@ -13,16 +13,16 @@ use crate::{
 
 /// The answer, whole or as a stream.
 pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
-    let content_type = match exchange.request.streaming {
-        true => "text/event-stream; charset=utf-8",
-        false => "application/json",
-    };
+    let streaming = exchange.request.streaming;
+    let content_type =
+        if streaming { "text/event-stream; charset=utf-8" } else { "application/json" };
     let mut headers = application_headers(&exchange.moment, content_type);
     headers.push(("x-openai-proxy-wasm", "v0.1".to_owned()));
     headers.extend(limit_headers(&exchange.decision.levels));
-    let body = match exchange.request.streaming {
-        true => ReplyBody::Stream(stream(exchange, answer)),
-        false => ReplyBody::Whole(Bytes::from(whole(exchange, answer))),
+    let body = if streaming {
+        ReplyBody::Stream(stream(exchange, answer))
+    } else {
+        ReplyBody::Whole(Bytes::from(whole(exchange, answer)))
     };
     Reply { status: 200, headers, body }
 }

@@ -1,0 +1,168 @@
+//! Which target is asked next.
+
+use super::{Call, State};
+use crate::draw::{Draws, Purpose};
+use crate::limiter::{Cost, Refusal};
+use crate::pool::{CoolReason, Cooling, Pool};
+use crate::queue::Claim;
+use crate::time::Nanos;
+use crate::trace::{Leave, Skip, StopReason, Wait, What};
+
+impl Call {
+    /// Picks the target of the next attempt; `None` means that something else comes first.
+    pub(super) fn choose(
+        &mut self,
+        pool: &mut Pool,
+        draws: Draws,
+        now: Nanos,
+    ) -> Option<(usize, Cost)> {
+        if self.attempts >= self.policy.attempts_max {
+            self.stop(StopReason::AttemptsMax, None, now);
+            return None;
+        }
+        let mut passed = Vec::new();
+        let mut soonest: Option<(Nanos, usize, Option<Cooling>)> = None;
+        let mut refused_key = None;
+        let mut chosen = None;
+        for target in self.order() {
+            if let Err(cannot_fit) = self.fit_in(target, pool, now) {
+                self.tries[target].closed = true;
+                passed.push((target, Skip::CannotFit(cannot_fit)));
+                continue;
+            }
+            let cost = self.cost(target, pool);
+            let turn = match pool.turn_at(target, cost, now) {
+                Ok(turn) => turn,
+                Err(refusal) => {
+                    self.tries[target].closed = true;
+                    passed.push((target, Skip::Quota(refusal)));
+                    continue;
+                }
+            };
+            let (rested, why) = pool.resting(target);
+            let cooling = (rested > now).then_some(Cooling { until: rested, why });
+            let ready = turn.max(rested).max(now);
+            if let Some(key) = pool.key_rests(target, now) {
+                refused_key.get_or_insert((ready, target, cooling));
+                passed.push((target, Skip::Cooling(key)));
+                continue;
+            }
+            let passes_soon = cooling.is_none_or(|cooling| cooling.why == CoolReason::Hint)
+                && ready.since(now) <= self.policy.fallback.wait_max
+                && ready < self.deadline;
+            if ready == now || passes_soon {
+                chosen = Some((ready, target, cooling));
+                break;
+            }
+            let skip = match cooling {
+                Some(cooling) if cooling.until >= turn => Skip::Cooling(cooling),
+                _ => Skip::Quota(Refusal::Wait { until: turn }),
+            };
+            passed.push((target, skip));
+            if soonest.is_none_or(|(at, ..)| ready < at) {
+                soonest = Some((ready, target, cooling));
+            }
+        }
+        // A key may have been paid for or replaced: with nothing else left, one attempt finds out.
+        let chosen = chosen.or(soonest).or(refused_key);
+        for (target, skip) in passed {
+            if chosen.is_none_or(|(_, chosen, _)| chosen != target) {
+                self.skip(target, skip, now);
+            }
+        }
+        let Some((ready, target, cooling)) = chosen else {
+            let why = match self.trace.attempts().next_back() {
+                None => StopReason::Unservable,
+                Some(_) if self.leaving == Leave::Final => StopReason::Final,
+                Some(_) => StopReason::Exhausted,
+            };
+            self.stop(why, None, now);
+            return None;
+        };
+        let wait = ready.since(now);
+        let asked = cooling.is_some_and(|cooling| cooling.why == CoolReason::Hint);
+        if asked && wait > self.policy.retry.hint_max {
+            self.stop(StopReason::HintBeyondCap, Some(wait), now);
+            None
+        } else if ready >= self.deadline {
+            self.stop(StopReason::Deadline, Some(wait), now);
+            None
+        } else {
+            self.go(target, cooling, pool, draws, now)
+        }
+    }
+
+    /// Takes a chosen target as far as it goes: waits for its rest or its quota, or sends.
+    fn go(
+        &mut self,
+        target: usize,
+        cooling: Option<Cooling>,
+        pool: &mut Pool,
+        draws: Draws,
+        now: Nanos,
+    ) -> Option<(usize, Cost)> {
+        if let Some(cooling) = cooling {
+            let draw = self.draw(draws, Purpose::Spread);
+            let spread = self.policy.retry.spread.draw(cooling.until.since(now), draw);
+            // The spread gives way to the deadline, the rest does not.
+            let until = cooling.until + spread;
+            let until = if until < self.deadline { until } else { cooling.until };
+            self.wait(target, until, Wait::Cooling(cooling), now);
+            return None;
+        }
+        if let Some(from) = self.current {
+            self.fall_back(from, target, now);
+        }
+        let cost = self.cost(target, pool);
+        match pool.enqueue(target, cost, self.deadline, now) {
+            Ok(None) => Some((target, cost)),
+            Ok(Some(seat)) => {
+                if pool.claim(seat, now) == Claim::Granted {
+                    return Some((target, cost));
+                }
+                self.trace.push(What::Queued { target }, now);
+                self.state = State::Queued { seat, cost };
+                None
+            }
+            Err(refusal) => {
+                self.tries[target].closed = true;
+                self.skip(target, Skip::Quota(refusal), now);
+                None
+            }
+        }
+    }
+
+    /// The targets that may still be asked: the current one first, then in order of preference.
+    pub(super) fn order(&self) -> Vec<usize> {
+        let rest = (0..self.tries.len()).filter(|target| Some(*target) != self.current);
+        self.current.into_iter().chain(rest).filter(|target| !self.tries[*target].closed).collect()
+    }
+
+    /// Another target that could be asked within the fallback's patience.
+    pub(super) fn elsewhere(&mut self, not: usize, pool: &mut Pool, now: Nanos) -> Option<usize> {
+        let patience = (now + self.policy.fallback.wait_max).min(self.deadline);
+        self.order().into_iter().filter(|target| *target != not).find(|target| {
+            let cost = self.cost(*target, pool);
+            let (rested, why) = pool.resting(*target);
+            let rests = rested > now && (why == CoolReason::Outage || rested >= patience);
+            !rests
+                && pool.key_rests(*target, now).is_none()
+                && pool.turn_at(*target, cost, now).is_ok_and(|turn| turn < patience)
+        })
+    }
+
+    fn skip(&mut self, target: usize, why: Skip, now: Nanos) {
+        // A call that looks around often says the same thing once.
+        if self.tries[target].skipped.replace(why) != Some(why) {
+            self.trace.push(What::Skipped { target, why }, now);
+        }
+    }
+
+    pub(super) fn fall_back(&mut self, from: usize, to: usize, now: Nanos) {
+        if from != to {
+            self.trace.push(What::FellBack { from, to, why: self.leaving }, now);
+        }
+        self.current = Some(to);
+        self.leaving = Leave::Busy;
+    }
+}

@@ -1,0 +1,133 @@
+//! After a failed attempt: again here, elsewhere, or not at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Call, Failed, State};
+use crate::class::{Class, Cools, MovesOn, Retries};
+use crate::draw::{Draws, Purpose};
+use crate::pool::Pool;
+use crate::time::Nanos;
+use crate::trace::{Leave, Skip, StopReason, Wait, What};
+
+impl Call {
+    /// After a failure: again here, elsewhere, or not at all.
+    pub(super) fn decide(&mut self, failed: Failed, pool: &mut Pool, draws: Draws, now: Nanos) {
+        let Failed { target, class, retries, hint, committed } = failed;
+        let hinted = hint.filter(|hint| hint.after > Duration::ZERO);
+        let retry_in = hinted.map(|hint| hint.after);
+        if committed {
+            return self.stop(StopReason::Committed, retry_in, now);
+        }
+        if now >= self.deadline {
+            return self.stop(StopReason::Deadline, retry_in, now);
+        }
+        if class.ends_the_call() {
+            return self.stop(StopReason::Final, retry_in, now);
+        }
+        if self.attempts >= self.policy.attempts_max {
+            return self.stop(StopReason::AttemptsMax, retry_in, now);
+        }
+        if let Class::ContextOverflow { limit, requested } = class
+            && self.shorten(target, limit, requested, pool, now)
+        {
+            self.state = State::Ready;
+            return;
+        }
+        if retries == Retries::AtOnce && self.resends < RESENDS_MAX {
+            self.resends += 1;
+            self.state = State::Ready;
+            return;
+        }
+        let tried = &mut self.tries[target];
+        let permitted = match retries {
+            Retries::No => false,
+            Retries::Once => !tried.once,
+            Retries::AtOnce | Retries::Usual => true,
+        };
+        if !permitted || tried.retries >= self.policy.retry.retries_max {
+            return self.leave(failed, pool, now);
+        }
+        tried.once |= retries == Retries::Once;
+        tried.retries += 1;
+        let retry = tried.retries;
+        let previous = tried.previous;
+        let next = (class.moves_on() == MovesOn::Next)
+            .then(|| self.elsewhere(target, pool, now))
+            .flatten();
+
+        let (least, wait, why) = if let Some(hint) = hinted {
+            let draw = self.draw(draws, Purpose::Spread);
+            let spread = self.policy.retry.spread.draw(hint.after, draw);
+            (hint.after, hint.after.saturating_add(spread), Wait::Hint { retry, hint })
+        } else {
+            let draw = self.draw(draws, Purpose::Backoff);
+            let wait = self.policy.retry.backoff.delay(retry, previous, draw);
+            (wait, wait, Wait::Backoff { retry })
+        };
+        self.tries[target].previous = Some(wait);
+        let too_long = hinted.is_some() && least > self.policy.fallback.wait_max;
+        let beyond_cap = hinted.is_some() && least > self.policy.retry.hint_max;
+        let too_late = now + least >= self.deadline;
+        match next {
+            Some(next) if too_long || beyond_cap || too_late => {
+                // What cannot be in time now will not be later; what was asked to rest may be asked again.
+                self.tries[target].closed = too_late;
+                self.leaving = if too_late { Leave::TooLate } else { Leave::HintTooLong };
+                self.fall_back(target, next, now);
+                self.state = State::Ready;
+            }
+            // The target rests as asked; whichever is ready first, even if only later, goes on.
+            _ if beyond_cap && class.moves_on() == MovesOn::Next && self.order().len() > 1 => {
+                self.leaving = Leave::HintTooLong;
+                self.state = State::Ready;
+            }
+            _ if beyond_cap => self.stop(StopReason::HintBeyondCap, Some(least), now),
+            _ if too_late => self.stop(StopReason::Deadline, Some(least), now),
+            _ => {
+                // The spread gives way to the deadline, the hint does not.
+                let until = now + wait;
+                let until = if until < self.deadline { until } else { now + least };
+                self.wait(target, until, why, now);
+            }
+        }
+    }
+
+    /// Done with a target: rules out those that would answer the same, and goes on with what is left.
+    fn leave(&mut self, failed: Failed, pool: &mut Pool, now: Nanos) {
+        let Failed { target, class, retries, hint, .. } = failed;
+        let treatment = class.treatment();
+        let exhausted = retries != Retries::No;
+        if treatment.cools == Cools::Outage {
+            pool.rest(target, now + self.policy.fallback.cooldown);
+        }
+        self.tries[target].closed = true;
+        self.leaving = if exhausted { Leave::Exhausted } else { Leave::Final };
+        let targets = Arc::clone(pool.targets());
+        let left = &targets[target];
+        for (index, other) in targets.iter().enumerate() {
+            let skip = match treatment.moves_on {
+                MovesOn::Never => break,
+                MovesOn::OtherCredential if other.credential == left.credential => {
+                    Skip::SameCredential
+                }
+                MovesOn::LargerWindow if other.window.tokens <= left.window.tokens => {
+                    Skip::SameWindow
+                }
+                MovesOn::LargerWindow | MovesOn::Next | MovesOn::OtherCredential => continue,
+            };
+            if !self.tries[index].closed {
+                self.tries[index].closed = true;
+                self.trace.push(What::Skipped { target: index, why: skip }, now);
+            }
+        }
+        if treatment.moves_on == MovesOn::Never || self.tries.iter().all(|tried| tried.closed) {
+            let why = if exhausted { StopReason::Exhausted } else { StopReason::Final };
+            return self.stop(why, hint.map(|hint| hint.after), now);
+        }
+        self.state = State::Ready;
+    }
+}
+
+/// How often a call sends again, without a wait, what a server says it did not process.
+const RESENDS_MAX: u32 = 2;

@@ -1,0 +1,43 @@
+//! The one bridge from tokio's clock to the core's.
+//!
+//! Through tokio's clock, so that a paused one governs everything that waits.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::time::Nanos;
+
+/// A clock that starts at zero.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    pub(crate) fn start() -> Self {
+        Self { origin: read() }
+    }
+
+    /// The time on this clock.
+    pub(crate) fn now(self) -> Nanos {
+        Nanos::from(read().saturating_duration_since(self.origin))
+    }
+
+    /// Sleeps until this clock shows `at`.
+    pub(crate) async fn sleep_until(self, at: Nanos) {
+        // Tokio cannot add every duration; thirty years are as good as never.
+        let after = Duration::from(at).min(Duration::from_secs(30 * 365 * 86_400));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the shell carries out the waits of the core"
+        )]
+        tokio::time::sleep_until(self.origin + after).await;
+    }
+}
+
+fn read() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "the shell reads the clock for the core")]
+    Instant::now()
+}

@@ -1,0 +1,130 @@
+//! One failed attempt, as a value.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::class::{Blame, Class, Retries, Sent};
+use crate::hint::Hint;
+
+/// Why an attempt failed, with everything that decides what happens next.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// What went wrong.
+    pub class: Class,
+    /// Whether the request may have been processed.
+    pub sent: Sent,
+    /// Whose doing it was.
+    pub blame: Blame,
+    /// How long the server asked us to stay away.
+    pub hint: Option<Hint>,
+    /// The server's own word on whether a retry makes sense (`x-should-retry`).
+    pub should_retry: Option<bool>,
+    /// The HTTP status, if there was one that meant the failure.
+    pub status: Option<u16>,
+    /// The provider's code, or else its type, for this error.
+    pub code: Option<Box<str>>,
+    /// The provider's message, or ours, cut to [`MESSAGE_CHARS_MAX`].
+    pub message: Box<str>,
+    /// The provider's name for the request, for a support ticket.
+    pub request_id: Option<Box<str>>,
+}
+
+impl Failure {
+    /// A failure of this class, sent and blamed as the class usually is.
+    pub fn new(class: Class, message: &str) -> Self {
+        let treatment = class.treatment();
+        Self {
+            class,
+            sent: treatment.sent,
+            blame: treatment.blame,
+            hint: None,
+            should_retry: None,
+            status: None,
+            code: None,
+            message: cut(message),
+            request_id: None,
+        }
+    }
+
+    /// How often the same target may be asked again.
+    ///
+    /// A server that says `x-should-retry: false` is believed; one that says `true` does not overrule the class.
+    pub fn retries(&self) -> Retries {
+        match self.should_retry {
+            Some(false) => Retries::No,
+            Some(true) | None => self.class.treatment().retries,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.class)?;
+        match (self.status, &self.code) {
+            (Some(status), Some(code)) => write!(f, " ({status} {code})")?,
+            (Some(status), None) => write!(f, " ({status})")?,
+            (None, Some(code)) => write!(f, " ({code})")?,
+            (None, None) => {}
+        }
+        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
+    }
+}
+
+impl Error for Failure {}
+
+/// One line of at most [`MESSAGE_CHARS_MAX`] characters, with white space folded.
+pub(crate) fn cut(text: &str) -> Box<str> {
+    let mut kept = String::new();
+    let mut left = MESSAGE_CHARS_MAX;
+    for word in text.split_whitespace() {
+        if !kept.is_empty() {
+            kept.push(' ');
+            left = left.saturating_sub(1);
+        }
+        for char in word.chars() {
+            if left == 0 {
+                kept.push('…');
+                return kept.into();
+            }
+            kept.push(char);
+            left -= 1;
+        }
+    }
+    kept.into()
+}
+
+/// How much of a message is kept.
+/// The longest provider messages seen are about this long; a page of HTML is not worth more.
+pub const MESSAGE_CHARS_MAX: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_reads_as_one_line() {
+        let mut failure = Failure::new(Class::Overloaded, "Overloaded\n  for now");
+        assert_eq!(failure.to_string(), "overloaded: Overloaded for now");
+        failure.status = Some(529);
+        failure.code = Some("overloaded_error".into());
+        assert_eq!(failure.to_string(), "overloaded (529 overloaded_error): Overloaded for now");
+    }
+
+    #[test]
+    fn a_message_is_cut_on_a_character() {
+        let long = "ä".repeat(MESSAGE_CHARS_MAX + 10);
+        assert_eq!(cut(&long).chars().count(), MESSAGE_CHARS_MAX + 1);
+        assert!(cut(&long).ends_with('…'));
+        assert_eq!(cut(&"ä".repeat(MESSAGE_CHARS_MAX)).chars().count(), MESSAGE_CHARS_MAX);
+    }
+
+    #[test]
+    fn a_server_may_forbid_a_retry_but_not_demand_one() {
+        let mut failure = Failure::new(Class::Server, "");
+        failure.should_retry = Some(false);
+        assert_eq!(failure.retries(), Retries::No);
+        let mut failure = Failure::new(Class::QuotaExhausted, "");
+        failure.should_retry = Some(true);
+        assert_eq!(failure.retries(), Retries::No);
+    }
+}

@@ -1,0 +1,72 @@
+//! Where a call can be sent.
+
+use std::sync::Arc;
+
+use crate::limiter::Quota;
+use crate::provider::Provider;
+use crate::tokens::{TokenCounter, counter};
+
+/// One provider, model and key.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What traces and errors call it; unique among the targets of a client.
+    pub name: String,
+    /// How its answers are read.
+    pub provider: Provider,
+    /// The model, as the provider names it.
+    pub model: String,
+    /// Which key it uses: a name for the key, never the key itself.
+    ///
+    /// Targets that share a credential share its fate: a spent quota or a refused key rests them all.
+    pub credential: String,
+    /// How long a conversation it takes.
+    pub window: Window,
+    /// What counts its tokens.
+    pub counter: Arc<dyn TokenCounter>,
+    /// The limits that we keep on our side, so that the provider need not refuse us.
+    pub quota: Option<Quota>,
+}
+
+impl Target {
+    /// A target named `provider/model`, with the provider's only key, the usual window, the best counter, and no quota.
+    pub fn new(provider: Provider, model: &str) -> Self {
+        Self {
+            name: format!("{provider}/{model}"),
+            provider,
+            model: model.to_owned(),
+            credential: provider.name().to_owned(),
+            window: Window { user_first: provider == Provider::Anthropic, ..Window::default() },
+            counter: counter(provider, model),
+            quota: None,
+        }
+    }
+}
+
+/// The room in a model's context, in tokens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Window {
+    /// Input and output together.
+    pub tokens: u64,
+    /// What the answer may need.
+    pub output: u64,
+    /// What is left free because no count of ours sees everything that a provider adds.
+    pub buffer: u64,
+    /// What a message costs beside its text.
+    pub per_message: u64,
+    /// Whether the first message after the system's must be the person's.
+    pub user_first: bool,
+}
+
+impl Window {
+    /// The tokens that a conversation may have.
+    pub const fn budget(&self) -> u64 {
+        self.tokens.saturating_sub(self.output).saturating_sub(self.buffer)
+    }
+}
+
+impl Default for Window {
+    /// 128,000 tokens, of which 2,000 are for the answer and 100 stay free; 4 for each message, as OpenAI counts.
+    fn default() -> Self {
+        Self { tokens: 128_000, output: 2_000, buffer: 100, per_message: 4, user_first: false }
+    }
+}

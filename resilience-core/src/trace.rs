@@ -1,0 +1,238 @@
+//! What a call did, and when: data first, text never.
+
+use std::time::Duration;
+
+use crate::failure::Failure;
+use crate::hint::Hint;
+use crate::limiter::Refusal;
+use crate::pool::Cooling;
+use crate::time::Nanos;
+use crate::truncate::CannotFit;
+
+/// Everything that one call did, in order.
+///
+/// Targets are named by their place in the pool, attempts by their number from 1.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Trace {
+    /// The call.
+    pub call: u64,
+    /// When it began.
+    pub begun: Nanos,
+    /// What happened.
+    pub entries: Vec<Entry>,
+}
+
+impl Trace {
+    pub(crate) fn new(call: u64, begun: Nanos) -> Self {
+        Self { call, begun, entries: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, what: What, at: Nanos) {
+        self.entries.push(Entry { at, what });
+    }
+
+    /// How each attempt ended: its number, its target, and its failure if it failed.
+    pub fn attempts(&self) -> impl DoubleEndedIterator<Item = (u32, usize, Option<&Failure>)> {
+        self.entries.iter().filter_map(|entry| match &entry.what {
+            What::AttemptEnded { attempt, target, failure } => {
+                Some((*attempt, *target, failure.as_ref()))
+            }
+            _ => None,
+        })
+    }
+
+    /// The waits that were begun, each with its reason.
+    pub fn waits(&self) -> impl Iterator<Item = (Duration, Wait)> {
+        self.entries.iter().filter_map(|entry| match entry.what {
+            What::WaitBegun { until, why, .. } => Some((until.since(entry.at), why)),
+            _ => None,
+        })
+    }
+
+    /// How the call ended, once it has.
+    pub fn finish(&self) -> Option<Finish> {
+        match self.entries.last()?.what {
+            What::Finished(finish) => Some(finish),
+            _ => None,
+        }
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Entry {
+    /// When.
+    pub at: Nanos,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum What {
+    /// An attempt ended.
+    AttemptEnded {
+        /// Its number.
+        attempt: u32,
+        /// Where it was sent.
+        target: usize,
+        /// Why it failed; `None` if it was answered.
+        failure: Option<Failure>,
+    },
+    /// An attempt was handed to the transport.
+    AttemptStarted {
+        /// Its number.
+        attempt: u32,
+        /// Where it was sent.
+        target: usize,
+        /// How many messages it carries.
+        messages: usize,
+    },
+    /// The first content reached the caller: from here on, nothing is repeated.
+    Committed {
+        /// The attempt.
+        attempt: u32,
+    },
+    /// The transport got a connection.
+    Connected {
+        /// The attempt.
+        attempt: u32,
+    },
+    /// Another target is asked.
+    FellBack {
+        /// The target that was left.
+        from: usize,
+        /// The target that is asked instead.
+        to: usize,
+        /// Why it was left.
+        why: Leave,
+    },
+    /// The call ended; always the last entry, and there once.
+    Finished(Finish),
+    /// The first content arrived.
+    FirstToken {
+        /// The attempt.
+        attempt: u32,
+    },
+    /// The call joined the line of a target's quota.
+    Queued {
+        /// The target.
+        target: usize,
+    },
+    /// A target was passed over without being asked.
+    Skipped {
+        /// The target.
+        target: usize,
+        /// Why.
+        why: Skip,
+    },
+    /// The conversation was shortened for a target.
+    Truncated {
+        /// The target.
+        target: usize,
+        /// The messages that were dropped, by their index in the caller's conversation.
+        dropped: Vec<usize>,
+        /// The tokens before.
+        tokens_before: u64,
+        /// The tokens after.
+        tokens: u64,
+    },
+    /// A wait was begun.
+    WaitBegun {
+        /// The target that will be asked afterwards, as things stand.
+        target: usize,
+        /// When it ends.
+        until: Nanos,
+        /// Why.
+        why: Wait,
+    },
+}
+
+/// Why a call waits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wait {
+    /// Before a retry; the server did not say how long.
+    Backoff {
+        /// The retry on this target, from 1.
+        retry: u32,
+    },
+    /// The target rests, and no other is ready.
+    Cooling(Cooling),
+    /// Before a retry, as the server asked.
+    Hint {
+        /// The retry on this target, from 1.
+        retry: u32,
+        /// What the server asked for.
+        hint: Hint,
+    },
+}
+
+/// Why a target was left for another.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Leave {
+    /// It rests, or its quota has no room soon enough.
+    Busy,
+    /// Its retries are used up.
+    Exhausted,
+    /// Its failure is none that a retry could mend.
+    Final,
+    /// The server asked for a longer wait than another target's readiness is worth.
+    HintTooLong,
+    /// A retry there could not end before the deadline.
+    TooLate,
+}
+
+/// Why a target was passed over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Skip {
+    /// The request is too long for it, and cannot be shortened enough.
+    CannotFit(CannotFit),
+    /// It rests.
+    Cooling(Cooling),
+    /// Our quota for it has no room soon enough, or never will.
+    Quota(Refusal),
+    /// It uses the credential that was refused.
+    SameCredential,
+    /// Its window is no larger than the one that was too small.
+    SameWindow,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Finish {
+    /// It was answered.
+    Served {
+        /// The target that answered.
+        target: usize,
+        /// The attempt that was answered.
+        attempt: u32,
+    },
+    /// It was not answered.
+    Stopped {
+        /// Why no further attempt was made.
+        why: StopReason,
+        /// How long the server, or our own quota, would have had us wait.
+        retry_in: Option<Duration>,
+    },
+}
+
+/// Why a call made no further attempt.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StopReason {
+    /// The caller dropped it.
+    Abandoned,
+    /// It had all its attempts, over all targets.
+    AttemptsMax,
+    /// An answer broke off after the caller had seen some of it.
+    Committed,
+    /// The call's deadline is past, or any further wait would end past it.
+    Deadline,
+    /// Every target's retries are used up.
+    Exhausted,
+    /// The failure is none that another attempt could mend.
+    Final,
+    /// The server asked for a longer wait than the policy grants.
+    HintBeyondCap,
+    /// Every target was ruled out before anything was sent.
+    Unservable,
+}

@@ -1,0 +1,15 @@
+//! The crate seen from outside: decisions on real payloads, calls in virtual time, and what always holds.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may say so")]
+
+mod backoff;
+mod call;
+mod classification;
+#[cfg(feature = "tokio")]
+mod client;
+mod hints;
+mod limits;
+#[cfg(feature = "tokio")]
+mod throttle;
+mod truncation;
+mod world;

@@ -1,0 +1,139 @@
+//! `brownout run`.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
+
+use indicatif::ProgressBar;
+
+use super::{CliError, Ending, Run, SEED};
+use crate::{
+    harness::{self, CommandLine, Mode},
+    report::{
+        ScenarioReport, SuiteReport, Terminal, write_journal, write_json, write_junit,
+    },
+    scenario::{Scenario, Suite},
+    verdict::Status,
+};
+
+/// Where a report is written, and by whom.
+type Writer = fn(&SuiteReport, &mut dyn io::Write) -> io::Result<()>;
+
+pub(super) async fn execute(run: Run) -> Result<Ending, CliError> {
+    // Everything that can be wrong is found before anything runs.
+    let scenarios = selected(Suite::read(&run.paths)?, &run)?;
+    if run.list {
+        return list(&scenarios);
+    }
+    let mode = match (run.command.is_empty(), run.real_time) {
+        (false, _) => Mode::Command(CommandLine::find(&run.command)?),
+        (true, true) => Mode::BuiltInRealTime,
+        (true, false) => Mode::BuiltInVirtual,
+    };
+    if !scenarios.iter().any(|scenario| mode.suits(scenario)) {
+        let why = "every scenario judges the built-in client's own settings";
+        return Err(CliError::NothingToRun(why.to_owned()));
+    }
+    let files: [(&Option<PathBuf>, Writer); 3] =
+        [(&run.junit, write_junit), (&run.json, write_json), (&run.journal, write_journal)];
+    for path in files.iter().filter_map(|(path, _)| path.as_ref()) {
+        let opened = OpenOptions::new().create(true).append(true).open(path);
+        opened.map_err(|source| CliError::Report { path: path.clone(), source })?;
+    }
+    let report = play(scenarios, mode, &run).await?;
+    for (path, writer) in files {
+        if let Some(path) = path {
+            save(path, writer, &report)?;
+        }
+    }
+    let summary = report.summary();
+    Ok(match (summary.failed, summary.inconclusive) {
+        (0, 0) => Ending::Held,
+        (0, _) => Ending::Inconclusive,
+        _ => Ending::Broken,
+    })
+}
+
+/// Plays the scenarios, and tells each as it ends.
+async fn play(scenarios: Vec<Scenario>, mode: Mode, run: &Run) -> Result<SuiteReport, CliError> {
+    let seed = run.seed.unwrap_or(SEED);
+    let terminal = Terminal::new(scenarios.iter().map(|scenario| scenario.id.as_str()), &run.command);
+    print(|out| terminal.begin(scenarios.len(), seed, &mode, out))?;
+    let progress = progress(&mode);
+    let mut reports = Vec::new();
+    let mut took = Duration::ZERO;
+    for scenario in scenarios {
+        let judged = if mode.suits(&scenario) {
+            progress.set_message(scenario.id.clone());
+            // A file's own seed holds unless the run is given one.
+            let seed = run.seed.or(scenario.document.seed).unwrap_or(SEED);
+            let record = harness::play(&scenario, &mode, seed).await?;
+            took += record.took;
+            let verdict = record.judge(&scenario);
+            Some((record, verdict))
+        } else {
+            None
+        };
+        let report = ScenarioReport { scenario, judged };
+        progress.suspend(|| print(|out| terminal.line(&report, out)))?;
+        let stop = run.fail_fast && report.status().is_some_and(|status| status != Status::Pass);
+        reports.push(report);
+        if stop {
+            break;
+        }
+    }
+    progress.finish_and_clear();
+    let report = SuiteReport { seed, mode, scenarios: reports, took };
+    print(|out| terminal.end(&report, out))?;
+    Ok(report)
+}
+
+/// The scenarios that `--only` leaves.
+fn selected(suite: Suite, run: &Run) -> Result<Vec<Scenario>, CliError> {
+    let wanted = |scenario: &Scenario| {
+        run.only.is_empty() || run.only.iter().any(|text| scenario.id.contains(text.as_str()))
+    };
+    let scenarios: Vec<Scenario> = suite.scenarios.into_iter().filter(wanted).collect();
+    if scenarios.is_empty() {
+        let why = format!("no scenario's id holds `{}`", run.only.join("` or `"));
+        return Err(CliError::NothingToRun(why));
+    }
+    Ok(scenarios)
+}
+
+fn list(scenarios: &[Scenario]) -> Result<Ending, CliError> {
+    let width = scenarios.iter().map(|scenario| scenario.id.len()).max().unwrap_or(0);
+    print(|out| {
+        for scenario in scenarios {
+            writeln!(out, "{:<width$}  {}", scenario.id, scenario.document.name)?;
+        }
+        Ok(())
+    })?;
+    Ok(Ending::Held)
+}
+
+/// A line that says what is being played; a command's own output would break it.
+fn progress(mode: &Mode) -> ProgressBar {
+    if matches!(mode, Mode::Command(_)) || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let progress = ProgressBar::new_spinner();
+    progress.enable_steady_tick(Duration::from_millis(120));
+    progress
+}
+
+fn print(text: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<(), CliError> {
+    let mut stdout = anstream::stdout().lock();
+    text(&mut stdout).and_then(|()| stdout.flush()).map_err(CliError::Output)
+}
+
+/// Writes a report beside its place and moves it there, so that nobody reads half of one.
+fn save(path: &PathBuf, writer: Writer, report: &SuiteReport) -> Result<(), CliError> {
+    let failed = |source| CliError::Report { path: path.clone(), source };
+    let mut bytes = Vec::new();
+    writer(report, &mut bytes).map_err(failed)?;
+    std::fs::write(path, bytes).map_err(failed)
+}

@@ -1,0 +1,107 @@
+//! The built-in client: a small application that makes calls and copes.
+//!
+//! What it decides comes from `resilience-core`, and how it speaks from its own codecs; from the
+//! server it takes nothing, or a mistake made twice would cancel itself out.
+//! The connector is the only thing that differs between virtual and real time.
+
+mod anthropic;
+mod codec;
+mod exchange;
+mod openai;
+mod sse;
+mod workload;
+
+use std::{future::Future, io, sync::Arc, time::Duration};
+
+use resilience_core::{CallError, Client as Core, PolicyMistake, Success};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::JoinSet,
+};
+
+use crate::scenario;
+use exchange::Exchange;
+
+/// Opens connections to the provider.
+pub trait Connect: Clone + Send + Sync + 'static {
+    /// What it opens.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// Opens one.
+    fn connect(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+/// How one call went, as the client saw it.
+#[derive(Debug)]
+pub struct CallReport {
+    /// The call's name, as it stood in the header of its attempts.
+    pub name: String,
+    /// When it began.
+    pub began: Duration,
+    /// The answer's text, or everything that went wrong.
+    pub result: Result<Success<String>, CallError>,
+}
+
+/// Makes the calls of a scenario, and tells how each went.
+///
+/// `now` is the clock of the run. Calls are begun as the scenario says: so many at a time, or at
+/// a rate whatever becomes of the earlier ones.
+pub async fn play<C: Connect>(
+    settings: &scenario::Client,
+    seed: u64,
+    connect: C,
+    now: impl Fn() -> Duration + Clone + Send + 'static,
+) -> Result<Vec<CallReport>, Vec<PolicyMistake>> {
+    let core = Core::new(workload::policy(settings), workload::targets(settings), seed)?;
+    let player = Arc::new(Player {
+        core,
+        exchange: Exchange::new(connect, settings.streaming),
+        settings: settings.clone(),
+    });
+    let mut reports = Vec::new();
+    let mut under_way = JoinSet::new();
+    let mut collect = |joined: Result<CallReport, tokio::task::JoinError>| match joined {
+        Ok(report) => reports.push(report),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => {}
+    };
+    let begun = now();
+    for (call, at) in workload::arrivals(settings) {
+        match at {
+            Some(at) => sleep(begun.saturating_add(at).saturating_sub(now())).await,
+            None => {
+                while under_way.len() >= workload::concurrency(settings) {
+                    under_way.join_next().await.into_iter().for_each(&mut collect);
+                }
+            }
+        }
+        let (player, now) = (Arc::clone(&player), now.clone());
+        under_way.spawn(async move { player.call(call, now()).await });
+    }
+    while let Some(joined) = under_way.join_next().await {
+        collect(joined);
+    }
+    reports.sort_by_key(|report| report.began);
+    Ok(reports)
+}
+
+struct Player<C: Connect> {
+    core: Core,
+    exchange: Exchange<C>,
+    settings: scenario::Client,
+}
+
+impl<C: Connect> Player<C> {
+    async fn call(&self, call: u64, began: Duration) -> CallReport {
+        let request = workload::request(&self.settings, call);
+        let name = call.to_string();
+        let send = |attempt| self.exchange.send(attempt, &request);
+        let result = self.core.call_at(call, &request, send).await;
+        CallReport { name, began, result }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the client's driver waits for the next arrival")]
+async fn sleep(span: Duration) {
+    tokio::time::sleep(span).await;
+}

@@ -1,0 +1,144 @@
+//! Plays scenarios: starts the provider, lets a client loose on it, and keeps what happened.
+//!
+//! Without a command the built-in client runs against the server in one process, in virtual time.
+//! With one, each scenario gets a fresh server on a free port, and one run of the command.
+
+mod command;
+mod environment;
+mod marks;
+mod probe;
+mod socket;
+mod virtual_time;
+
+use std::time::Duration;
+
+use mock_server::{draw::Draws, engine::RuleReport, journal::Entry, lane::Lane};
+use resilience_core::PolicyMistake;
+
+pub use command::{CommandError, CommandLine};
+pub use environment::{Variable, provider_urls, variables};
+
+use crate::{
+    client::CallReport,
+    scenario::Scenario,
+    verdict::{Application, Evidence, Precision, Verdict, judge},
+};
+
+/// What is played.
+#[derive(Clone, Debug)]
+pub enum Mode {
+    /// The built-in client over sockets, by the wall clock.
+    BuiltInRealTime,
+    /// The built-in client in virtual time.
+    BuiltInVirtual,
+    /// A command.
+    Command(CommandLine),
+}
+
+/// Everything that is known about one run of a scenario.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The seed of the run.
+    pub seed: u64,
+    /// What happened.
+    pub entries: Vec<Entry>,
+    /// How far each rule got.
+    pub rules: Vec<RuleReport>,
+    /// Whether something happened that is not in the entries.
+    pub journal_full: bool,
+    /// Who made the requests.
+    pub application: Application,
+    /// How well times were measured.
+    pub precision: Precision,
+    /// How long it took by the wall.
+    pub took: Duration,
+}
+
+/// Why a scenario could not be played.
+#[derive(Debug, thiserror::Error)]
+pub enum PlayError {
+    /// The command could not be run.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// No loopback port could be had, or one was lost.
+    #[error("cannot listen on a loopback port")]
+    Listen(#[source] std::io::Error),
+    /// The client's settings contradict each other.
+    #[error("the client's settings contradict each other: {}", said(.0))]
+    Settings(Vec<PolicyMistake>),
+}
+
+impl Mode {
+    /// Whether a scenario means anything for it.
+    pub fn suits(&self, scenario: &Scenario) -> bool {
+        !(matches!(self, Self::Command(_)) && scenario.document.client.only)
+    }
+}
+
+impl Record {
+    /// Judges the run.
+    pub fn judge(&self, scenario: &Scenario) -> Verdict {
+        judge(&Evidence {
+            scenario,
+            entries: &self.entries,
+            rules: &self.rules,
+            journal_full: self.journal_full,
+            application: &self.application,
+            precision: self.precision,
+        })
+    }
+}
+
+/// Plays a scenario once.
+///
+/// Must be awaited on a runtime whose clock runs; virtual time gets a runtime of its own.
+pub async fn play(scenario: &Scenario, mode: &Mode, seed: u64) -> Result<Record, PlayError> {
+    match mode {
+        Mode::BuiltInRealTime => socket::built_in(scenario, seed).await,
+        Mode::BuiltInVirtual => {
+            let scenario = scenario.clone();
+            let played = tokio::task::spawn_blocking(move || virtual_time::play(&scenario, seed));
+            match played.await {
+                Ok(record) => record,
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
+        }
+        Mode::Command(line) => socket::command(scenario, line, seed).await,
+    }
+}
+
+/// The draws of a scenario in a run.
+pub fn draws(scenario: &Scenario, seed: u64) -> Draws {
+    Draws::new(seed).of(&scenario.id)
+}
+
+/// Records how the built-in client's calls went, as an application would post them.
+fn post(lane: &Lane, reports: &[CallReport]) {
+    for report in reports {
+        lane.post_outcome(Some(report.name.clone()), report.result.is_ok(), Some(report.began));
+    }
+}
+
+/// What the lane knows when the run is over.
+fn record(
+    lane: &Lane,
+    seed: u64,
+    application: Application,
+    precision: Precision,
+    took: Duration,
+) -> Record {
+    let journal = lane.journal();
+    Record {
+        seed,
+        entries: journal.entries().to_vec(),
+        rules: lane.rule_reports(),
+        journal_full: journal.is_full(),
+        application,
+        precision,
+        took,
+    }
+}
+
+fn said(mistakes: &[PolicyMistake]) -> String {
+    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,137 @@
+//! The variables that point every SDK at a base URL, with keys that open nothing.
+
+/// A variable of a command's environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value; none takes it away.
+    pub value: Option<String>,
+}
+
+/// Where a variable points: the server itself, its `/v1`, or nowhere.
+enum Points {
+    Away,
+    Fixed(&'static str),
+    Root,
+    V1,
+}
+
+/// What each client reads, as found in its source.
+const VARIABLES: [(&str, Points); 39] = [
+    // openai (Python, Node), langchain-openai, litellm, the AI SDK, async-openai.
+    ("OPENAI_BASE_URL", Points::V1),
+    ("OPENAI_API_BASE", Points::V1),
+    ("OPENAI_API_KEY", Points::Fixed("sk-brownout-fake-key")),
+    ("OPENAI_ORG_ID", Points::Away),
+    ("OPENAI_ORGANIZATION", Points::Away),
+    ("OPENAI_PROJECT_ID", Points::Away),
+    ("OPENAI_CUSTOM_HEADERS", Points::Away),
+    // anthropic (Python, Node), langchain-anthropic, litellm.
+    ("ANTHROPIC_BASE_URL", Points::Root),
+    ("ANTHROPIC_API_URL", Points::Root),
+    ("ANTHROPIC_API_BASE", Points::Root),
+    ("ANTHROPIC_API_KEY", Points::Fixed("sk-ant-brownout-fake-key")),
+    ("ANTHROPIC_AUTH_TOKEN", Points::Away),
+    ("ANTHROPIC_CUSTOM_HEADERS", Points::Away),
+    // google-genai, litellm.
+    ("GOOGLE_GEMINI_BASE_URL", Points::Root),
+    ("GOOGLE_VERTEX_BASE_URL", Points::Root),
+    ("GEMINI_API_BASE", Points::Root),
+    ("GOOGLE_API_KEY", Points::Fixed("brownout-fake-key")),
+    ("GEMINI_API_KEY", Points::Fixed("brownout-fake-key")),
+    // Azure OpenAI.
+    ("AZURE_OPENAI_ENDPOINT", Points::Root),
+    ("AZURE_OPENAI_API_KEY", Points::Fixed("brownout-fake-key")),
+    ("AZURE_OPENAI_AD_TOKEN", Points::Away),
+    ("OPENAI_API_VERSION", Points::Fixed("2024-10-21")),
+    // boto3.
+    ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", Points::Root),
+    ("AWS_ACCESS_KEY_ID", Points::Fixed("AKIABROWNOUTFAKEKEY0")),
+    ("AWS_SECRET_ACCESS_KEY", Points::Fixed("brownout-fake-secret")),
+    ("AWS_SESSION_TOKEN", Points::Away),
+    ("AWS_PROFILE", Points::Away),
+    ("AWS_REGION", Points::Fixed("us-east-1")),
+    ("AWS_DEFAULT_REGION", Points::Fixed("us-east-1")),
+    // A proxy would take the requests elsewhere.
+    ("HTTP_PROXY", Points::Away),
+    ("HTTPS_PROXY", Points::Away),
+    ("ALL_PROXY", Points::Away),
+    ("http_proxy", Points::Away),
+    ("https_proxy", Points::Away),
+    ("all_proxy", Points::Away),
+    ("NO_PROXY", Points::Fixed("127.0.0.1,localhost")),
+    ("no_proxy", Points::Fixed("127.0.0.1,localhost")),
+    // litellm fetches a price list when it is imported, unless told not to.
+    ("LITELLM_LOCAL_MODEL_COST_MAP", Points::Fixed("True")),
+    // Output that a pipe holds back would be lost at the time limit.
+    ("PYTHONUNBUFFERED", Points::Fixed("1")),
+];
+
+/// The variables for a server, and whatever must be taken away from the given environment.
+///
+/// `inherited` are the names that the command would inherit: other providers' keys among them are
+/// replaced, because a command under test must not be able to reach anybody for real.
+pub fn variables(
+    root: &str,
+    seed: u64,
+    scenario: &str,
+    inherited: impl IntoIterator<Item = String>,
+) -> Vec<Variable> {
+    let mut variables: Vec<Variable> = inherited
+        .into_iter()
+        .filter(|name| {
+            let name = name.to_ascii_uppercase();
+            ["_API_KEY", "_API_TOKEN", "_AUTH_TOKEN"].iter().any(|ending| name.ends_with(ending))
+        })
+        .map(|name| Variable { name, value: Some("brownout-fake-key".to_owned()) })
+        .collect();
+    let known = VARIABLES.iter().map(|(name, points)| Variable {
+        name: (*name).to_owned(),
+        value: match points {
+            Points::Away => None,
+            Points::Fixed(value) => Some((*value).to_owned()),
+            Points::Root => Some(root.to_owned()),
+            Points::V1 => Some(format!("{root}/v1")),
+        },
+    });
+    variables.extend(known);
+    let own = [
+        ("BROWNOUT_URL", root.to_owned()),
+        ("BROWNOUT_SEED", format!("{seed:#x}")),
+        ("BROWNOUT_SCENARIO", scenario.to_owned()),
+    ];
+    variables.extend(own.map(|(name, value)| Variable { name: name.to_owned(), value: Some(value) }));
+    variables
+}
+
+/// The base URL of each provider, with the variable that most of its clients read.
+pub fn provider_urls(root: &str) -> [(&'static str, &'static str, String); 2] {
+    [
+        ("openai", "OPENAI_BASE_URL", format!("{root}/v1")),
+        ("anthropic", "ANTHROPIC_BASE_URL", root.to_owned()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_of_ours_reaches_a_command() {
+        let inherited = ["MISTRAL_API_KEY", "HF_API_TOKEN", "PATH", "OPENAI_API_KEY"];
+        let variables =
+            variables("http://127.0.0.1:1", 7, "a/b", inherited.map(str::to_owned));
+        let value = |name: &str| {
+            let variable = variables.iter().rfind(|variable| variable.name == name);
+            variable.map(|variable| variable.value.clone())
+        };
+        assert_eq!(value("MISTRAL_API_KEY"), Some(Some("brownout-fake-key".to_owned())));
+        assert_eq!(value("HF_API_TOKEN"), Some(Some("brownout-fake-key".to_owned())));
+        assert_eq!(value("PATH"), None);
+        assert_eq!(value("OPENAI_API_KEY"), Some(Some("sk-brownout-fake-key".to_owned())));
+        assert_eq!(value("OPENAI_BASE_URL"), Some(Some("http://127.0.0.1:1/v1".to_owned())));
+        assert_eq!(value("HTTPS_PROXY"), Some(None));
+        assert_eq!(value("BROWNOUT_SEED"), Some(Some("0x7".to_owned())));
+    }
+}

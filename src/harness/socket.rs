@@ -1,0 +1,117 @@
+//! Runs over loopback sockets, by the wall clock: commands, and the built-in client on request.
+
+use std::{env, io, net::Ipv4Addr, sync::Arc};
+
+use mock_server::{clock::Clock, door::TcpDoor, lane::Lane, server};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+};
+
+use super::{
+    CommandLine, PlayError, Record, draws, post,
+    probe::{LagProbe, Stopwatch},
+    record, variables,
+    virtual_time::client_seed,
+};
+use crate::{
+    client::{self, Connect},
+    scenario::Scenario,
+    verdict::Application,
+};
+
+/// A server on a free port, stopped when it is dropped.
+struct Server {
+    lane: Lane,
+    port: u16,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+/// Opens connections to a loopback port.
+#[derive(Clone, Copy, Debug)]
+struct Loopback {
+    port: u16,
+}
+
+/// Runs a command against a scenario.
+pub(super) async fn command(
+    scenario: &Scenario,
+    line: &CommandLine,
+    seed: u64,
+) -> Result<Record, PlayError> {
+    let wall = Stopwatch::start();
+    let server = Server::start(scenario, seed).await?;
+    let probe = LagProbe::start();
+    let root = format!("http://127.0.0.1:{}", server.port);
+    let inherited = env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    let variables = variables(&root, seed, &scenario.id, inherited);
+    let end = line.run(&variables, scenario.time_limit(true)).await?;
+    let precision = probe.finish();
+    let lane = server.stop().await?;
+    Ok(record(&lane, seed, Application::Command(end), precision, wall.elapsed()))
+}
+
+/// Runs the built-in client against a scenario.
+pub(super) async fn built_in(scenario: &Scenario, seed: u64) -> Result<Record, PlayError> {
+    let wall = Stopwatch::start();
+    let server = Server::start(scenario, seed).await?;
+    let probe = LagProbe::start();
+    let clock = server.lane.clock();
+    let connect = Loopback { port: server.port };
+    let client = client::play(
+        &scenario.document.client,
+        client_seed(scenario, seed),
+        connect,
+        move || clock.now(),
+    );
+    // By the wall, the limit is the command's: nobody waits a day for an answer.
+    let limit = scenario.time_limit(scenario.document.time_limit.is_none());
+    let (played, over_time) = tokio::select! {
+        biased;
+        played = client => (Some(played), false),
+        () = clock.sleep_until(clock.now() + limit) => (None, true),
+    };
+    if let Some(reports) = played {
+        post(&server.lane, &reports.map_err(PlayError::Settings)?);
+    }
+    let precision = probe.finish();
+    let lane = server.stop().await?;
+    Ok(record(&lane, seed, Application::BuiltIn { over_time }, precision, wall.elapsed()))
+}
+
+impl Server {
+    async fn start(scenario: &Scenario, seed: u64) -> Result<Self, PlayError> {
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(PlayError::Listen)?;
+        let door = TcpDoor::new(listener).map_err(PlayError::Listen)?;
+        let port = door.address().port();
+        let lane = Lane::new(Arc::clone(&scenario.plan), draws(scenario, seed), Clock::real());
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(server::run(door, lane.clone(), axum::Router::new(), async {
+            // Told, or dropped: both mean stop.
+            let _told = stopped.await.is_ok();
+        }));
+        Ok(Self { lane, port, stop: Some(stop), task })
+    }
+
+    async fn stop(mut self) -> Result<Lane, PlayError> {
+        drop(self.stop.take());
+        match self.task.await {
+            Ok(served) => served.map_err(PlayError::Listen)?,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+        Ok(self.lane)
+    }
+}
+
+impl Connect for Loopback {
+    type Stream = TcpStream;
+
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}

@@ -1,0 +1,80 @@
+//! Verdicts, rendered: for a terminal, for a CI server, for programs.
+//!
+//! A report is a function of the verdict. It looks at nothing else, and writing it changes nothing.
+
+mod journal;
+mod json;
+mod junit;
+mod terminal;
+mod words;
+
+use std::time::Duration;
+
+pub use journal::write as write_journal;
+pub use json::{scenario as scenario_json, write as write_json};
+pub use junit::write as write_junit;
+pub use terminal::Terminal;
+
+use crate::{
+    harness::{Mode, Record},
+    scenario::Scenario,
+    verdict::{Status, Verdict},
+};
+
+/// What became of a suite.
+#[derive(Clone, Debug)]
+pub struct SuiteReport {
+    /// The seed of the run.
+    pub seed: u64,
+    /// What was played.
+    pub mode: Mode,
+    /// The scenarios, in their order.
+    pub scenarios: Vec<ScenarioReport>,
+    /// How long it took by the wall.
+    pub took: Duration,
+}
+
+/// What became of one scenario.
+#[derive(Clone, Debug)]
+pub struct ScenarioReport {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The run and its verdict; none if the scenario means nothing for a command.
+    pub judged: Option<(Record, Verdict)>,
+}
+
+/// How many scenarios came to what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Broken.
+    pub failed: usize,
+    /// Undecided.
+    pub inconclusive: usize,
+    /// Held.
+    pub passed: usize,
+    /// Not applicable to what was run.
+    pub skipped: usize,
+}
+
+impl SuiteReport {
+    /// How many scenarios came to what.
+    pub fn summary(&self) -> Summary {
+        let mut summary = Summary::default();
+        for report in &self.scenarios {
+            match report.status() {
+                None => summary.skipped += 1,
+                Some(Status::Fail) => summary.failed += 1,
+                Some(Status::Inconclusive) => summary.inconclusive += 1,
+                Some(Status::Pass) => summary.passed += 1,
+            }
+        }
+        summary
+    }
+}
+
+impl ScenarioReport {
+    /// What it came to; none if it was not applicable.
+    pub fn status(&self) -> Option<Status> {
+        self.judged.as_ref().map(|(_, verdict)| verdict.status())
+    }
+}

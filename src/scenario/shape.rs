@@ -1,0 +1,1475 @@
+//! A tree against a schema: every structural mistake at once.
+//!
+//! The schema is generated from the types that the tree is decoded into, so nothing about the
+//! language is written here. What is here is how to say it: which keys may stand where, what a
+//! value takes and what was found instead, and the way out.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use serde_json::{Map, Value};
+
+use super::decode::{boolean, integer, number};
+use super::diagnostic::{Diagnostic, nearest, quote, quote_all};
+use super::tree::{Entry, Node, NodeKind};
+
+/// Finds everything in a tree that its schema does not allow, [`MISTAKES_MAX`] mistakes at most.
+///
+pub(crate) fn check(root: &Node, schema: &Value, formats: &Formats<'_>) -> Vec<Diagnostic> {
+    let mut walk = Walk { schema, formats, found: Vec::new() };
+    walk.value(
+        root,
+        schema,
+        &Subject { name: Name::Document, required: false, place: root.place.clone() },
+    );
+    walk.found
+}
+
+/// A judge of text that the schema gives a `format`: called with the format's name and the text.
+///
+/// `None` means that it knows no such format, and the text is read as YAML reads it.
+pub(crate) type Formats<'a> = dyn Fn(&str, &str) -> Option<Result<(), Mistake>> + 'a;
+
+/// What is wrong with a piece of text that has a format.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Mistake {
+    /// A phrase that follows the name of the value: "needs a unit".
+    pub(crate) message: String,
+    /// The way out.
+    pub(crate) help: Option<String>,
+}
+
+/// One walk over tree and schema.
+struct Walk<'a> {
+    /// The whole schema, which holds the definitions.
+    schema: &'a Value,
+    formats: &'a Formats<'a>,
+    found: Vec<Diagnostic>,
+}
+
+impl<'a> Walk<'a> {
+    fn value(&mut self, node: &Node, schema: &'a Value, subject: &Subject<'_>) {
+        if self.found.len() >= MISTAKES_MAX || node.kind == NodeKind::Refused {
+            return;
+        }
+        let shape = self.shape(schema);
+        if node.kind == NodeKind::Null && !matches!(shape, Shape::Any) {
+            return self.nothing(node, &shape, subject);
+        }
+        match &shape {
+            Shape::Any => {}
+            Shape::Choice(choices) => self.choice(node, choices, &shape, subject),
+            Shape::List(schema) => match &node.kind {
+                NodeKind::List(items) => self.list(node, items, schema, subject),
+                _ => self.kind(node, &shape, subject),
+            },
+            Shape::Map(map) => match &node.kind {
+                NodeKind::Map(entries) => self.map(node, entries, map, subject),
+                _ => self.kind(node, &shape, subject),
+            },
+            Shape::Names(names) => self.names(node, names, &shape, subject),
+            Shape::Boolean | Shape::Integer(_) | Shape::Number(_) | Shape::Text(_) => {
+                match &node.kind {
+                    NodeKind::Scalar { text, quoted } => {
+                        self.scalar(node, text, *quoted, &shape, subject);
+                    }
+                    _ => self.kind(node, &shape, subject),
+                }
+            }
+        }
+    }
+
+    /// A value that was left out, or written as `null`.
+    fn nothing(&mut self, node: &Node, shape: &Shape<'a>, subject: &Subject<'_>) {
+        let place = if node.place.is_empty() { subject.place.clone() } else { node.place.clone() };
+        let diagnostic = match (&subject.name, shape) {
+            (Name::Document, Shape::Map(map)) => {
+                let required = quote_all(map.required(), "and");
+                let help = match required.as_str() {
+                    "" => format!("write at least {}", quote_all(map.keys(), "or")),
+                    _ => format!("it needs {required}"),
+                };
+                Diagnostic::new("the document is empty", place).help(help)
+            }
+            (Name::Item(_), _) => Diagnostic::new(format!("{subject} has no value"), place)
+                .help("remove the item or give it a value"),
+            _ => {
+                let help = if subject.required {
+                    "give it one; it cannot be left out"
+                } else {
+                    "leave the key out or give it one"
+                };
+                Diagnostic::new(format!("{subject} has no value"), place).help(help)
+            }
+        };
+        self.found.push(diagnostic);
+    }
+
+    /// Something of the wrong kind: a list where a map belongs, and the like.
+    fn kind(&mut self, node: &Node, shape: &Shape<'a>, subject: &Subject<'_>) {
+        let takes = self.takes(shape);
+        let message = match subject.name {
+            Name::Document => format!("the document is {takes}"),
+            _ => format!("{subject} takes {takes}"),
+        };
+        let found = match &node.kind {
+            NodeKind::List(_) => "this is a list",
+            NodeKind::Map(_) => "this is a map",
+            NodeKind::Null | NodeKind::Refused => "this is nothing",
+            NodeKind::Scalar { quoted: true, .. } => "this is text in quotes",
+            NodeKind::Scalar { text, .. } if number(text).is_some() => "this is a number",
+            NodeKind::Scalar { .. } => "this is a single value",
+        };
+        let key = match subject.name {
+            Name::Key(key) => key,
+            Name::Document | Name::Item(_) => "",
+        };
+        let help = match (shape, &node.kind) {
+            (Shape::List(_), NodeKind::Scalar { text, .. }) if !key.is_empty() => {
+                Some(format!("write `{key}: [{}]`", quote(text).trim_matches('`')))
+            }
+            (Shape::List(_), NodeKind::Map(_)) => Some("start each item with `- `".to_owned()),
+            (Shape::Map(map), NodeKind::Scalar { text, quoted: false }) => {
+                match map.missing_space(text) {
+                    Some(glued) => Some(format!("put a space behind `{glued}:`")),
+                    None => map.example(key),
+                }
+            }
+            (Shape::Map(_), NodeKind::List(items)) if items.len() == 1 => {
+                Some("remove the `-`: there is one map here, not a list of them".to_owned())
+            }
+            (Shape::Map(map), _) => map.example(key),
+            (
+                Shape::Boolean | Shape::Integer(_) | Shape::Number(_) | Shape::Text(_),
+                NodeKind::List(items),
+            ) if items.len() == 1 => Some("give the one value without `[ ]` or `- `".to_owned()),
+            (Shape::Names(names), _) => Some(names_help(names)),
+            (Shape::Text(_), _) => Some("if text is meant, quote it".to_owned()),
+            _ => None,
+        };
+        let diagnostic = Diagnostic::new(message, node.place.clone()).label(found);
+        self.found.push(Diagnostic { help, ..diagnostic });
+    }
+
+    fn scalar(
+        &mut self,
+        node: &Node,
+        text: &str,
+        quoted: bool,
+        shape: &Shape<'a>,
+        subject: &Subject<'_>,
+    ) {
+        let place = node.place.clone();
+        let diagnostic = match shape {
+            Shape::Boolean => match boolean(text) {
+                Some(_) if !quoted => return,
+                _ => Diagnostic::new(format!("{subject} is either `true` or `false`"), place)
+                    .help(boolean_help(text)),
+            },
+            Shape::Integer(schema) => match integer(text) {
+                Some(value) if !quoted => match range(value, schema) {
+                    Ok(()) => return,
+                    Err(bound) => {
+                        Diagnostic::new(format!("{subject} {bound}, found {}", quote(text)), place)
+                    }
+                },
+                value => {
+                    let takes = self.takes(shape);
+                    let message = format!("{subject} takes {takes}, found {}", found(text, quoted));
+                    let help = match value {
+                        Some(value) => Some(format!("drop the quotes: `{value}`")),
+                        None => integer_help(text),
+                    };
+                    Diagnostic { help, ..Diagnostic::new(message, place) }
+                }
+            },
+            Shape::Number(schema) => match number(text) {
+                Some(value) if !quoted => match within(value, schema) {
+                    Ok(()) => return,
+                    Err(bound) => {
+                        Diagnostic::new(format!("{subject} {bound}, found {}", quote(text)), place)
+                    }
+                },
+                value => {
+                    let message =
+                        format!("{subject} takes a number, found {}", found(text, quoted));
+                    let help = match value {
+                        Some(_) => format!("drop the quotes: {}", quote(text)),
+                        None => {
+                            "write digits, with digits on both sides of a point: `0.5`".to_owned()
+                        }
+                    };
+                    Diagnostic::new(message, place).help(help)
+                }
+            },
+            Shape::Text(schema) => match self.text(text, quoted, schema) {
+                Ok(()) => return,
+                Err(Mistake { message, help }) => {
+                    let message = format!("{subject} {message}");
+                    Diagnostic { help, ..Diagnostic::new(message, place) }
+                }
+            },
+            _ => return,
+        };
+        self.found.push(diagnostic);
+    }
+
+    fn text(&self, text: &str, quoted: bool, schema: &Map<String, Value>) -> Result<(), Mistake> {
+        let format = schema.get("format").and_then(Value::as_str);
+        if let Some(verdict) = format.and_then(|format| (self.formats)(format, text)) {
+            return verdict;
+        }
+        let mistake = |message: String, help: String| Err(Mistake { message, help: Some(help) });
+        let quoted_text = format!("quote it: `\"{}\"`", quote(text).trim_matches('`'));
+        match Reading::of(text) {
+            _ if quoted => {}
+            Reading::Text => {}
+            Reading::Boolean => {
+                return mistake(
+                    format!("takes text, and {} is a boolean", quote(text)),
+                    quoted_text,
+                );
+            }
+            Reading::Number => {
+                return mistake(
+                    format!("takes text, and {} is a number", quote(text)),
+                    quoted_text,
+                );
+            }
+            Reading::Differs => {
+                let message =
+                    format!("takes text, and YAML versions disagree about {}", quote(text));
+                return mistake(message, quoted_text);
+            }
+        }
+        let length = u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
+        match (limit(schema, "minLength"), limit(schema, "maxLength")) {
+            (Some(1), _) if length == 0 => {
+                mistake("is empty".to_owned(), "write some text".to_owned())
+            }
+            (Some(min), _) if length < min => {
+                let message = format!("has {length} characters, and needs at least {min}");
+                Err(Mistake { message, help: None })
+            }
+            (_, Some(max)) if length > max => {
+                let message = format!("has {length} characters, and may have at most {max}");
+                Err(Mistake { message, help: None })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn list(
+        &mut self,
+        node: &Node,
+        items: &[Node],
+        schema: &'a Map<String, Value>,
+        subject: &Subject<'_>,
+    ) {
+        let key = match subject.name {
+            Name::Key(key) | Name::Item(key) => key,
+            Name::Document => "",
+        };
+        let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
+        let plural = |n: u64| if n == 1 { "item" } else { "items" };
+        let counted = match (limit(schema, "minItems"), limit(schema, "maxItems")) {
+            (Some(1), _) if count == 0 => Some(format!("{subject} is empty")),
+            (Some(min), _) if count < min => {
+                Some(format!("{subject} needs at least {min} {}, found {count}", plural(min)))
+            }
+            (_, Some(max)) if count > max => {
+                Some(format!("{subject} takes at most {max} {}, found {count}", plural(max)))
+            }
+            _ => None,
+        };
+        if let Some(message) = counted {
+            let diagnostic = Diagnostic::new(message, node.place.clone());
+            let help = (count == 0).then(|| "give it an item, or leave the key out".to_owned());
+            self.found.push(Diagnostic { help, ..diagnostic });
+        }
+        let first = schema.get("prefixItems").and_then(Value::as_array);
+        for (index, item) in items.iter().enumerate() {
+            let schema = first.and_then(|first| first.get(index)).or(schema.get("items"));
+            if let Some(schema) = schema {
+                self.value(
+                    item,
+                    schema,
+                    &Subject { name: Name::Item(key), required: false, place: item.place.clone() },
+                );
+            }
+        }
+    }
+
+    fn map(&mut self, node: &Node, entries: &[Entry], map: &Fields<'a>, subject: &Subject<'_>) {
+        let given: BTreeSet<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
+        let mut suggested = BTreeSet::new();
+        for entry in entries {
+            if self.found.len() >= MISTAKES_MAX {
+                return;
+            }
+            let of_entry = Subject {
+                name: Name::Key(&entry.key),
+                required: map.required().any(|key| key == entry.key),
+                place: entry.key_place.clone(),
+            };
+            if let Some(schema) = map.field(&entry.key) {
+                self.value(&entry.value, schema, &of_entry);
+            } else if let Some(open) = &map.open {
+                self.open_key(entry, open);
+                self.value(&entry.value, open.values, &of_entry);
+            } else {
+                let free = map.keys().filter(|key| !given.contains(key));
+                let near = nearest(&entry.key, free);
+                suggested.extend(near);
+                let help = match near {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => match map.keys().count() {
+                        0 => "no keys can stand here".to_owned(),
+                        1 => format!("the key here is {}", quote_all(map.keys(), "and")),
+                        _ => format!("the keys here are {}", quote_all(map.keys(), "and")),
+                    },
+                };
+                let message = format!("unknown key {}", quote(&entry.key));
+                self.found.push(Diagnostic::new(message, entry.key_place.clone()).help(help));
+            }
+        }
+        // A key that is only misspelt is not missing as well.
+        let missing: Vec<&str> =
+            map.required().filter(|key| !given.contains(key) && !suggested.contains(key)).collect();
+        for key in missing {
+            let place = match (&subject.name, entries.first()) {
+                (Name::Key(_), _) => subject.place.clone(),
+                (_, Some(first)) => first.key_place.clone(),
+                (_, None) => node.place.clone(),
+            };
+            let about = map.field(key).and_then(|schema| self.about(schema));
+            let help = match about {
+                Some(about) => format!("add `{key}: …`: {about}"),
+                None => format!("add `{key}: …`"),
+            };
+            self.found.push(Diagnostic::new(format!("{subject} needs `{key}`"), place).help(help));
+        }
+    }
+
+    /// The key of a map whose keys are the author's own.
+    fn open_key(&mut self, entry: &Entry, open: &Open<'a>) {
+        let key = quote(&entry.key);
+        let diagnostic = if open.numbers && integer(&entry.key).is_none() {
+            Diagnostic::new(
+                format!("the keys here are whole numbers, found {key}"),
+                entry.key_place.clone(),
+            )
+        } else if !entry.key_quoted && !open.numbers && Reading::of(&entry.key) == Reading::Differs
+        {
+            let message = format!("YAML versions disagree about {key}");
+            let help = format!("quote it: `\"{}\"`", key.trim_matches('`'));
+            Diagnostic::new(message, entry.key_place.clone()).help(help)
+        } else {
+            return;
+        };
+        self.found.push(diagnostic);
+    }
+
+    /// A name, or a name with its settings.
+    fn names(&mut self, node: &Node, names: &Names<'a>, shape: &Shape<'a>, subject: &Subject<'_>) {
+        match &node.kind {
+            NodeKind::Scalar { text, .. } => match names.find(text) {
+                None => self.unknown_name(text, node.place.clone(), names, subject),
+                Some(Variant { settings: None, .. }) => {}
+                Some(Variant { name, settings: Some(settings) }) => {
+                    self.bare(name, settings, node.place.clone());
+                }
+            },
+            NodeKind::Map(entries) if names.any_settings() => match entries.as_slice() {
+                [entry] => match names.find(&entry.key) {
+                    None => {
+                        self.unknown_name(&entry.key, entry.key_place.clone(), names, subject);
+                    }
+                    Some(Variant { name, settings: None }) => {
+                        let message = format!("`{name}` takes no settings");
+                        let place =
+                            entry.key_place.start..entry.value.place.end.max(entry.key_place.end);
+                        let help = format!("write `{name}` alone");
+                        self.found.push(Diagnostic::new(message, place).help(help));
+                    }
+                    Some(Variant { name, settings: Some(settings) }) => {
+                        self.settings(entry, name, settings);
+                    }
+                },
+                _ => self.one_name(node, entries, names),
+            },
+            _ => self.kind(node, shape, subject),
+        }
+    }
+
+    fn settings(&mut self, entry: &Entry, name: &'a str, settings: &'a Value) {
+        if entry.value.kind == NodeKind::Null
+            && let Shape::Map(map) = self.shape(settings)
+        {
+            let help = match map.required().next() {
+                None => format!("write `{name}` without the `:`, or indent its settings below it"),
+                Some(_) => map.example(name).unwrap_or_default(),
+            };
+            let diagnostic =
+                Diagnostic::new(format!("`{name}:` has no settings"), entry.key_place.clone());
+            return self.found.push(diagnostic.help(help));
+        }
+        let subject =
+            Subject { name: Name::Key(name), required: false, place: entry.key_place.clone() };
+        self.value(&entry.value, settings, &subject);
+    }
+
+    /// A name alone whose variant has settings: right if all of them may be left out.
+    fn bare(&mut self, name: &str, settings: &'a Value, place: Range<usize>) {
+        let diagnostic = match self.shape(settings) {
+            Shape::Any => return,
+            Shape::Map(map) if map.required().next().is_none() => return,
+            Shape::Map(map) => {
+                let required = quote_all(map.required(), "and");
+                let diagnostic = Diagnostic::new(format!("`{name}` needs {required}"), place);
+                Diagnostic { help: map.example(name), ..diagnostic }
+            }
+            shape => {
+                let message = format!("`{name}` needs a value: {}", self.takes(&shape));
+                let help = match shape {
+                    Shape::List(_) => format!("write `{name}: [ … ]`"),
+                    _ => format!("write `{name}: …`"),
+                };
+                Diagnostic::new(message, place).help(help)
+            }
+        };
+        self.found.push(diagnostic);
+    }
+
+    fn unknown_name(
+        &mut self,
+        name: &str,
+        place: Range<usize>,
+        names: &Names<'a>,
+        subject: &Subject<'_>,
+    ) {
+        let message = match (names.noun, names.any_settings()) {
+            (Some(noun), _) => format!("unknown {noun} {}", quote(name)),
+            (None, true) => format!("unknown name {}", quote(name)),
+            (None, false) => format!("{subject} cannot be {}", quote(name)),
+        };
+        let help = match nearest(name, names.variants.iter().map(|variant| variant.name)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => names_help(names),
+        };
+        self.found.push(Diagnostic::new(message, place).help(help));
+    }
+
+    /// A map with no name in it, or with several.
+    fn one_name(&mut self, node: &Node, entries: &[Entry], names: &Names<'a>) {
+        let noun = names.noun.unwrap_or("name");
+        let [first, second, ..] = entries else {
+            let diagnostic =
+                Diagnostic::new(format!("one {noun} belongs here"), node.place.clone());
+            return self.found.push(diagnostic.help(names_help(names)));
+        };
+        let known = |entry: &&Entry| names.find(&entry.key).is_some();
+        let owner = entries.iter().filter(known).find_map(|owner| {
+            let settings = names.find(&owner.key)?.settings?;
+            let Shape::Map(map) = self.shape(settings) else { return None };
+            let stray = entries.iter().find(|entry| map.field(&entry.key).is_some())?;
+            Some((owner.key.clone(), stray.key.clone()))
+        });
+        let help = match owner {
+            Some((owner, stray)) => {
+                format!("indent `{stray}` deeper: it is a setting of `{owner}`")
+            }
+            None if entries.iter().all(|entry| known(&entry)) => {
+                format!("give each {noun} an item of its own, started with `- `")
+            }
+            None => format!("keep the {noun}, and put its settings under it"),
+        };
+        let message = format!("one {noun} belongs here, found {}", entries.len());
+        self.found.push(
+            Diagnostic::new(message, second.key_place.clone())
+                .label("no room for this")
+                .note(first.key_place.clone(), format!("the first {noun}"))
+                .help(help),
+        );
+    }
+
+    /// Alternatives that differ in kind: the first that fits judges the value.
+    fn choice(
+        &mut self,
+        node: &Node,
+        choices: &[&'a Value],
+        shape: &Shape<'a>,
+        subject: &Subject<'_>,
+    ) {
+        let before = self.found.len();
+        let mut first = None;
+        for choice in choices {
+            if !self.shape(choice).fits(node) {
+                continue;
+            }
+            self.value(node, choice, subject);
+            let found = self.found.split_off(before);
+            if found.is_empty() {
+                return;
+            }
+            first.get_or_insert(found);
+        }
+        match first {
+            Some(found) => self.found.extend(found),
+            None => self.kind(node, shape, subject),
+        }
+    }
+
+    /// What a value is to be, in words.
+    fn takes(&self, shape: &Shape<'a>) -> String {
+        match shape {
+            Shape::Any => "anything".to_owned(),
+            Shape::Boolean => "`true` or `false`".to_owned(),
+            Shape::Choice(choices) => {
+                let takes: Vec<String> =
+                    choices.iter().map(|choice| self.takes(&self.shape(choice))).collect();
+                takes.join(" or ")
+            }
+            Shape::Integer(_) => "a whole number".to_owned(),
+            Shape::List(_) => "a list".to_owned(),
+            Shape::Map(_) => "a map".to_owned(),
+            Shape::Names(names) => {
+                let noun = names.noun.unwrap_or("name");
+                let one = format!("{} {noun}", article(noun));
+                if names.any_settings() {
+                    format!("{one}, alone or with its settings")
+                } else {
+                    one
+                }
+            }
+            Shape::Number(_) => "a number".to_owned(),
+            Shape::Text(schema) => match schema.get("format").and_then(Value::as_str) {
+                Some(format) => format!("{} {}", article(format), format.replace('-', " ")),
+                None => "text".to_owned(),
+            },
+        }
+    }
+
+    /// The first sentence of a schema's description, as a fragment.
+    fn about(&self, schema: &'a Value) -> Option<String> {
+        let described = |schema: &'a Value| schema.get("description").and_then(Value::as_str);
+        let text = described(schema).or_else(|| described(self.resolve(schema)))?;
+        let sentence = text.lines().next()?.split(". ").next()?.trim_end_matches('.');
+        let mut chars = sentence.chars();
+        let first = chars.next()?;
+        let acronym =
+            chars.clone().next().is_some_and(|second| !second.is_lowercase() && second != ' ');
+        Some(if acronym {
+            sentence.to_owned()
+        } else {
+            first.to_lowercase().chain(chars).collect()
+        })
+    }
+
+    /// The schema that a chain of references ends in.
+    fn resolve(&self, mut schema: &'a Value) -> &'a Value {
+        for _ in 0..REFERENCES_MAX {
+            let Some(reference) = schema.get("$ref").and_then(Value::as_str) else { break };
+            let target = reference.strip_prefix('#').and_then(|path| self.schema.pointer(path));
+            let Some(target) = target else { break };
+            schema = target;
+        }
+        schema
+    }
+
+    fn shape(&self, schema: &'a Value) -> Shape<'a> {
+        let Some(schema) = self.resolve(schema).as_object() else { return Shape::Any };
+        let alternatives = schema.get("oneOf").or(schema.get("anyOf")).and_then(Value::as_array);
+        if let Some(alternatives) = alternatives {
+            let alternatives: Vec<&Value> =
+                alternatives.iter().filter(|one| !is_null(one)).collect();
+            return match alternatives.as_slice() {
+                [only] => self.shape(only),
+                _ => match self.variants(&alternatives) {
+                    Some(variants) => Shape::Names(Names { noun: noun(schema), variants }),
+                    None => Shape::Choice(alternatives),
+                },
+            };
+        }
+        if let Some(variants) = own_names(schema) {
+            return Shape::Names(Names { noun: noun(schema), variants });
+        }
+        let types: Vec<&str> = match schema.get("type") {
+            Some(Value::String(only)) => vec![only],
+            Some(Value::Array(types)) => {
+                types.iter().filter_map(Value::as_str).filter(|name| *name != "null").collect()
+            }
+            _ => Vec::new(),
+        };
+        match types.as_slice() {
+            ["array"] => Shape::List(schema),
+            ["boolean"] => Shape::Boolean,
+            ["integer"] => Shape::Integer(schema),
+            ["number"] => Shape::Number(schema),
+            ["object"] => Shape::Map(Fields::new(schema)),
+            types if types.contains(&"string") => Shape::Text(schema),
+            _ if schema.contains_key("properties") => Shape::Map(Fields::new(schema)),
+            _ => Shape::Any,
+        }
+    }
+
+    /// Alternatives as the variants of an externally tagged enum, if that is what they are.
+    fn variants(&self, alternatives: &[&'a Value]) -> Option<Vec<Variant<'a>>> {
+        let mut variants = Vec::new();
+        for alternative in alternatives {
+            let schema = self.resolve(alternative).as_object()?;
+            if let Some(names) = own_names(schema) {
+                variants.extend(names);
+            } else {
+                let properties = schema.get("properties").and_then(Value::as_object)?;
+                let required = schema.get("required").and_then(Value::as_array)?;
+                let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
+                let mut properties = properties.iter();
+                match (properties.next(), properties.next(), required.len()) {
+                    (Some((name, settings)), None, 1) if closed => {
+                        variants.push(Variant { name, settings: Some(settings) });
+                    }
+                    _ => return None,
+                }
+            }
+        }
+        Some(variants)
+    }
+}
+
+/// What a schema asks for.
+enum Shape<'a> {
+    Any,
+    Boolean,
+    /// One of several schemas that are not one enum.
+    Choice(Vec<&'a Value>),
+    Integer(&'a Map<String, Value>),
+    List(&'a Map<String, Value>),
+    Map(Fields<'a>),
+    Names(Names<'a>),
+    Number(&'a Map<String, Value>),
+    Text(&'a Map<String, Value>),
+}
+
+impl Shape<'_> {
+    /// Whether a node is of this kind at all.
+    fn fits(&self, node: &Node) -> bool {
+        match (self, &node.kind) {
+            (Shape::Any | Shape::Choice(_), _)
+            | (Shape::List(_), NodeKind::List(_))
+            | (Shape::Map(_), NodeKind::Map(_))
+            | (Shape::Names(_) | Shape::Text(_), NodeKind::Scalar { .. }) => true,
+            (Shape::Names(names), NodeKind::Map(_)) => names.any_settings(),
+            (Shape::Boolean, NodeKind::Scalar { text, quoted: false }) => boolean(text).is_some(),
+            (Shape::Integer(_), NodeKind::Scalar { text, quoted: false }) => {
+                integer(text).is_some()
+            }
+            (Shape::Number(_), NodeKind::Scalar { text, quoted: false }) => number(text).is_some(),
+            _ => false,
+        }
+    }
+}
+
+/// The keys of a map.
+struct Fields<'a> {
+    properties: Option<&'a Map<String, Value>>,
+    required: Option<&'a Vec<Value>>,
+    /// What other keys mean, if the author may choose them.
+    open: Option<Open<'a>>,
+}
+
+impl<'a> Fields<'a> {
+    fn new(schema: &'a Map<String, Value>) -> Self {
+        let properties = schema.get("properties").and_then(Value::as_object);
+        // Keys that are numbers come as a pattern.
+        let patterns = schema.get("patternProperties").and_then(Value::as_object);
+        let pattern = patterns.and_then(|patterns| patterns.values().next());
+        let additional = schema.get("additionalProperties");
+        let additional = additional.filter(|values| **values != Value::Bool(false));
+        let open = match (pattern, additional) {
+            (Some(values), _) => Some(Open { numbers: true, values }),
+            (None, Some(values)) => Some(Open { numbers: false, values }),
+            (None, None) => None,
+        };
+        Self { properties, required: schema.get("required").and_then(Value::as_array), open }
+    }
+
+    fn field(&self, key: &str) -> Option<&'a Value> {
+        self.properties?.get(key)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.properties.into_iter().flat_map(Map::keys).map(String::as_str)
+    }
+
+    fn required(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.required.into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    /// How this map is written under a key.
+    fn example(&self, key: &str) -> Option<String> {
+        let keys: Vec<&str> = match self.required().collect::<Vec<_>>() {
+            required if required.is_empty() => self.keys().take(1).collect(),
+            required => required,
+        };
+        let keys: Vec<String> = keys.iter().map(|key| format!("{key}: …")).collect();
+        match (key, keys.as_slice()) {
+            (_, []) => None,
+            ("", keys) => Some(format!("write `{}`", keys.join(", "))),
+            (key, keys) => Some(format!("write `{key}: {{ {} }}`", keys.join(", "))),
+        }
+    }
+
+    /// The key in a text such as `route:openai.chat`, which lacks a space.
+    fn missing_space<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let (key, _) = text.split_once(':')?;
+        self.field(key).map(|_| key)
+    }
+}
+
+/// A map whose keys are the author's own.
+struct Open<'a> {
+    /// Whether the keys are whole numbers.
+    numbers: bool,
+    /// The schema of the values.
+    values: &'a Value,
+}
+
+/// The variants of an enum.
+struct Names<'a> {
+    /// What one of them is called: the schema's title.
+    noun: Option<&'a str>,
+    variants: Vec<Variant<'a>>,
+}
+
+impl<'a> Names<'a> {
+    fn find(&self, name: &str) -> Option<Variant<'a>> {
+        self.variants.iter().find(|variant| variant.name == name).copied()
+    }
+
+    fn any_settings(&self) -> bool {
+        self.variants.iter().any(|variant| variant.settings.is_some())
+    }
+}
+
+/// A variant of an enum: a name, perhaps with settings.
+#[derive(Clone, Copy)]
+struct Variant<'a> {
+    name: &'a str,
+    settings: Option<&'a Value>,
+}
+
+/// Whose value is being checked.
+struct Subject<'a> {
+    name: Name<'a>,
+    /// Whether it is a key that cannot be left out.
+    required: bool,
+    /// Where to point if the value itself has no place.
+    place: Range<usize>,
+}
+
+impl std::fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.name {
+            Name::Document | Name::Item("") => f.write_str("the document"),
+            Name::Item(list) => write!(f, "an item of {}", quote(list)),
+            Name::Key(key) => f.write_str(&quote(key)),
+        }
+    }
+}
+
+/// How a value is called.
+enum Name<'a> {
+    Document,
+    /// An item of the list under this key.
+    Item(&'a str),
+    Key(&'a str),
+}
+
+/// What a plain scalar is to YAML itself, whatever the schema says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Reading {
+    Boolean,
+    /// Versions of YAML disagree.
+    Differs,
+    Number,
+    Text,
+}
+
+impl Reading {
+    fn of(text: &str) -> Self {
+        let lower = text.to_ascii_lowercase();
+        match lower.as_str() {
+            "true" | "false" => return Self::Boolean,
+            "y" | "n" | "yes" | "no" | "on" | "off" | "~" | "=" | "<<" => return Self::Differs,
+            _ => {}
+        }
+        let unsigned = lower.strip_prefix(['-', '+']).unwrap_or(&lower);
+        let digits =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if matches!(unsigned, ".inf" | ".nan") {
+            return Self::Differs;
+        }
+        // 0o17 is a number since 1.2, 0b11 was one until then, 017 changed its value.
+        if let Some(rest) = unsigned.strip_prefix('0')
+            && !rest.is_empty()
+        {
+            let radix = match rest.as_bytes()[0] {
+                b'x' => 16,
+                b'o' => 8,
+                b'b' => 2,
+                _ => 10,
+            };
+            let rest = if radix == 10 { rest } else { &rest[1..] };
+            let all = |c: char| c == '_' || c.is_digit(radix);
+            if !rest.is_empty() && rest.chars().all(all) {
+                let same = radix == 16 && !rest.contains('_');
+                return if same { Self::Number } else { Self::Differs };
+            }
+        }
+        // A number to the base of sixty, or a time of day.
+        let mut groups = unsigned.split(':');
+        let leading = groups.next().unwrap_or_default();
+        let mut groups = groups.peekable();
+        if groups.peek().is_some()
+            && leading.starts_with(|c: char| c.is_ascii_digit())
+            && leading.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_')
+            && groups.all(|group| {
+                let whole = group.split('.').next().unwrap_or_default();
+                digits(whole)
+                    && whole.len() <= 2
+                    && whole.get(..whole.len() - 1).is_none_or(|tens| tens <= "5")
+            })
+        {
+            return Self::Differs;
+        }
+        // A date.
+        let mut parts = unsigned.splitn(3, '-');
+        if let (Some(year), Some(month), Some(rest)) = (parts.next(), parts.next(), parts.next())
+            && digits(year)
+            && year.len() == 4
+            && digits(month)
+            && rest.starts_with(|c: char| c.is_ascii_digit())
+        {
+            return Self::Differs;
+        }
+        let (mantissa, exponent) = match unsigned.split_once('e') {
+            Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+            None => (unsigned, None),
+        };
+        let grouped = mantissa.replace('_', "");
+        let (whole, fraction) = grouped.split_once('.').unwrap_or((&grouped, ""));
+        let number = (digits(whole) || (whole.is_empty() && digits(fraction)))
+            && (fraction.is_empty() || digits(fraction))
+            && !mantissa.starts_with('_')
+            && exponent.is_none_or(|exponent| digits(exponent.trim_start_matches(['-', '+'])));
+        match number {
+            false => Self::Text,
+            true if exponent.is_some() || mantissa.contains('_') => Self::Differs,
+            true => Self::Number,
+        }
+    }
+}
+
+/// The names that a schema allows by itself.
+fn own_names(schema: &Map<String, Value>) -> Option<Vec<Variant<'_>>> {
+    let names: Vec<&str> = match (schema.get("const"), schema.get("enum")) {
+        (Some(name), _) => vec![name.as_str()?],
+        (None, Some(names)) => names.as_array()?.iter().filter_map(Value::as_str).collect(),
+        (None, None) => return None,
+    };
+    Some(names.into_iter().map(|name| Variant { name, settings: None }).collect())
+}
+
+fn noun(schema: &Map<String, Value>) -> Option<&str> {
+    schema.get("title").and_then(Value::as_str)
+}
+
+fn is_null(schema: &Value) -> bool {
+    schema.get("type").and_then(Value::as_str) == Some("null")
+}
+
+fn article(noun: &str) -> &'static str {
+    if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+}
+
+fn found(text: &str, quoted: bool) -> String {
+    if quoted { format!("text in quotes: {}", quote(text)) } else { quote(text) }
+}
+
+fn names_help(names: &Names<'_>) -> String {
+    format!("write {}", quote_all(names.variants.iter().map(|variant| variant.name), "or"))
+}
+
+fn boolean_help(text: &str) -> String {
+    match text.to_lowercase().as_str() {
+        "true" | "yes" | "y" | "on" | "1" => "write `true`".to_owned(),
+        "false" | "no" | "n" | "off" | "0" => "write `false`".to_owned(),
+        _ => "write `true` or `false`".to_owned(),
+    }
+}
+
+/// The whole number that was probably meant.
+fn integer_help(text: &str) -> Option<String> {
+    let text = text.trim_start_matches('+');
+    let meant = match text.split_once('.') {
+        Some((whole, fraction))
+            if !whole.is_empty() && fraction.bytes().all(|byte| byte == b'0') =>
+        {
+            whole
+        }
+        Some(_) => return None,
+        None => text,
+    };
+    let end = meant.find(|c: char| !c.is_ascii_digit()).unwrap_or(meant.len());
+    let digits = meant[..end].trim_start_matches('0');
+    (!digits.is_empty()).then(|| format!("write `{digits}`"))
+}
+
+/// Whether an integer is in the range of its schema, and of the type that the schema names.
+fn range(value: i128, schema: &Map<String, Value>) -> Result<(), String> {
+    let of_type = match schema.get("format").and_then(Value::as_str) {
+        Some("uint8") => Some((0, u8::MAX.into())),
+        Some("uint16") => Some((0, u16::MAX.into())),
+        Some("uint32") => Some((0, u32::MAX.into())),
+        Some("uint64" | "uint") => Some((0, u64::MAX.into())),
+        Some("int8") => Some((i8::MIN.into(), i8::MAX.into())),
+        Some("int16") => Some((i16::MIN.into(), i16::MAX.into())),
+        Some("int32") => Some((i32::MIN.into(), i32::MAX.into())),
+        Some("int64" | "int") => Some((i64::MIN.into(), i64::MAX.into())),
+        _ => None,
+    };
+    let (min, max) = of_type.unwrap_or((i128::MIN, i128::MAX));
+    let bound = |key: &str| schema.get(key).and_then(whole);
+    let min = min.max(bound("minimum").unwrap_or(min));
+    let max = max.min(bound("maximum").unwrap_or(max));
+    if value < min {
+        Err(format!("must be at least {min}"))
+    } else if value > max {
+        Err(format!("must be at most {max}"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether a number is in the range of its schema.
+fn within(value: f64, schema: &Map<String, Value>) -> Result<(), String> {
+    let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
+    match (bound("minimum"), bound("maximum")) {
+        (Some(min), _) if value < min => Err(format!("must be at least {min}")),
+        (_, Some(max)) if value > max => Err(format!("must be at most {max}")),
+        _ => Ok(()),
+    }
+}
+
+/// A bound as a schema writes it.
+fn whole(value: &Value) -> Option<i128> {
+    value.as_i64().map(i128::from).or(value.as_u64().map(i128::from)).or_else(|| {
+        let text = value.as_f64()?.to_string();
+        text.parse().ok()
+    })
+}
+
+fn limit(schema: &Map<String, Value>, key: &str) -> Option<u64> {
+    schema.get(key).and_then(Value::as_u64)
+}
+
+/// Most mistakes in one check: a document with more is not a scenario.
+pub(crate) const MISTAKES_MAX: usize = 1_000;
+/// Longest chain of references in a schema; types refer to types, not in circles.
+const REFERENCES_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
+    use serde::{Deserialize, Deserializer, de};
+
+    use super::super::decode::decode;
+    use super::super::diagnostic::{SHOWN_MAX, Style, render};
+    use super::super::source::Source;
+    use super::super::tree::parse;
+    use super::*;
+
+    #[derive(Debug, Deserialize, JsonSchema, PartialEq)]
+    #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+    struct Scenario {
+        /// The title that reports show. Short.
+        name: String,
+        seed: Option<u64>,
+        #[serde(default)]
+        rules: Vec<Rule>,
+        client: Option<Client>,
+        #[serde(default)]
+        allow: Names,
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
+        #[serde(default)]
+        by_status: BTreeMap<u16, u8>,
+        mood: Option<Mood>,
+    }
+
+    #[derive(Debug, Default, Deserialize, JsonSchema, PartialEq)]
+    struct Names(Vec<String>);
+
+    #[derive(Debug, Deserialize, JsonSchema, PartialEq)]
+    #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+    struct Rule {
+        when: Option<When>,
+        #[schemars(length(min = 1))]
+        script: Vec<Step>,
+    }
+
+    #[derive(Debug, Deserialize, JsonSchema, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct When {
+        /// Which endpoint the request goes to.
+        route: String,
+    }
+
+    #[derive(Debug, Deserialize, JsonSchema, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Client {
+        #[schemars(range(min = 1, max = 90_000))]
+        calls: Option<u32>,
+        only: Option<bool>,
+        share: Option<f64>,
+    }
+
+    /// What the provider answers.
+    #[derive(Debug, Deserialize, JsonSchema, PartialEq)]
+    #[schemars(title = "step")]
+    #[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+    enum Step {
+        Delay(Wait),
+        Hang,
+        /// The provider refuses because of a quota.
+        RateLimited {
+            retry_after: Option<Wait>,
+            #[serde(default)]
+            times: u32,
+        },
+        Say(Names),
+        Status {
+            code: u16,
+        },
+    }
+
+    #[derive(Debug, Deserialize, JsonSchema, PartialEq)]
+    #[serde(rename_all = "kebab-case")]
+    enum Mood {
+        Healthy,
+        VerySlow,
+    }
+
+    #[derive(Debug, PartialEq)]
+    struct Wait;
+
+    impl<'de> Deserialize<'de> for Wait {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let text = String::deserialize(deserializer)?;
+            formats("duration", &text)
+                .unwrap()
+                .map(|()| Wait)
+                .map_err(|mistake| de::Error::custom(mistake.message))
+        }
+    }
+
+    impl JsonSchema for Wait {
+        fn schema_name() -> Cow<'static, str> {
+            "Wait".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({ "type": "string", "format": "duration" })
+        }
+    }
+
+    fn formats(format: &str, text: &str) -> Option<Result<(), Mistake>> {
+        let mistake = |message: &str, help: String| {
+            Some(Err(Mistake { message: message.to_owned(), help: Some(help) }))
+        };
+        match (format, text.trim_end_matches(|c: char| c.is_ascii_digit())) {
+            ("duration", "") => mistake("needs a unit", format!("write `{text}s`")),
+            ("duration", _) if text.ends_with('s') => Some(Ok(())),
+            ("duration", _) => mistake("is not a duration", "write `2s`".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn checked(text: &str) -> Vec<Diagnostic> {
+        let parsed = parse(&Source::new("x", text));
+        assert_eq!(parsed.diagnostics, [], "{text:?}");
+        let schema = schema_for!(Scenario).to_value();
+        let mut found = check(&parsed.root.unwrap(), &schema, &formats);
+        found.sort_by_key(|diagnostic| diagnostic.place().start);
+        found
+    }
+
+    #[test]
+    fn what_the_types_can_hold_is_right() {
+        for text in [
+            "name: x",
+            "name: 'yes'\nseed: 0x5eed42\nclient: {calls: 90_000, only: true, share: 0.5}",
+            "name: a b\nclient: {}\nallow: [a, 'on', '12']\nmood: very-slow",
+            "name: x\nheaders: {a: b, 'on': c, 429: d}\nby-status: {429: 3}",
+            "name: x\nrules:\n  - script: [hang, rate-limited, rate-limited: {}, delay: 2s]",
+            "name: x\nrules:\n  - when: {route: z}\n    script: [rate-limited: {retry-after: 2s, times: 2}]",
+            "name: |\n  no\n",
+        ] {
+            assert_eq!(checked(text), [], "{text}");
+            let root = parse(&Source::new("x", text)).root.unwrap();
+            decode::<Scenario>(&root).expect(text);
+        }
+    }
+
+    /// Each mistake as `place|message|help`; the rest of the document is right.
+    #[test]
+    fn every_mistake_says_where_what_and_the_way_out() {
+        let cases: &[(&str, &[&str])] = &[
+            // Keys.
+            ("", &["|the document is empty|it needs `name`"]),
+            ("{}", &["{}|the document needs `name`|add `name: …`: the title that reports show"]),
+            ("naem: x", &["naem|unknown key `naem`|did you mean `name`?"]),
+            (
+                "name: x\nquota: 1",
+                &[
+                    "quota|unknown key `quota`|the keys here are `name`, `seed`, `rules`, `client`, `allow`, `headers`, `by-status` and `mood`",
+                ],
+            ),
+            (
+                "name: x\nby_status: {}",
+                &["by_status|unknown key `by_status`|did you mean `by-status`?"],
+            ),
+            (
+                "name: x\nrules: [{when: {}, script: [hang]}]",
+                &["when|`when` needs `route`|add `route: …`: which endpoint the request goes to"],
+            ),
+            (
+                "name: x\nrules: [{when: {route: a}}]",
+                &["when|an item of `rules` needs `script`|add `script: …`"],
+            ),
+            (
+                "name: x\nheaders: {on: a}",
+                &["on|YAML versions disagree about `on`|quote it: `\"on\"`"],
+            ),
+            (
+                "name: x\nby-status: {ok: 1, 1: 300}",
+                &[
+                    "ok|the keys here are whole numbers, found `ok`|",
+                    "300|`1` must be at most 255, found `300`|",
+                ],
+            ),
+            // Kinds.
+            ("name", &["name|the document is a map|write `name: …`"]),
+            (
+                "[name]",
+                &[
+                    "[name]|the document is a map|remove the `-`: there is one map here, not a list of them",
+                ],
+            ),
+            ("name: [x]", &["[x]|`name` takes text|give the one value without `[ ]` or `- `"]),
+            ("name: {a: b}", &["{a: b}|`name` takes text|if text is meant, quote it"]),
+            ("name: x\nrules: hang", &["hang|`rules` takes a list|write `rules: [hang]`"]),
+            (
+                "name: x\nrules:\n  script: [hang]",
+                &["script: [hang]|`rules` takes a list|start each item with `- `"],
+            ),
+            ("name: x\nclient: 5", &["5|`client` takes a map|write `client: { calls: … }`"]),
+            (
+                "name: x\nclient: calls:5",
+                &["calls:5|`client` takes a map|put a space behind `calls:`"],
+            ),
+            ("name: x\nallow: {a: b}", &["{a: b}|`allow` takes a list|start each item with `- `"]),
+            (
+                "name: x\nrules: [{script: []}]",
+                &["[]|`script` is empty|give it an item, or leave the key out"],
+            ),
+            // Nothing.
+            (
+                "name: x\nseed:\nmood: ~\nallow: [null]",
+                &[
+                    "seed|`seed` has no value|leave the key out or give it one",
+                    "~|`mood` has no value|leave the key out or give it one",
+                    "null|an item of `allow` has no value|remove the item or give it a value",
+                ],
+            ),
+            ("name:", &["name|`name` has no value|give it one; it cannot be left out"]),
+            ("name: x\nclient: 5.5", &["5.5|`client` takes a map|write `client: { calls: … }`"]),
+            // Numbers and booleans.
+            (
+                "name: x\nseed: '5'",
+                &[
+                    "'5'|`seed` takes a whole number, found text in quotes: `5`|drop the quotes: `5`",
+                ],
+            ),
+            ("name: x\nseed: 017", &["017|`seed` takes a whole number, found `017`|write `17`"]),
+            ("name: x\nseed: 5.0", &["5.0|`seed` takes a whole number, found `5.0`|write `5`"]),
+            ("name: x\nseed: many", &["many|`seed` takes a whole number, found `many`|"]),
+            ("name: x\nseed: -1", &["-1|`seed` must be at least 0, found `-1`|"]),
+            ("name: x\nclient: {calls: 0}", &["0|`calls` must be at least 1, found `0`|"]),
+            (
+                "name: x\nclient: {calls: 90_001}",
+                &["90_001|`calls` must be at most 90000, found `90_001`|"],
+            ),
+            (
+                "name: x\nclient: {only: yes}",
+                &["yes|`only` is either `true` or `false`|write `true`"],
+            ),
+            (
+                "name: x\nclient: {only: 'true'}",
+                &["'true'|`only` is either `true` or `false`|write `true`"],
+            ),
+            (
+                "name: x\nclient: {share: .5}",
+                &[
+                    ".5|`share` takes a number, found `.5`|write digits, with digits on both sides of a point: `0.5`",
+                ],
+            ),
+            // Text.
+            (
+                "name: no",
+                &["no|`name` takes text, and YAML versions disagree about `no`|quote it: `\"no\"`"],
+            ),
+            ("name: 12", &["12|`name` takes text, and `12` is a number|quote it: `\"12\"`"]),
+            (
+                "name: true",
+                &["true|`name` takes text, and `true` is a boolean|quote it: `\"true\"`"],
+            ),
+            (
+                "name: x\nallow: [1:30]",
+                &[
+                    "1:30|an item of `allow` takes text, and YAML versions disagree about `1:30`|quote it: `\"1:30\"`",
+                ],
+            ),
+            // Names.
+            (
+                "name: x\nmood: very_slow",
+                &["very_slow|`mood` cannot be `very_slow`|did you mean `very-slow`?"],
+            ),
+            ("name: x\nmood: sad", &["sad|`mood` cannot be `sad`|write `healthy` or `very-slow`"]),
+            (
+                "name: x\nmood: {healthy: 1}",
+                &["{healthy: 1}|`mood` takes a name|write `healthy` or `very-slow`"],
+            ),
+            (
+                "name: x\nrules: [{script: [rate-limted]}]",
+                &["rate-limted|unknown step `rate-limted`|did you mean `rate-limited`?"],
+            ),
+            (
+                "name: x\nrules: [{script: [boom: {}]}]",
+                &[
+                    "boom|unknown step `boom`|write `hang`, `delay`, `rate-limited`, `say` or `status`",
+                ],
+            ),
+            (
+                "name: x\nrules: [{script: [delay]}]",
+                &["delay|`delay` needs a value: a duration|write `delay: …`"],
+            ),
+            (
+                "name: x\nrules: [{script: [say]}]",
+                &["say|`say` needs a value: a list|write `say: [ … ]`"],
+            ),
+            (
+                "name: x\nrules: [{script: [status]}]",
+                &["status|`status` needs `code`|write `status: { code: … }`"],
+            ),
+            (
+                "name: x\nrules: [{script: [hang: {}]}]",
+                &["hang: {}|`hang` takes no settings|write `hang` alone"],
+            ),
+            (
+                "name: x\nrules: [{script: [rate-limited: ]}]",
+                &[
+                    "rate-limited|`rate-limited:` has no settings|write `rate-limited` without the `:`, or indent its settings below it",
+                ],
+            ),
+            (
+                "name: x\nrules: [{script: [status: ]}]",
+                &["status|`status:` has no settings|write `status: { code: … }`"],
+            ),
+            ("name: x\nrules: [{script: [delay: 2]}]", &["2|`delay` needs a unit|write `2s`"]),
+            (
+                "name: x\nrules: [{script: [rate-limited: {retry_after: 2s}]}]",
+                &["retry_after|unknown key `retry_after`|did you mean `retry-after`?"],
+            ),
+            (
+                "name: x\nrules: [{script: [[hang]]}]",
+                &[
+                    "[hang]|an item of `script` takes a step, alone or with its settings|write `hang`, `delay`, `rate-limited`, `say` or `status`",
+                ],
+            ),
+            (
+                "name: x\nrules: [{script: [{}]}]",
+                &[
+                    "{}|one step belongs here|write `hang`, `delay`, `rate-limited`, `say` or `status`",
+                ],
+            ),
+            (
+                "name: x\nrules:\n- script:\n  - rate-limited:\n    times: 2",
+                &[
+                    "times|one step belongs here, found 2|indent `times` deeper: it is a setting of `rate-limited`",
+                ],
+            ),
+            (
+                "name: x\nrules: [{script: [{hang, delay: 1s}]}]",
+                &[
+                    "delay|one step belongs here, found 2|give each step an item of its own, started with `- `",
+                ],
+            ),
+            // All at once.
+            (
+                "nam: x\nseed: no\nrules: [{script: [boo]}]\nclient: []",
+                &[
+                    "nam|unknown key `nam`|did you mean `name`?",
+                    "no|`seed` takes a whole number, found `no`|",
+                    "boo|unknown step `boo`|write `hang`, `delay`, `rate-limited`, `say` or `status`",
+                    "[]|`client` takes a map|write `client: { calls: … }`",
+                ],
+            ),
+        ];
+        for (text, expected) in cases {
+            let found = checked(text).into_iter().map(|diagnostic| {
+                let place = &text[diagnostic.place()];
+                format!("{place}|{}|{}", diagnostic.message, diagnostic.help.unwrap_or_default())
+            });
+            assert_eq!(found.collect::<Vec<_>>(), *expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn alternatives_of_different_kinds_are_told_apart() {
+        let schema = serde_json::json!({
+            "anyOf": [
+                { "type": "integer", "minimum": 1 },
+                { "type": "array", "items": { "type": "boolean" } },
+            ]
+        });
+        for (text, expected) in [
+            ("5", None),
+            ("[true]", None),
+            ("0", Some("the document must be at least 1, found `0`")),
+            ("[1]", Some("the document is either `true` or `false`")),
+            ("{a: b}", Some("the document is a whole number or a list")),
+        ] {
+            let root = parse(&Source::new("x", text)).root.unwrap();
+            let found = check(&root, &schema, &formats);
+            assert_eq!(found.first().map(|first| first.message.as_str()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn plain_scalars_are_read_as_yaml_reads_them() {
+        for (reading, texts) in [
+            (Reading::Boolean, "true False TRUE"),
+            (Reading::Number, "0 12 -3 +4 1.5 .5 5. 0x1F"),
+            (
+                Reading::Differs,
+                "y N yes No on OFF ~ = << 017 0o17 0b11 1_000 1e3 1.5e+3 1:30 12:30:45 1:30.5 .inf \
+                 -.INF .NaN 2024-01-31 2024-1-3T10:00:00Z 0x1_f",
+            ),
+            (
+                Reading::Text,
+                "a yess nope 0x 0xg 1:60 1:5s openai/x 2s 60/min 5% 1.2.3 - . .. _1 e3 1e 24-01-31 \
+                 2024-jan-1 127.0.0.1:80 a:1 :30 é",
+            ),
+        ] {
+            for text in texts.split_whitespace() {
+                assert_eq!(Reading::of(text), reading, "{text}");
+            }
+        }
+        assert_eq!(Reading::of(""), Reading::Text);
+    }
+
+    #[test]
+    fn mistakes_are_bounded() {
+        let text = format!("name: x\nallow: [{}]", "1, ".repeat(5 * MISTAKES_MAX));
+        assert_eq!(checked(&text).len(), MISTAKES_MAX);
+        let keys: Vec<String> = (0..40_000).map(|key| format!("k{key}: 1")).collect();
+        assert_eq!(checked(&keys.join("\n")).len(), MISTAKES_MAX);
+    }
+
+    /// Documents near enough to a scenario to reach every branch.
+    fn scenario_like() -> impl Strategy<Value = String> {
+        let word = prop::sample::select(vec![
+            "name",
+            "seed",
+            "rules",
+            "client",
+            "allow",
+            "headers",
+            "by-status",
+            "mood",
+            "script",
+            "when",
+            "route",
+            "rate-limited",
+            "retry-after",
+            "times",
+            "hang",
+            "delay",
+            "status",
+            "code",
+            "2s",
+            "2",
+            "-1",
+            "0.5",
+            "'x'",
+            "true",
+            "no",
+            "~",
+            "é",
+            "\"\\u001b\"",
+            "[]",
+            "{}",
+        ]);
+        let sign = prop::sample::select(vec![
+            ": ", ":\n", "\n", "\n  ", "\n    ", "\n  - ", "- ", ", ", "{", "}", "[", "]", " ",
+            "&a ", "\t",
+        ]);
+        prop::collection::vec((word, sign), 0..16)
+            .prop_map(|pieces| pieces.iter().flat_map(|(word, sign)| [*word, *sign]).collect())
+    }
+
+    fn never_panics_and_stays_bounded(source: &Source) {
+        let parsed = parse(source);
+        let mut diagnostics = parsed.diagnostics;
+        if let Some(root) = &parsed.root {
+            diagnostics.extend(check(root, &schema_for!(Scenario).to_value(), &formats));
+            let decoded = decode::<Scenario>(root);
+            if diagnostics.is_empty() {
+                assert!(decoded.is_ok(), "{:?} passed, and then: {decoded:?}", source.text());
+            }
+            diagnostics.extend(decoded.err());
+        }
+        let mut out = Vec::new();
+        render(&diagnostics, source, Style { colour: false, width: 80 }, &mut out).unwrap();
+        let shown = String::from_utf8(out).unwrap();
+        assert!(shown.len() <= SHOWN_MAX * 10_000, "{} bytes", shown.len());
+        assert!(!shown.contains(|c: char| c != '\n' && c.is_control()), "{shown:?}");
+        assert_eq!(shown.is_empty(), diagnostics.is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            never_panics_and_stays_bounded(&Source::from_bytes("x", &bytes));
+        }
+
+        #[test]
+        fn any_text_is_answered(text in any::<String>()) {
+            never_panics_and_stays_bounded(&Source::new("x", text));
+        }
+
+        #[test]
+        fn what_passes_the_check_can_be_decoded(text in scenario_like()) {
+            never_panics_and_stays_bounded(&Source::new("x", format!("name: x\n{text}")));
+            never_panics_and_stays_bounded(&Source::new("x", text));
+        }
+    }
+}

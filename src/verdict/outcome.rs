@@ -1,0 +1,155 @@
+//! What did the application see?
+//!
+//! The server knows what it sent, not what became of it. The application's exit, the outcomes it
+//! posts, and the marks of answers in its output tell the rest; what they leave open stays unknown.
+
+use std::collections::BTreeMap;
+
+use mock_server::journal::{Entry, PostedOutcome};
+
+use super::{Application, Call, CommandEnd, Exit, Finding, Place, SeenOutcome, Status, Violation};
+use crate::scenario::Outcome;
+
+/// How often the two words of a mark stood in an output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkCount {
+    /// The mark.
+    pub mark: String,
+    /// The word before the answer.
+    pub begins: u64,
+    /// The word after the answer.
+    pub ends: u64,
+}
+
+/// What each call came to for the application, as far as it is known; posted outcomes first.
+pub(super) fn of_calls(
+    calls: &[Call<'_>],
+    entries: &[Entry],
+    application: &Application,
+) -> BTreeMap<u64, SeenOutcome> {
+    let posted = posted(entries);
+    let by_name: BTreeMap<&str, &PostedOutcome> =
+        posted.iter().filter_map(|outcome| Some((outcome.call.as_deref()?, *outcome))).collect();
+    let seen = |call: &Call<'_>| {
+        let name = call.attempts.iter().find_map(|attempt| attempt.claimed.call_name.as_deref());
+        match name.and_then(|name| by_name.get(name)) {
+            Some(posted) if posted.success => SeenOutcome::Success,
+            Some(_) => SeenOutcome::Failure,
+            None => guessed(call, application),
+        }
+    };
+    calls.iter().map(|call| (call.id, seen(call))).collect()
+}
+
+/// The outcomes that were posted.
+pub(super) fn posted(entries: &[Entry]) -> Vec<&PostedOutcome> {
+    let outcomes = entries.iter().filter_map(|entry| match entry {
+        Entry::Outcome(outcome) => Some(outcome),
+        _ => None,
+    });
+    outcomes.collect()
+}
+
+/// What a call must have come to, if nobody says.
+fn guessed(call: &Call<'_>, application: &Application) -> SeenOutcome {
+    let last = call.last();
+    if last.is_answered() {
+        return SeenOutcome::Success;
+    }
+    if !last.is_damaged() {
+        return SeenOutcome::Failure;
+    }
+    match application {
+        // An error exit says that the damage was noticed, and so does the missing mark of an
+        // application that shows its other answers.
+        Application::Command(CommandEnd { exit: Exit::Code(code), .. }) if *code != 0 => {
+            SeenOutcome::Failure
+        }
+        _ => SeenOutcome::Unknown,
+    }
+}
+
+/// Whether the application got what is expected.
+pub(super) fn judge(
+    expected: Outcome,
+    calls: &[Call<'_>],
+    entries: &[Entry],
+    application: &Application,
+    place: Place,
+) -> Finding {
+    let mut violations = cut_answers(calls, application);
+    let whole_run = posted(entries).into_iter().rfind(|outcome| outcome.call.is_none());
+    let exit = match application {
+        Application::Command(end) => Some(end.exit),
+        Application::BuiltIn { .. } | Application::Unseen => None,
+    };
+    let mut unknown = false;
+    let mut exercised = 0;
+    let asked = expected;
+    let mut compare = |call: Option<u64>, seen: SeenOutcome| {
+        exercised += 1;
+        match (expected, seen) {
+            (Outcome::Success, SeenOutcome::Success) | (Outcome::Failure, SeenOutcome::Failure) => {}
+            (_, SeenOutcome::Unknown) => {
+                unknown = true;
+                violations.push(Violation::Outcome { call, asked, seen });
+            }
+            (_, seen) => violations.push(Violation::Outcome { call, asked, seen }),
+        }
+    };
+    match (whole_run, exit) {
+        (Some(outcome), _) => {
+            let seen = if outcome.success { SeenOutcome::Success } else { SeenOutcome::Failure };
+            compare(None, seen);
+        }
+        (None, Some(Exit::Code(code))) if code != 0 => compare(None, SeenOutcome::Failure),
+        (None, Some(Exit::Signal(_) | Exit::OverTime)) => compare(None, SeenOutcome::Failure),
+        (None, _) => {
+            for (call, seen) in of_calls(calls, entries, application) {
+                compare(Some(call), seen);
+            }
+        }
+    }
+    // A call of the built-in client whose every connection was refused is in no journal line but
+    // its outcome.
+    if exit.is_none() && whole_run.is_none() {
+        let known: Vec<&str> = calls
+            .iter()
+            .filter_map(|call| call.attempts.iter().find_map(|attempt| attempt.claimed.call_name.as_deref()))
+            .collect();
+        let unseen = posted(entries).into_iter();
+        for outcome in unseen.filter(|outcome| outcome.call.as_deref().is_some_and(|name| !known.contains(&name))) {
+            let seen = if outcome.success { SeenOutcome::Success } else { SeenOutcome::Failure };
+            compare(None, seen);
+        }
+    }
+    let only_unknown = violations.iter().all(|violation| {
+        matches!(violation, Violation::Outcome { seen: SeenOutcome::Unknown, .. })
+    });
+    if unknown && only_unknown {
+        let mut finding = Finding::of("outcome-unknown", place, exercised, violations);
+        finding.status = Status::Inconclusive;
+        return finding;
+    }
+    Finding::of("wrong-outcome", place, exercised, violations)
+}
+
+/// Answers that the application shows although they were cut: their first word without their last.
+fn cut_answers(calls: &[Call<'_>], application: &Application) -> Vec<Violation> {
+    let Application::Command(end) = application else { return Vec::new() };
+    let shown: BTreeMap<&str, &MarkCount> =
+        end.marks.iter().map(|count| (count.mark.as_str(), count)).collect();
+    let mut violations = Vec::new();
+    for call in calls {
+        // A stream may be shown as it comes, and begun anew; only a call that ends with a cut
+        // answer, and a command that ends without an error, say that this is all there is.
+        let attempt = call.last();
+        let mark = attempt.claimed.mark.as_deref().and_then(|mark| shown.get(mark));
+        let kept = mark.is_some_and(|count| count.ends < count.begins);
+        if attempt.is_damaged() && kept && end.exit == Exit::Code(0) {
+            let attempt = attempt.claimed.attempt;
+            violations.push(Violation::CutAccepted { call: call.id, attempt });
+        }
+    }
+    violations
+}
