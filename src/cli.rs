@@ -16,8 +16,10 @@ use crate::{
 /// A mock LLM provider that fails on cue, and a harness that judges how a client copes.
 #[derive(Debug, Parser)]
 #[command(name = "brownout", version, max_term_width = 100, subcommand_required = true)]
-#[command(after_help = "Exit codes: 0 held · 1 broken · 3 inconclusive · 2 input or environment · \
-                        70 a bug of ours · 130 Ctrl-C")]
+#[command(
+    after_help = "Exit codes: 0 held · 1 broken · 3 inconclusive · 2 input or environment · \
+                        70 a bug of ours · 130 Ctrl-C"
+)]
 pub struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -145,7 +147,9 @@ impl CommandLine {
         match done {
             Ok(ending) => ending,
             // Whoever closed the pipe has read enough.
-            Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ending::Held,
+            Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Ending::Held
+            }
             Err(error) => {
                 // With stderr closed there is nobody left to tell.
                 let _closed = tell(&error).is_err();

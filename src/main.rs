@@ -1,10 +1,6 @@
 //! The `brownout` binary: reads the command line, runs it, and chooses the exit code.
 
-use std::{
-    io,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io, process::ExitCode, time::Duration};
 
 use brownout::cli::CommandLine;
 use clap::Parser as _;

@@ -82,6 +82,11 @@ impl Scenario {
         }
     }
 
+    /// Where a connection entry is written.
+    pub fn connection_place(&self, index: usize) -> Range<usize> {
+        self.tree.key_place(&[Step::Key("connections"), Step::Index(index), Step::Key("fault")])
+    }
+
     /// Where its name is written: the place of whatever has no other.
     pub fn name_place(&self) -> Range<usize> {
         self.tree.place(&[Step::Key("name")])

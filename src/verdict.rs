@@ -12,12 +12,7 @@ mod waits;
 
 use std::time::Duration;
 
-use mock_server::{
-    action::ErrorKind,
-    engine::RuleReport,
-    journal::Entry,
-    plan::ProviderName,
-};
+use mock_server::{action::ErrorKind, engine::RuleReport, journal::Entry, plan::ProviderName};
 
 pub use calls::{Attempt, Call, calls};
 pub use judge::judge;
@@ -131,6 +126,8 @@ pub struct Finding {
 /// Where a claim is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
+    /// A connection entry, counted from 0.
+    Connection(usize),
     /// An expectation, counted from 0.
     Expectation(usize),
     /// A house rule, which no line of the file states.
@@ -215,6 +212,37 @@ pub enum SeenOutcome {
     Unknown,
 }
 
+impl Violation {
+    /// The call that it speaks of, if it is one call's doing.
+    pub fn call(&self) -> Option<u64> {
+        match *self {
+            Self::Attempts { call, .. } | Self::Outcome { call, .. } => call,
+            Self::BeyondScript { call, .. }
+            | Self::CutAccepted { call, .. }
+            | Self::Early { call, .. }
+            | Self::NoBackoff { call, .. }
+            | Self::OffEnvelope { call, .. }
+            | Self::Order { call, .. }
+            | Self::Retried { call, .. }
+            | Self::Unbounded { call, .. } => Some(call),
+            Self::Amplified { .. }
+            | Self::CommandFailed { .. }
+            | Self::JournalFull { .. }
+            | Self::NoRequest
+            | Self::NotExercised { .. }
+            | Self::OverTime { .. }
+            | Self::Peak { .. }
+            | Self::RuleNeverActed { .. }
+            | Self::ScriptUnfinished { .. }
+            | Self::Share { .. }
+            | Self::Starved { .. }
+            | Self::Time { .. }
+            | Self::Unlikely { .. }
+            | Self::Unserved { .. } => None,
+        }
+    }
+}
+
 impl Verdict {
     /// What the run came to: its worst finding that is not allowed.
     pub fn status(&self) -> Status {
@@ -232,12 +260,7 @@ impl Finding {
 
     /// The finding about a claim: broken if anything went against it, undecided if there was
     /// nothing to judge.
-    fn of(
-        code: &'static str,
-        place: Place,
-        exercised: u64,
-        violations: Vec<Violation>,
-    ) -> Self {
+    fn of(code: &'static str, place: Place, exercised: u64, violations: Vec<Violation>) -> Self {
         let status = if violations.is_empty() { Status::Pass } else { Status::Fail };
         Self { code, status, place, exercised, violations, allowed: false }
     }

@@ -132,8 +132,9 @@ pub enum CutEnd {
 pub struct RateLimited {
     /// How many times in a row a script plays this step.
     pub times: Times,
-    /// The wait announced in the Retry-After header, the limit headers and the text;
-    /// if left out, no header announces one.
+    /// The wait announced in the Retry-After header, the limit headers and the text.
+    /// If left out, nothing announces one; OpenAI then says `slow_down`, its only 429 that tells
+    /// no time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Span>,
     /// How the wait is written.

@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn a_full_journal_keeps_what_it_has_and_says_so() {
-        let entry = |at| Entry::Outcome(PostedOutcome { at, call: None, began: None, success: true });
+        let entry =
+            |at| Entry::Outcome(PostedOutcome { at, call: None, began: None, success: true });
         let mut journal = Journal::new(2);
         for at in 0..3 {
             journal.record(entry(at));

@@ -138,6 +138,13 @@ impl Lane {
         (connection, Duration::ZERO)
     }
 
+    /// Records that nothing listens from now on.
+    pub(crate) fn refuse(&self, rule: usize) {
+        let at = nanos(self.shared.clock.now());
+        let event = ConnectionEvent { at, connection: None, rule };
+        self.state().journal.record(Entry::Connection(event));
+    }
+
     /// Whether new connections are refused now, by which rule, and when that may change.
     pub(crate) fn refusing(&self) -> (Option<usize>, Option<Duration>) {
         let now = self.shared.clock.now();

@@ -59,9 +59,14 @@ async fn accept(
     let mut first_request = pin!(lane.first_request());
     let mut started = false;
     let mut connections = JoinSet::new();
+    let mut refused_by = None;
     loop {
         let (refusing, until) = lane.refusing();
         door.refuse(refusing.is_some()).await?;
+        if let Some(rule) = refusing.filter(|_| refusing != refused_by) {
+            lane.refuse(rule);
+        }
+        refused_by = refusing;
         let room = connections.len() < lane.plan().limits.connections_max;
         // Far enough away to mean never, near enough for every clock.
         let edge = until.unwrap_or(clock.now() + Duration::from_secs(86_400));

@@ -69,19 +69,7 @@ impl Attempt {
     }
 
     fn report(&self, event: Event) {
-        let report = (self.clock.now(), event);
-        {
-            let mut reports = self.progress.lock();
-            // Of a run of tokens only the latest matters, so the list stays short.
-            let again = report.1 == Event::Token
-                && reports.len() > 1
-                && reports.iter().rev().take(2).all(|(_, event)| *event == Event::Token);
-            if again {
-                reports.pop_back();
-            }
-            reports.push_back(report);
-        }
-        self.progress.notify.notify_one();
+        self.progress.report(event, self.clock.now());
     }
 }
 
@@ -93,6 +81,22 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// Takes a report, and wakes whoever waits for one.
+    fn report(&self, event: Event, at: Nanos) {
+        {
+            let mut reports = self.lock();
+            // Of a run of tokens the first and the latest matter, so the list stays short.
+            let is_token =
+                |at: usize| reports.get(at).is_some_and(|(_, event)| *event == Event::Token);
+            let len = reports.len();
+            if event == Event::Token && len > 1 && is_token(len - 1) && is_token(len - 2) {
+                reports.pop_back();
+            }
+            reports.push_back((at, event));
+        }
+        self.notify.notify_one();
+    }
+
     /// Waits until something has been reported.
     pub(crate) async fn reported(&self) {
         self.notify.notified().await;
@@ -105,5 +109,23 @@ impl Progress {
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<(Nanos, Event)>> {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A transport may report a token a microsecond while the call has no time to listen.
+    #[test]
+    fn a_run_of_tokens_is_kept_as_its_first_and_its_latest() {
+        let progress = Progress::default();
+        progress.report(Event::Connected, Nanos::ZERO);
+        for at in 1..1_000 {
+            progress.report(Event::Token, Nanos::new(at));
+        }
+        progress.report(Event::Committed, Nanos::new(1_000));
+        let reports: Vec<_> = progress.take().into_iter().map(|(at, _)| at.get()).collect();
+        assert_eq!(reports, [0, 1, 999, 1_000]);
     }
 }

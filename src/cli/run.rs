@@ -12,9 +12,7 @@ use indicatif::ProgressBar;
 use super::{CliError, Ending, Run, SEED};
 use crate::{
     harness::{self, CommandLine, Mode},
-    report::{
-        ScenarioReport, SuiteReport, Terminal, write_journal, write_json, write_junit,
-    },
+    report::{ScenarioReport, SuiteReport, Terminal, write_journal, write_json, write_junit},
     scenario::{Scenario, Suite},
     verdict::Status,
 };
@@ -60,7 +58,8 @@ pub(super) async fn execute(run: Run) -> Result<Ending, CliError> {
 /// Plays the scenarios, and tells each as it ends.
 async fn play(scenarios: Vec<Scenario>, mode: Mode, run: &Run) -> Result<SuiteReport, CliError> {
     let seed = run.seed.unwrap_or(SEED);
-    let terminal = Terminal::new(scenarios.iter().map(|scenario| scenario.id.as_str()), &run.command);
+    let terminal =
+        Terminal::new(scenarios.iter().map(|scenario| scenario.id.as_str()), &run.command);
     print(|out| terminal.begin(scenarios.len(), seed, &mode, out))?;
     let progress = progress(&mode);
     let mut reports = Vec::new();

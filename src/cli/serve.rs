@@ -39,10 +39,13 @@ pub(super) async fn execute(serve: &Serve) -> Result<Ending, CliError> {
     let root = format!("http://{}", door.address());
     let lane = Lane::new(Arc::clone(&scenario.plan), draws(&scenario, seed), Clock::real());
     announce(&scenario, seed, &root).map_err(CliError::Output)?;
-    let admin = Router::new().route("/verdict", get({
-        let lane = lane.clone();
-        async move || Json(verdict(&scenario, &lane, seed))
-    }));
+    let admin = Router::new().route(
+        "/verdict",
+        get({
+            let lane = lane.clone();
+            async move || Json(verdict(&scenario, &lane, seed))
+        }),
+    );
     // Ctrl-C ends the program, and with it this.
     server::run(door, lane, admin, std::future::pending()).await.map_err(listen)?;
     Ok(Ending::Held)
@@ -51,13 +54,16 @@ pub(super) async fn execute(serve: &Serve) -> Result<Ending, CliError> {
 fn scenario(serve: &Serve) -> Result<Scenario, CliError> {
     let Some(path) = &serve.scenario else {
         let source = Source::new("healthy.yaml", HEALTHY);
-        return Ok(Scenario::read("healthy", source).expect("the healthy scenario is checked by a test"));
+        return Ok(
+            Scenario::read("healthy", source).expect("the healthy scenario is checked by a test")
+        );
     };
     let suite = Suite::read(std::slice::from_ref(path))?;
     match <[Scenario; 1]>::try_from(suite.scenarios) {
         Ok([scenario]) => Ok(scenario),
         Err(scenarios) => {
-            let why = format!("{} scenarios are at `{}`; name one file", scenarios.len(), path.display());
+            let why =
+                format!("{} scenarios are at `{}`; name one file", scenarios.len(), path.display());
             Err(CliError::NothingToRun(why))
         }
     }
@@ -72,9 +78,13 @@ fn announce(scenario: &Scenario, seed: u64, root: &str) -> std::io::Result<()> {
         writeln!(stdout, "  {provider:<10} {variable}={url}")?;
     }
     writeln!(stdout)?;
-    for (what, method) in
-        [("health", "GET "), ("journal", "GET "), ("verdict", "GET "), ("outcome", "POST"), ("reset", "POST")]
-    {
+    for (what, method) in [
+        ("health", "GET "),
+        ("journal", "GET "),
+        ("verdict", "GET "),
+        ("outcome", "POST"),
+        ("reset", "POST"),
+    ] {
         writeln!(stdout, "  {what:<10} {method} {root}/_brownout/{what}")?;
     }
     writeln!(stdout, "\nCtrl-C ends it")?;

@@ -53,7 +53,8 @@ impl Codec for Messages {
     fn event(&self, name: &str, data: &str) -> Event {
         let data_of = || serde_json::from_str::<Value>(data).unwrap_or_default();
         match name {
-            "content_block_delta" => match data_of().pointer("/delta/text").and_then(Value::as_str) {
+            "content_block_delta" => match data_of().pointer("/delta/text").and_then(Value::as_str)
+            {
                 Some(text) => Event::Text(text.to_owned()),
                 None => Event::Other,
             },

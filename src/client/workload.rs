@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn arrivals_come_at_their_rate_and_end() {
-        let settings = settings(serde_json::json!({ "arrivals": { "rate": "20/s", "for": "3min" } }));
+        let settings =
+            settings(serde_json::json!({ "arrivals": { "rate": "20/s", "for": "3min" } }));
         let calls: Vec<_> = arrivals(&settings).collect();
         assert_eq!(calls.len(), 3_600);
         assert_eq!(calls[20], (21, Some(Duration::from_secs(1))));
@@ -149,8 +150,8 @@ mod tests {
         let request = request(&settings, 7);
         let roles: Vec<Role> = request.messages.iter().map(|message| message.role).collect();
         assert_eq!(roles, [Role::System, Role::Assistant, Role::User, Role::Assistant, Role::User]);
-        let counter = targets(&settings)[0].counter.clone();
-        let tokens: u64 = request.messages.iter().map(|message| counter.count(&message.text)).sum();
+        let target = &targets(&settings)[0];
+        let tokens: u64 = request.messages.iter().map(|message| target.counter.count(&message.text)).sum();
         assert!((600..=700).contains(&tokens), "{tokens}");
     }
 }

@@ -101,7 +101,8 @@ pub fn variables(
         ("BROWNOUT_SEED", format!("{seed:#x}")),
         ("BROWNOUT_SCENARIO", scenario.to_owned()),
     ];
-    variables.extend(own.map(|(name, value)| Variable { name: name.to_owned(), value: Some(value) }));
+    variables
+        .extend(own.map(|(name, value)| Variable { name: name.to_owned(), value: Some(value) }));
     variables
 }
 
@@ -120,8 +121,7 @@ mod tests {
     #[test]
     fn no_key_of_ours_reaches_a_command() {
         let inherited = ["MISTRAL_API_KEY", "HF_API_TOKEN", "PATH", "OPENAI_API_KEY"];
-        let variables =
-            variables("http://127.0.0.1:1", 7, "a/b", inherited.map(str::to_owned));
+        let variables = variables("http://127.0.0.1:1", 7, "a/b", inherited.map(str::to_owned));
         let value = |name: &str| {
             let variable = variables.iter().rfind(|variable| variable.name == name);
             variable.map(|variable| variable.value.clone())

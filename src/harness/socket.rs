@@ -49,8 +49,8 @@ pub(super) async fn command(
     let variables = variables(&root, seed, &scenario.id, inherited);
     let end = line.run(&variables, scenario.time_limit(true)).await?;
     let precision = probe.finish();
-    let lane = server.stop().await?;
-    Ok(record(&lane, seed, Application::Command(end), precision, wall.elapsed()))
+    let played = server.stop().await?;
+    Ok(record(&played, seed, Application::Command(end), precision, wall.elapsed()))
 }
 
 /// Runs the built-in client against a scenario.
@@ -60,20 +60,18 @@ pub(super) async fn built_in(scenario: &Scenario, seed: u64) -> Result<Record, P
     let probe = LagProbe::start();
     let clock = server.lane.clock();
     let connect = Loopback { port: server.port };
-    let client = client::play(
-        &scenario.document.client,
-        client_seed(scenario, seed),
-        connect,
-        move || clock.now(),
-    );
+    let client =
+        client::play(&scenario.document.client, client_seed(scenario, seed), connect, move || {
+            clock.now()
+        });
     // By the wall, the limit is the command's: nobody waits a day for an answer.
     let limit = scenario.time_limit(scenario.document.time_limit.is_none());
-    let (played, over_time) = tokio::select! {
+    let (reports, over_time) = tokio::select! {
         biased;
-        played = client => (Some(played), false),
+        reports = client => (Some(reports), false),
         () = clock.sleep_until(clock.now() + limit) => (None, true),
     };
-    if let Some(reports) = played {
+    if let Some(reports) = reports {
         post(&server.lane, &reports.map_err(PlayError::Settings)?);
     }
     let precision = probe.finish();

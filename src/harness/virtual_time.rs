@@ -36,10 +36,11 @@ pub(super) fn play(scenario: &Scenario, seed: u64) -> Result<Record, PlayError> 
         let lane = Lane::new(Arc::clone(&scenario.plan), draws(scenario, seed), clock);
         let (listener, connector) = memory::listen();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let server = tokio::spawn(server::run(listener, lane.clone(), axum::Router::new(), async {
-            // Told, or dropped: both mean stop.
-            let _told = stopped.await.is_ok();
-        }));
+        let server =
+            tokio::spawn(server::run(listener, lane.clone(), axum::Router::new(), async {
+                // Told, or dropped: both mean stop.
+                let _told = stopped.await.is_ok();
+            }));
         let client = client::play(
             &scenario.document.client,
             client_seed(scenario, seed),
@@ -47,17 +48,17 @@ pub(super) fn play(scenario: &Scenario, seed: u64) -> Result<Record, PlayError> 
             move || clock.now(),
         );
         let limit = scenario.time_limit(false);
-        let (played, over_time) = tokio::select! {
+        let (reports, over_time) = tokio::select! {
             biased;
-            played = client => (Some(played), false),
+            reports = client => (Some(reports), false),
             () = clock.sleep_until(limit) => (None, true),
         };
-        if let Some(reports) = played {
+        if let Some(reports) = reports {
             post(&lane, &reports.map_err(PlayError::Settings)?);
         }
         drop(stop);
         match server.await {
-            Ok(served) => served.map_err(PlayError::Listen)?,
+            Ok(over) => over.map_err(PlayError::Listen)?,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
         let application = Application::BuiltIn { over_time };

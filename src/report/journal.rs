@@ -33,12 +33,17 @@ pub fn write(report: &SuiteReport, out: &mut dyn io::Write) -> io::Result<()> {
             line(&serde_json::to_value(entry)?)?;
         }
         let (who, exit) = match &record.application {
-            Application::BuiltIn { over_time } => ("built-in", over_time.then(|| json!("over-time"))),
-            Application::Command(end) => ("command", Some(match end.exit {
-                Exit::Code(code) => json!({ "code": code }),
-                Exit::OverTime => json!("over-time"),
-                Exit::Signal(signal) => json!({ "signal": signal }),
-            })),
+            Application::BuiltIn { over_time } => {
+                ("built-in", over_time.then(|| json!("over-time")))
+            }
+            Application::Command(end) => (
+                "command",
+                Some(match end.exit {
+                    Exit::Code(code) => json!({ "code": code }),
+                    Exit::OverTime => json!("over-time"),
+                    Exit::Signal(signal) => json!({ "signal": signal }),
+                }),
+            ),
             Application::Unseen => ("unseen", None),
         };
         let marks: Vec<_> = match &record.application {

@@ -61,6 +61,9 @@ pub fn scenario(scenario: &Scenario, record: &Record, verdict: &Verdict) -> Valu
         .iter()
         .map(|finding| {
             let (kind, index, place) = match finding.place {
+                Place::Connection(index) => {
+                    ("connection", Some(index), scenario.connection_place(index))
+                }
                 Place::Expectation(index) => {
                     ("expectation", Some(index), scenario.expectation_place(index))
                 }

@@ -52,9 +52,11 @@ fn name(scenario: &Scenario, finding: &Finding) -> String {
     let expectations = scenario.document.expect.iter().flatten();
     match finding.place {
         Place::Expectation(index) => {
-            let name = expectations.into_iter().nth(index).map_or("?", |expectation| expectation.name());
+            let name =
+                expectations.into_iter().nth(index).map_or("?", |expectation| expectation.name());
             format!("{}: {name}", index + 1)
         }
+        Place::Connection(index) => format!("connection {}: {}", index + 1, finding.code),
         Place::House => format!("house rule: {}", finding.code),
         Place::Rule(index) => format!("rule {}: {}", index + 1, finding.code),
         Place::Scenario => finding.code.to_owned(),

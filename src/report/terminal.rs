@@ -2,6 +2,8 @@
 
 use std::{io, ops::Range, time::Duration};
 
+use mock_server::{identity::Evidence, journal::EndKind};
+
 use super::{
     ScenarioReport, SuiteReport,
     words::{counted, finding as in_words, seconds, status, times},
@@ -9,7 +11,7 @@ use super::{
 use crate::{
     harness::Mode,
     scenario::{Scenario, Source},
-    verdict::{Attempt, Call, Finding, Place, Status, Verdict, calls},
+    verdict::{Attempt, Call, Finding, Place, Status, Verdict, Violation, calls},
 };
 
 /// Writes a report as a run goes on.
@@ -47,7 +49,11 @@ impl<'a> Terminal<'a> {
             Mode::BuiltInVirtual => "virtual time, in memory",
             Mode::BuiltInRealTime | Mode::Command(_) => "real time, http/1.1",
         };
-        writeln!(out, "brownout {}  seed {seed:#x}  {scenarios}  {how}\n", env!("CARGO_PKG_VERSION"))
+        writeln!(
+            out,
+            "brownout {}  seed {seed:#x}  {scenarios}  {how}\n",
+            env!("CARGO_PKG_VERSION")
+        )
     }
 
     /// The line of a scenario that has ended.
@@ -122,16 +128,20 @@ impl<'a> Terminal<'a> {
         let width = (self.width + 30).saturating_sub(state.len());
         writeln!(out, "\n{style}{state} {:<width$} {}{reset}", scenario.id, finding.code)?;
         let place = match finding.place {
+            Place::Connection(index) => scenario.connection_place(index),
             Place::Expectation(index) => scenario.expectation_place(index),
             Place::House | Place::Scenario => scenario.name_place(),
             Place::Rule(index) => scenario.rule_place(index),
         };
         let house = if finding.place == Place::House { "house rule: " } else { "" };
         excerpt(&scenario.source, place, &format!("{house}{}", in_words(finding)), out)?;
-        let concerned = calls.iter().filter(|call| concerns(finding, call.id));
+        let concerned_ids: Vec<u64> =
+            finding.violations.iter().filter_map(Violation::call).collect();
+        let concerned = calls.iter().filter(|call| concerned_ids.contains(&call.id));
         let concerned: Vec<&Call<'_>> = concerned.collect();
+        let origin = calls.iter().map(Call::began_at).min().unwrap_or(0);
         for call in concerned.iter().take(CALLS_MAX) {
-            show(call, out)?;
+            show(call, origin, out)?;
         }
         if concerned.len() > CALLS_MAX {
             writeln!(out, "     … and {} more calls", concerned.len() - CALLS_MAX)?;
@@ -189,24 +199,27 @@ fn excerpt(
     writeln!(out, "{number} | {}", printable(text))?;
     let before = " ".repeat(position.column.saturating_sub(1));
     let end = place.end.min(line.end);
-    let marked = source.text().get(place.start..end).map_or(1, |text| text.trim_end().chars().count());
+    let marked =
+        source.text().get(place.start..end).map_or(1, |text| text.trim_end().chars().count());
     writeln!(out, "{margin} | {before}{} {reason}", "^".repeat(marked.max(1)))
 }
 
 /// The attempts of a call, each with its time and fate.
-fn show(call: &Call<'_>, out: &mut dyn io::Write) -> io::Result<()> {
+fn show(call: &Call<'_>, origin: u64, out: &mut dyn io::Write) -> io::Result<()> {
     let count = u64::try_from(call.attempts.len()).unwrap_or(u64::MAX);
-    let how = call.attempts.iter().filter_map(|attempt| attempt.claimed.evidence).max_by_key(|evidence| match evidence {
-        mock_server::identity::Evidence::First => 0,
-        mock_server::identity::Evidence::Header => 1,
-        mock_server::identity::Evidence::RetryCount => 2,
-        mock_server::identity::Evidence::Conversation => 3,
-    });
+    let how = call.attempts.iter().filter_map(|attempt| attempt.claimed.evidence).max_by_key(
+        |evidence| match evidence {
+            Evidence::First => 0,
+            Evidence::Header => 1,
+            Evidence::RetryCount => 2,
+            Evidence::Conversation => 3,
+        },
+    );
     let how = match how {
-        Some(mock_server::identity::Evidence::Header) => ", told apart by header",
-        Some(mock_server::identity::Evidence::RetryCount) => ", told apart by the SDK's retry count",
-        Some(mock_server::identity::Evidence::Conversation) => ", told apart by conversation",
-        Some(mock_server::identity::Evidence::First) | None => "",
+        Some(Evidence::Header) => ", told apart by header",
+        Some(Evidence::RetryCount) => ", told apart by the SDK's retry count",
+        Some(Evidence::Conversation) => ", told apart by conversation",
+        Some(Evidence::First) | None => "",
     };
     writeln!(out, "   call {} ({}{how})", call.id, counted(count, "attempt"))?;
     let mut previous: Option<&Attempt<'_>> = None;
@@ -214,26 +227,26 @@ fn show(call: &Call<'_>, out: &mut dyn io::Write) -> io::Result<()> {
         let claimed = attempt.claimed;
         let at = match previous.and_then(|previous| previous.wait_until(attempt)) {
             Some(waited) => format!("+{}", seconds(waited)),
-            None => seconds(Duration::from_nanos(claimed.first_byte_at)),
+            None => seconds(Duration::from_nanos(claimed.first_byte_at.saturating_sub(origin))),
         };
         let status = attempt.ended.and_then(|ended| ended.status);
         let status = status.map_or_else(|| "---".to_owned(), |status| status.to_string());
         let end = match attempt.ended {
             None => " (under way at the end)".to_owned(),
             Some(ended) => match ended.end {
-                mock_server::journal::EndKind::ClientLeft => {
+                EndKind::ClientLeft => {
                     let stayed = Duration::from_nanos(ended.at.saturating_sub(claimed.at));
                     format!(" (client left after {})", seconds(stayed))
                 }
-                mock_server::journal::EndKind::Closed => " (closed)".to_owned(),
-                mock_server::journal::EndKind::Complete => String::new(),
-                mock_server::journal::EndKind::Reset => " (reset)".to_owned(),
-                mock_server::journal::EndKind::Stopped => " (run over)".to_owned(),
+                EndKind::Closed => " (closed)".to_owned(),
+                EndKind::Complete => String::new(),
+                EndKind::Reset => " (reset)".to_owned(),
+                EndKind::Stopped => " (run over)".to_owned(),
             },
         };
-        let hint = claimed.retry_after.map(|(nanos, _)| {
-            format!(", retry after {}", seconds(Duration::from_nanos(nanos)))
-        });
+        let hint = claimed
+            .retry_after
+            .map(|(nanos, _)| format!(", retry after {}", seconds(Duration::from_nanos(nanos))));
         writeln!(
             out,
             "     #{:<3} {at:>10}  {:<9} {:<24} {status}  {}{}{end}",
@@ -251,32 +264,15 @@ fn show(call: &Call<'_>, out: &mut dyn io::Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a finding's violations speak of a call.
-fn concerns(finding: &Finding, id: u64) -> bool {
-    use crate::verdict::Violation as V;
-
-    finding.violations.iter().any(|violation| match violation {
-        V::Attempts { call, .. } | V::Outcome { call, .. } => *call == Some(id),
-        V::BeyondScript { call, .. }
-        | V::CutAccepted { call, .. }
-        | V::Early { call, .. }
-        | V::NoBackoff { call, .. }
-        | V::OffEnvelope { call, .. }
-        | V::Order { call, .. }
-        | V::Retried { call, .. }
-        | V::Unbounded { call, .. } => *call == id,
-        _ => false,
-    })
-}
-
 /// What a finding is about, as the author would name it.
 fn claim<'a>(scenario: &'a Scenario, finding: &Finding) -> &'a str {
     let expectations = scenario.document.expect.iter().flatten();
     match finding.place {
-        Place::Expectation(index) => {
-            expectations.into_iter().nth(index).map_or(finding.code, |expectation| expectation.name())
-        }
-        Place::House | Place::Rule(_) | Place::Scenario => finding.code,
+        Place::Expectation(index) => expectations
+            .into_iter()
+            .nth(index)
+            .map_or(finding.code, |expectation| expectation.name()),
+        Place::Connection(_) | Place::House | Place::Rule(_) | Place::Scenario => finding.code,
     }
 }
 

@@ -78,14 +78,19 @@ impl fmt::Display for Violation {
             }
             Self::CommandFailed { exit } => write!(f, "the command {}", ended(*exit)),
             Self::CutAccepted { call, attempt } => {
-                write!(f, "the answer of #{attempt} was cut, and call {call} took it for a whole one")
+                write!(
+                    f,
+                    "the answer of #{attempt} was cut, and call {call} took it for a whole one"
+                )
             }
             Self::Early { call, attempt, waited, asked, error } => {
                 let early = asked.saturating_sub(*waited);
                 write!(
                     f,
                     "call {call} sent #{attempt} after {}, and was asked to wait {}: early by {}",
-                    seconds(*waited), seconds(*asked), seconds(early),
+                    seconds(*waited),
+                    seconds(*asked),
+                    seconds(early),
                 )?;
                 if !error.is_zero() {
                     write!(f, " (measured to {})", seconds(*error))?;
@@ -97,14 +102,21 @@ impl fmt::Display for Violation {
             }
             Self::NoBackoff { call, waits } => {
                 let waits: Vec<String> = waits.iter().take(6).map(|&wait| seconds(wait)).collect();
-                write!(f, "call {call} came back after {}: the waits neither grow nor vary", waits.join(", "))
+                write!(
+                    f,
+                    "call {call} came back after {}: the waits neither grow nor vary",
+                    waits.join(", ")
+                )
             }
             Self::NoRequest => f.write_str("no request came"),
             Self::NotExercised { what } => write!(f, "{what}"),
             Self::OffEnvelope { call, attempt, waited, least, most } => {
                 let (waited, most) = (seconds(*waited), seconds(*most));
                 let least = seconds(*least);
-                write!(f, "call {call} sent #{attempt} after {waited}; between {least} and {most} was expected")
+                write!(
+                    f,
+                    "call {call} sent #{attempt} after {waited}; between {least} and {most} was expected"
+                )
             }
             Self::Order { call, seen, asked } => {
                 write!(f, "call {call} tried {}; {} was expected", path(seen), path(asked))
@@ -118,12 +130,17 @@ impl fmt::Display for Violation {
                 write!(
                     f,
                     "{} came in the second from {}; the mean is {mean:.1}/s, and at most {asked} was expected",
-                    counted(*seen, "attempt"), seconds(*at),
+                    counted(*seen, "attempt"),
+                    seconds(*at),
                 )
             }
             Self::Retried { call, error, times, .. } => {
-                let why = if error.is_final() { "it is final for its key" } else { "nobody may repeat it" };
-                write!(f, "call {call} was sent {times} times after `{}`; {why}", error.name())
+                let why = if error.is_final() {
+                    "is final for its key"
+                } else {
+                    "was not to be repeated"
+                };
+                write!(f, "call {call} was sent {times} times; `{}` {why}", error.name())
             }
             Self::RuleNeverActed { hits: 0 } => f.write_str("no request matched this rule"),
             Self::RuleNeverActed { hits } => {
@@ -136,7 +153,9 @@ impl fmt::Display for Violation {
                 let share = percent(*seen, *all);
                 match of {
                     SharedThing::ServedBy(provider) => write!(
-                        f, "{seen} of {all} answers ({share}) came from {}", provider.name(),
+                        f,
+                        "{seen} of {all} answers ({share}) came from {}",
+                        provider.name(),
                     )?,
                     SharedThing::Success => {
                         write!(f, "{seen} of {} ({share}) succeeded", counted(*all, "call"))?;
@@ -167,7 +186,11 @@ impl fmt::Display for Violation {
                 )
             }
             Self::Unserved { attempt, method, path, provider } => {
-                write!(f, "#{attempt} asked {} for `{method} {path}`, which is not served", provider.name())
+                write!(
+                    f,
+                    "#{attempt} asked {} for `{method} {path}`, which is not served",
+                    provider.name()
+                )
             }
         }
     }

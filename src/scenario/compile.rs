@@ -134,7 +134,11 @@ impl Checker<'_> {
                 self.fault(&within("fault"), fault, &entry.when);
                 if entry.then.is_some() {
                     let message = "`then` has no script to follow".to_owned();
-                    self.at_key(&within("then"), message, "a fault acts each time; leave `then` out");
+                    self.at_key(
+                        &within("then"),
+                        message,
+                        "a fault acts each time; leave `then` out",
+                    );
                 }
                 Act::Fault(fault.clone())
             }
@@ -175,9 +179,8 @@ impl Checker<'_> {
         if let (Some(route), Some(provider)) = (when.route, when.provider)
             && route.provider() != provider
         {
-            let message = format!(
-                "no request to `{}` is one to `{}`", route.name(), provider.name()
-            );
+            let message =
+                format!("no request to `{}` is one to `{}`", route.name(), provider.name());
             self.at(&within("provider"), message, "leave `provider` out; the route says it");
         }
         if let Some(provider) = when.provider {
@@ -241,7 +244,9 @@ impl Checker<'_> {
                         && !matches!(fault, Action::ContextLength(settings) if settings.window.is_some()));
                 let endless = matches!(&earlier.act, Act::Script { then, steps }
                     if *then != Then::Healthy && steps.iter().all(|step| step.suits(true) && step.suits(false)));
-                always && (fault || endless) && (earlier.when == rule.when || earlier.when == When::default())
+                always
+                    && (fault || endless)
+                    && (earlier.when == rule.when || earlier.when == When::default())
             };
             let before: Vec<_> = rules[..later].iter().enumerate().collect();
             if let Some((earlier, _)) = before.iter().find(takes_all) {
@@ -271,7 +276,11 @@ impl Checker<'_> {
             } else if when.from.is_none_or(|from| from.0.is_zero()) {
                 // The window counts from the first request, and no request would come.
                 let message = "every connection is refused before the first request".to_owned();
-                self.at_key(&path[..2], message, "let it begin later, such as `when: { from: 1s }`");
+                self.at_key(
+                    &path[..2],
+                    message,
+                    "let it begin later, such as `when: { from: 1s }`",
+                );
             }
         }
         ConnectionRule {
@@ -291,7 +300,10 @@ impl Checker<'_> {
                 if given {
                     let message = format!("`{key}` cannot stand beside `arrivals`");
                     let diagnostic = Diagnostic::new(message, self.tree.key_place(&within(key)))
-                        .note(self.tree.key_place(&within("arrivals")), "this says how many calls come, and when")
+                        .note(
+                            self.tree.key_place(&within("arrivals")),
+                            "this says how many calls come, and when",
+                        )
                         .help("choose one of them");
                     self.diagnostics.push(diagnostic);
                 }
@@ -314,7 +326,11 @@ impl Checker<'_> {
         for (index, target) in client.targets.iter().enumerate() {
             if let Some(first) = client.targets[..index].iter().position(|other| other == target) {
                 let place = |index| {
-                    self.tree.place(&[Step::Key("client"), Step::Key("targets"), Step::Index(index)])
+                    self.tree.place(&[
+                        Step::Key("client"),
+                        Step::Key("targets"),
+                        Step::Index(index),
+                    ])
                 };
                 let message = format!("target {} is listed twice", quote(&target.to_string()));
                 let diagnostic = Diagnostic::new(message, place(index))
@@ -390,10 +406,9 @@ impl Checker<'_> {
     fn count(&mut self, path: &[Step<'_>], count: Count) {
         let Count { exactly, at_least, at_most } = count;
         let problem = match (exactly, at_least, at_most) {
-            (None, None, None) => Some((
-                "no bound is given".to_owned(),
-                "give `exactly`, `at-least` or `at-most`",
-            )),
+            (None, None, None) => {
+                Some(("no bound is given".to_owned(), "give `exactly`, `at-least` or `at-most`"))
+            }
             (Some(_), Some(_), _) | (Some(_), _, Some(_)) => Some((
                 "`exactly` leaves nothing for another bound to say".to_owned(),
                 "drop the other bound",

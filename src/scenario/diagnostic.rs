@@ -31,6 +31,7 @@ impl Diagnostic {
     }
 
     /// Says something at the mistake's own place.
+    #[must_use]
     pub fn label(mut self, text: impl Into<String>) -> Self {
         if let Some(primary) = self.labels.first_mut() {
             primary.text = text.into();
@@ -39,12 +40,14 @@ impl Diagnostic {
     }
 
     /// Adds another place that explains the mistake.
+    #[must_use]
     pub fn note(mut self, place: Range<usize>, text: impl Into<String>) -> Self {
         self.labels.push(Label { place, text: text.into(), primary: false });
         self
     }
 
     /// Offers the way out.
+    #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.help = Some(text.into());
         self
@@ -113,7 +116,7 @@ pub fn render(
 }
 
 /// Text of the author in backticks, on one line and cut to a length that a message can bear.
-pub fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let mut shown: String = text.chars().take(QUOTE_CHARS_MAX).collect();
     if shown.len() < text.len() {
         shown.push('…');
@@ -122,7 +125,7 @@ pub fn quote(text: &str) -> String {
 }
 
 /// Several texts in backticks, as a sentence lists them.
-pub fn quote_all<'a>(texts: impl IntoIterator<Item = &'a str>, last: &str) -> String {
+pub(super) fn quote_all<'a>(texts: impl IntoIterator<Item = &'a str>, last: &str) -> String {
     let quoted: Vec<String> = texts.into_iter().map(quote).collect();
     match quoted.as_slice() {
         [] => String::new(),
@@ -132,10 +135,7 @@ pub fn quote_all<'a>(texts: impl IntoIterator<Item = &'a str>, last: &str) -> St
 }
 
 /// The nearest of several names, if one is near enough to be meant.
-pub fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['_', ' '], "-");
     let name = plain(name);
     // In a short name, two edits leave nothing of what was meant.
@@ -257,7 +257,7 @@ fn acts_on_terminals(c: char) -> bool {
 /// Edits after which one word is no longer taken for another.
 const DISTANCE_MAX: usize = 2;
 /// Most diagnostics in one rendering: more than anybody reads before mending the first.
-pub const SHOWN_MAX: usize = 100;
+pub(super) const SHOWN_MAX: usize = 100;
 /// Longest message, label or help: room for the longest list of keys.
 const MESSAGE_CHARS_MAX: usize = 2_000;
 /// Longest piece of the author's text inside a message: about half a terminal's line.

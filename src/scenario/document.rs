@@ -335,7 +335,9 @@ pub struct Formula {
 }
 
 /// The findings that are made without being asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(title = "built-in finding")]
 pub enum BuiltIn {
@@ -437,10 +439,8 @@ impl FromStr for Factor {
     type Err = UnitMistake;
 
     fn from_str(text: &str) -> Result<Self, UnitMistake> {
-        let no_factor = || UnitMistake {
-            message: "is no multiple",
-            help: "write it like `1.5x`".to_owned(),
-        };
+        let no_factor =
+            || UnitMistake { message: "is no multiple", help: "write it like `1.5x`".to_owned() };
         let Some(number) = text.strip_suffix('x') else {
             return Err(match text.parse::<f64>() {
                 Ok(_) => UnitMistake { message: "has no unit", help: format!("write `{text}x`") },
@@ -569,7 +569,10 @@ mod tests {
         let help = |mistake: UnitMistake| mistake.help;
         assert_eq!("1.5".parse::<Factor>().map_err(help), Err("write `1.5x`".to_owned()));
         assert_eq!("1.5x".parse::<TimesMean>().unwrap_err().message, "says no multiple of what");
-        assert_eq!("google/gemini".parse::<TargetName>().unwrap_err().message, "names a provider that is not served");
+        assert_eq!(
+            "google/gemini".parse::<TargetName>().unwrap_err().message,
+            "names a provider that is not served"
+        );
         let target: TargetName = "openai/ft:gpt-4o/7".parse().unwrap();
         assert_eq!(target.to_string(), "openai/ft:gpt-4o/7");
     }

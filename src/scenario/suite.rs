@@ -60,7 +60,10 @@ impl Suite {
         let mut broken = Vec::new();
         for (id, path) in files {
             // A file that is named twice is run once.
-            if scenarios.iter().any(|scenario| scenario.id == id && scenario.source.name() == shown(&path)) {
+            if scenarios
+                .iter()
+                .any(|scenario| scenario.id == id && scenario.source.name() == shown(&path))
+            {
                 continue;
             }
             let bytes = read(&path)?;

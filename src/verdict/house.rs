@@ -94,9 +94,10 @@ fn backs_off(calls: &[Call<'_>]) -> Finding {
             continue;
         }
         exercised += 1;
-        let (least, most) = waits.iter().fold((Duration::MAX, Duration::ZERO), |(least, most), &wait| {
-            (least.min(wait), most.max(wait))
-        });
+        let (least, most) =
+            waits.iter().fold((Duration::MAX, Duration::ZERO), |(least, most), &wait| {
+                (least.min(wait), most.max(wait))
+            });
         // Waits of a few milliseconds each are none, however they differ.
         let same = (most / 50).max(Duration::from_millis(5));
         if most.saturating_sub(least) <= same || most < Duration::from_millis(20) {

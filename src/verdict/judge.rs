@@ -29,7 +29,12 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     for finding in &mut findings {
         finding.allowed = allowed.iter().any(|allowed| allowed.name() == finding.code);
     }
-    Verdict { findings, attempts: run.attempts(), calls: count(calls.len()), elapsed: run.elapsed() }
+    Verdict {
+        findings,
+        attempts: run.attempts(),
+        calls: count(calls.len()),
+        elapsed: run.elapsed(),
+    }
 }
 
 /// A run with its calls told apart.
@@ -49,14 +54,20 @@ impl Run<'_> {
         let unserved = self.strays.iter().find(|attempt| attempt.claimed.action == "unserved");
         if let Some(attempt) = unserved {
             let claimed = attempt.claimed;
-            find(BuiltIn::UnservedRequest, Status::Fail, Place::Scenario, Violation::Unserved {
-                attempt: claimed.attempt,
-                method: claimed.method.clone(),
-                path: claimed.path.clone(),
-                provider: claimed.provider,
-            });
+            find(
+                BuiltIn::UnservedRequest,
+                Status::Fail,
+                Place::Scenario,
+                Violation::Unserved {
+                    attempt: claimed.attempt,
+                    method: claimed.method.clone(),
+                    path: claimed.path.clone(),
+                    provider: claimed.provider,
+                },
+            );
         }
-        let attempts = self.calls.iter().flat_map(|call| call.attempts.iter().map(|at| (call.id, at)));
+        let attempts =
+            self.calls.iter().flat_map(|call| call.attempts.iter().map(|at| (call.id, at)));
         for (call, attempt) in attempts {
             if let Some(RuleHit { rule, beyond: true, .. }) = attempt.claimed.rule {
                 let attempt = attempt.claimed.attempt;
@@ -96,6 +107,18 @@ impl Run<'_> {
                 find(BuiltIn::ScriptUnfinished, Status::Inconclusive, place, violation);
             }
         }
+        for index in 0..self.evidence.scenario.plan.connections.len() {
+            let acted = self
+                .evidence
+                .entries
+                .iter()
+                .any(|entry| matches!(entry, Entry::Connection(event) if event.rule == index));
+            if !acted {
+                let place = Place::Connection(index);
+                let violation = Violation::RuleNeverActed { hits: 0 };
+                find(BuiltIn::RuleNeverActed, Status::Inconclusive, place, violation);
+            }
+        }
         findings
     }
 
@@ -115,7 +138,13 @@ impl Run<'_> {
                 let findings = shares.iter().map(|(provider, asked)| {
                     let served = self.served().filter(|(at, _)| asked.contains(*at));
                     let of = SharedThing::ServedBy(*provider);
-                    share(served.map(|(_, by)| by == *provider), of, *asked, "served-elsewhere", place)
+                    share(
+                        served.map(|(_, by)| by == *provider),
+                        of,
+                        *asked,
+                        "served-elsewhere",
+                        place,
+                    )
                 });
                 merged("served-elsewhere", place, findings)
             }
@@ -149,7 +178,8 @@ impl Run<'_> {
 
     fn amplification(&self, at_most: Factor, place: Place) -> Finding {
         let (attempts, calls) = (self.attempts(), count(self.calls.len()));
-        let too_many = u128::from(attempts) * 1_000 > u128::from(calls) * u128::from(at_most.millis);
+        let too_many =
+            u128::from(attempts) * 1_000 > u128::from(calls) * u128::from(at_most.millis);
         let violation = Violation::Amplified { attempts, calls, at_most };
         Finding::of("amplified", place, calls, some(too_many, violation))
     }
@@ -157,7 +187,8 @@ impl Run<'_> {
     fn attempts_per_call(&self, asked: Count, place: Place) -> Finding {
         let counts = self.calls.iter().map(|call| (call.id, count(call.attempts.len())));
         let wrong = counts.filter(|(_, seen)| !within(*seen, asked));
-        let violations = wrong.map(|(call, seen)| Violation::Attempts { call: Some(call), seen, asked });
+        let violations =
+            wrong.map(|(call, seen)| Violation::Attempts { call: Some(call), seen, asked });
         let violations = violations.collect();
         Finding::of("wrong-attempts", place, count(self.calls.len()), violations)
     }
@@ -186,7 +217,8 @@ impl Run<'_> {
     }
 
     fn peak(&self, asked: &Peak, place: Place) -> Finding {
-        let times: Vec<Duration> = self.all().map(|attempt| self.since_start(attempt.claimed.first_byte_at)).collect();
+        let times: Vec<Duration> =
+            self.all().map(|attempt| self.since_start(attempt.claimed.first_byte_at)).collect();
         let second = Duration::from_secs(1);
         let span = times.last().copied().unwrap_or_default().max(second);
         let mean = f64::from(u32::try_from(times.len()).unwrap_or(u32::MAX)) / span.as_secs_f64();
@@ -214,11 +246,13 @@ impl Run<'_> {
     fn total_time(&self, asked: Bounds, place: Place) -> Finding {
         let seen = self.elapsed();
         let slack = self.evidence.precision.slack;
-        let short = asked.at_least.is_some_and(|least| seen + self.evidence.precision.error < least.0);
+        let short =
+            asked.at_least.is_some_and(|least| seen + self.evidence.precision.error < least.0);
         let long = asked.at_most.is_some_and(|most| seen > most.0 + slack);
         let violation = Violation::Time { seen, asked, slack };
         let exercised = u64::from(self.attempts() > 0);
-        let mut finding = Finding::of("wrong-time", place, exercised, some(short || long, violation));
+        let mut finding =
+            Finding::of("wrong-time", place, exercised, some(short || long, violation));
         if long && !short && self.evidence.precision.starved {
             finding.code = BuiltIn::Starved.name();
             finding.status = Status::Inconclusive;
@@ -242,7 +276,8 @@ impl Run<'_> {
         });
         let posted: Vec<_> = posted.collect();
         let seen = outcome::of_calls(self.calls, self.evidence.entries, self.evidence.application);
-        let ours = self.calls.iter().map(|call| (self.since_start(call.began_at()), seen[&call.id]));
+        let ours =
+            self.calls.iter().map(|call| (self.since_start(call.began_at()), seen[&call.id]));
         let all: Vec<_> = if posted.is_empty() { ours.collect() } else { posted };
         all.into_iter()
     }
@@ -332,11 +367,7 @@ fn share(
 }
 
 /// One finding for several claims of one expectation; it is exercised as often as its least one.
-fn merged(
-    code: &'static str,
-    place: Place,
-    findings: impl Iterator<Item = Finding>,
-) -> Finding {
+fn merged(code: &'static str, place: Place, findings: impl Iterator<Item = Finding>) -> Finding {
     let mut exercised = None;
     let mut violations = Vec::new();
     for finding in findings {

@@ -66,15 +66,15 @@ mod tests {
 
     /// Draws of a correct client, run after run.
     fn drawn(run: u64, count: u64) -> Vec<f64> {
-        let draws = (0..count).map(|index| Draws::new(run).draw("u", Purpose::Latency, 0, index) >> 32);
+        let draws =
+            (0..count).map(|index| Draws::new(run).draw("u", Purpose::Latency, 0, index) >> 32);
         draws.map(|draw| f64::from(u32::try_from(draw).unwrap()) / 4_294_967_296.0).collect()
     }
 
     #[test]
     fn a_correct_client_is_blamed_no_more_often_than_stated() {
-        let blamed = |level: f64| {
-            (0..4_000).filter(|&run| exact(&drawn(run, 2 + run % 30)) < level).count()
-        };
+        let blamed =
+            |level: f64| (0..4_000).filter(|&run| exact(&drawn(run, 2 + run % 30)) < level).count();
         // 4,000 runs at one in a hundred: 40 expected at most, and 6 standard deviations.
         assert!(blamed(0.01) <= 40 + 38, "{}", blamed(0.01));
         assert_eq!(blamed(1e-6), 0);
@@ -87,7 +87,10 @@ mod tests {
             ("always waits the longest", vec![0.999; 5]),
             ("always the same", vec![0.5; 40]),
             ("equal jitter for full", drawn(1, 60).iter().map(|draw| 0.5 + draw / 2.0).collect()),
-            ("a quarter down, as SDKs do", drawn(2, 30).iter().map(|draw| 1.0 - draw / 4.0).collect()),
+            (
+                "a quarter down, as SDKs do",
+                drawn(2, 30).iter().map(|draw| 1.0 - draw / 4.0).collect(),
+            ),
         ] {
             assert!(exact(&samples) < 1e-6, "{wrong}: {}", exact(&samples));
         }

@@ -78,6 +78,7 @@ pub(super) fn judge(
     place: Place,
 ) -> Finding {
     let mut violations = cut_answers(calls, application);
+    let cut: Vec<u64> = violations.iter().filter_map(Violation::call).collect();
     let whole_run = posted(entries).into_iter().rfind(|outcome| outcome.call.is_none());
     let exit = match application {
         Application::Command(end) => Some(end.exit),
@@ -89,7 +90,8 @@ pub(super) fn judge(
     let mut compare = |call: Option<u64>, seen: SeenOutcome| {
         exercised += 1;
         match (expected, seen) {
-            (Outcome::Success, SeenOutcome::Success) | (Outcome::Failure, SeenOutcome::Failure) => {}
+            (Outcome::Success, SeenOutcome::Success) | (Outcome::Failure, SeenOutcome::Failure) => {
+            }
             (_, SeenOutcome::Unknown) => {
                 unknown = true;
                 violations.push(Violation::Outcome { call, asked, seen });
@@ -106,7 +108,10 @@ pub(super) fn judge(
         (None, Some(Exit::Signal(_) | Exit::OverTime)) => compare(None, SeenOutcome::Failure),
         (None, _) => {
             for (call, seen) in of_calls(calls, entries, application) {
-                compare(Some(call), seen);
+                // A cut answer that was shown as a whole one has been told of already.
+                if !cut.contains(&call) {
+                    compare(Some(call), seen);
+                }
             }
         }
     }
@@ -115,10 +120,14 @@ pub(super) fn judge(
     if exit.is_none() && whole_run.is_none() {
         let known: Vec<&str> = calls
             .iter()
-            .filter_map(|call| call.attempts.iter().find_map(|attempt| attempt.claimed.call_name.as_deref()))
+            .filter_map(|call| {
+                call.attempts.iter().find_map(|attempt| attempt.claimed.call_name.as_deref())
+            })
             .collect();
         let unseen = posted(entries).into_iter();
-        for outcome in unseen.filter(|outcome| outcome.call.as_deref().is_some_and(|name| !known.contains(&name))) {
+        for outcome in unseen
+            .filter(|outcome| outcome.call.as_deref().is_some_and(|name| !known.contains(&name)))
+        {
             let seen = if outcome.success { SeenOutcome::Success } else { SeenOutcome::Failure };
             compare(None, seen);
         }

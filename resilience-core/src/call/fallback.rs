@@ -47,9 +47,12 @@ impl Call {
                 passed.push((target, Skip::Cooling(key)));
                 continue;
             }
-            let passes_soon = cooling.is_none_or(|cooling| cooling.why == CoolReason::Hint)
-                && ready.since(now) <= self.policy.fallback.wait_max
-                && ready < self.deadline;
+            let wait = ready.since(now);
+            let granted = cooling.is_none_or(|cooling| {
+                cooling.why == CoolReason::Hint && wait <= self.policy.retry.hint_max
+            });
+            let passes_soon =
+                granted && wait <= self.policy.fallback.wait_max && ready < self.deadline;
             if ready == now || passes_soon {
                 chosen = Some((ready, target, cooling));
                 break;
@@ -158,7 +161,7 @@ impl Call {
         }
     }
 
-    pub(super) fn fall_back(&mut self, from: usize, to: usize, now: Nanos) {
+    fn fall_back(&mut self, from: usize, to: usize, now: Nanos) {
         if from != to {
             self.trace.push(What::FellBack { from, to, why: self.leaving }, now);
         }

@@ -52,9 +52,8 @@ impl Call {
         tried.retries += 1;
         let retry = tried.retries;
         let previous = tried.previous;
-        let next = (class.moves_on() == MovesOn::Next)
-            .then(|| self.elsewhere(target, pool, now))
-            .flatten();
+        let moves_on = class.moves_on() == MovesOn::Next;
+        let next_is_ready = moves_on && self.elsewhere(target, pool, now).is_some();
 
         let (least, wait, why) = if let Some(hint) = hinted {
             let draw = self.draw(draws, Purpose::Spread);
@@ -69,27 +68,24 @@ impl Call {
         let too_long = hinted.is_some() && least > self.policy.fallback.wait_max;
         let beyond_cap = hinted.is_some() && least > self.policy.retry.hint_max;
         let too_late = now + least >= self.deadline;
-        match next {
-            Some(next) if too_long || beyond_cap || too_late => {
-                // What cannot be in time now will not be later; what was asked to rest may be asked again.
-                self.tries[target].closed = too_late;
-                self.leaving = if too_late { Leave::TooLate } else { Leave::HintTooLong };
-                self.fall_back(target, next, now);
-                self.state = State::Ready;
-            }
+        if next_is_ready && (too_long || beyond_cap || too_late) {
+            // What cannot be in time now will not be later; what was asked to rest may be asked again.
+            self.tries[target].closed = too_late;
+            self.leaving = if too_late { Leave::TooLate } else { Leave::HintTooLong };
+            self.state = State::Ready;
+        } else if beyond_cap && moves_on && self.order().len() > 1 {
             // The target rests as asked; whichever is ready first, even if only later, goes on.
-            _ if beyond_cap && class.moves_on() == MovesOn::Next && self.order().len() > 1 => {
-                self.leaving = Leave::HintTooLong;
-                self.state = State::Ready;
-            }
-            _ if beyond_cap => self.stop(StopReason::HintBeyondCap, Some(least), now),
-            _ if too_late => self.stop(StopReason::Deadline, Some(least), now),
-            _ => {
-                // The spread gives way to the deadline, the hint does not.
-                let until = now + wait;
-                let until = if until < self.deadline { until } else { now + least };
-                self.wait(target, until, why, now);
-            }
+            self.leaving = Leave::HintTooLong;
+            self.state = State::Ready;
+        } else if beyond_cap {
+            self.stop(StopReason::HintBeyondCap, Some(least), now);
+        } else if too_late {
+            self.stop(StopReason::Deadline, Some(least), now);
+        } else {
+            // The spread gives way to the deadline, the hint does not.
+            let until = now + wait;
+            let until = if until < self.deadline { until } else { now + least };
+            self.wait(target, until, why, now);
         }
     }
 

@@ -190,6 +190,15 @@ fn a_quota_is_spent_in_every_spelling() {
     assert_eq!(failure.retries(), resilience_core::Retries::No);
 }
 
+/// More than a whole period's limit: no wait helps, whatever words announce it.
+#[test]
+fn numbers_that_never_fit_are_no_rate_limit() {
+    let body = br#"{"error":{"message":"Rate limit reached on tokens per min (TPM): Limit 30,000, Used 0, Requested 31,538.","type":"tokens","code":"rate_limit_exceeded"}}"#;
+    let failure = classify::response(Provider::OpenAi, 429, &[], body, None);
+    let class = Class::RequestExceedsLimit { limit: Some(30_000), requested: Some(31_538) };
+    assert_eq!((failure.class, failure.hint), (class, None));
+}
+
 #[test]
 fn an_unknown_status_is_retried_only_on_the_servers_word() {
     let headers = [("x-should-retry", "true")];

@@ -263,7 +263,11 @@ async fn calls_wait_in_line_for_the_quota() {
             tokio::spawn(async move {
                 let sent = |_: Attempt| {
                     let at = watch.elapsed().as_secs();
-                    async move { Ok(Answer::new(at)) }
+                    async move {
+                        // Longer than a turn: the next in line must not depend on anybody's end.
+                        pass(Duration::from_secs(50)).await;
+                        Ok(Answer::new(at))
+                    }
                 };
                 client.call_at(id, &hello(), sent).await.unwrap().value
             })

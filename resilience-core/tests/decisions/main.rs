@@ -7,8 +7,12 @@ mod call;
 mod classification;
 #[cfg(feature = "tokio")]
 mod client;
+mod fallback;
 mod hints;
 mod limits;
+mod overflow;
+mod play;
+mod quota;
 #[cfg(feature = "tokio")]
 mod throttle;
 mod truncation;

@@ -10,7 +10,7 @@ use resilience_core::{
     Quota, Retries, Seat, Timeouts, Trace, Wait, What,
 };
 
-use crate::call::{LIMITED, TOO_LONG, at, long_request, secs, target};
+use crate::play::{LIMITED, TOO_LONG, at, long_request, secs, target};
 
 /// What the world does to one attempt: after so long, this.
 #[derive(Clone, Debug)]

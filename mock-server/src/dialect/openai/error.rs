@@ -178,6 +178,22 @@ pub(super) fn too_large(moment: &Moment) -> Reply {
 }
 
 fn rate_limited(exchange: &Exchange<'_>) -> Reply {
+    // A bucket that refuses always knows how long; only a script may leave it out.
+    if exchange.decision.rule.is_some() && exchange.decision.action.hint().is_none() {
+        return application(
+            &exchange.moment,
+            429,
+            &Fault {
+                message:
+                    "Your request rate has increased too quickly. Please slow down and gradually \
+                      increase your traffic."
+                        .to_owned(),
+                kind: "rate_limit_error",
+                param: None,
+                code: Some("slow_down"),
+            },
+        );
+    }
     let limited = exchange.decision.limited.unwrap_or_else(|| scripted(exchange));
     let mut reply = application(&exchange.moment, 429, &limit_fault(exchange, &limited));
     reply.headers.extend(limit_headers(&[limited.level]));

@@ -1,0 +1,193 @@
+//! Exit codes, streams, and what is left behind.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+};
+
+use crate::program::{Ran, brownout, command, scratch};
+
+#[track_caller]
+fn refuses(arguments: &[&str], message: &str) {
+    let ran = brownout(arguments);
+    assert_eq!(ran.code, Some(2), "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains(message), "{}", ran.stderr);
+    assert!(ran.stdout.is_empty(), "{}", ran.stdout);
+}
+
+const SCENARIO: &str = "scenarios/limits/two-429s-then-fine.yaml";
+
+#[test]
+fn bad_input_is_refused_before_anything_runs() {
+    refuses(&["run", SCENARIO, "--", "no-such-program"], "error: command `no-such-program` was not found");
+    refuses(&["run", "no/such/folder"], "error: cannot read `no/such/folder`: No such file or directory");
+    refuses(&["run", "src"], "error: there is no scenario in `src`: no file in it ends in `.yaml`");
+    refuses(&["run", "scenarios", "--only", "nothing"], "no scenario's id holds `nothing`");
+    refuses(&["run", SCENARIO, "--junit", "/no/such/folder/report.xml"], "error: cannot write `/no/such/folder/report.xml`: No such file or directory");
+    refuses(&["run", SCENARIO, "--", "./README.md"], "error: command `./README.md` is not executable");
+    refuses(&["run"], "required arguments were not provided");
+    refuses(&["run", SCENARIO, "--seed", "often"], "a seed is a whole number");
+    refuses(&[], "Usage: brownout");
+}
+
+#[test]
+fn one_broken_file_runs_nothing() {
+    let folder = scratch("one-broken", "good.yaml", "brownout: 1\nname: good\n");
+    scratch("one-broken", "broken.yaml", "brownout: 1\nname: broken\nruls: []\n");
+    let folder = folder.parent().unwrap().to_str().unwrap();
+    refuses(&["run", folder], "unknown key `ruls`");
+    refuses(&["check", folder], "did you mean `rules`?");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let message = format!("error: cannot listen on 127.0.0.1:{port}: Address already in use");
+    refuses(&["serve", "--port", &port.to_string()], &message);
+}
+
+#[test]
+fn nothing_but_the_report_is_on_stdout() {
+    let ran = brownout(&["run", SCENARIO, "--", "sh", "-c", "echo from the command; echo aloud >&2"]);
+    assert_eq!(ran.code, Some(3), "{}\n{}", ran.stdout, ran.stderr);
+    assert!(!ran.stdout.contains("from the command"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("from the command") && ran.stderr.contains("aloud"));
+    assert!(ran.stdout.contains("no request came"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_command_that_fails_is_a_finding() {
+    let text = "brownout: 1\nname: anything\n";
+    let scenario = scratch("fails", "anything.yaml", text);
+    let ran = brownout(&["run", scenario.to_str().unwrap(), "--", "sh", "-c", "exit 7"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+    assert!(ran.stdout.contains("the command ended with exit code 7"), "{}", ran.stdout);
+}
+
+/// The process ids in a command's output, of itself and of a child that ignores the end of it.
+const STUBBORN: &str = "trap '' TERM; (trap '' TERM; echo pid $$; exec sleep 600) & echo pid $!; wait";
+
+#[test]
+fn a_command_that_never_ends_is_ended_with_all_its_children() {
+    let text = "brownout: 1\nname: no end\ntime-limit: 1s\n";
+    let scenario = scratch("no-end", "no-end.yaml", text);
+    let ran = brownout(&["run", scenario.to_str().unwrap(), "--", "sh", "-c", STUBBORN]);
+    assert_eq!(ran.code, Some(1), "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("still running after 1.00 s"), "{}", ran.stdout);
+    assert!(pids(&ran.stderr).len() == 2, "{}", ran.stderr);
+    assert_gone(&pids(&ran.stderr));
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_behind() {
+    let text = "brownout: 1\nname: no end\ntime-limit: 10min\n";
+    let scenario = scratch("ctrl-c", "no-end.yaml", text);
+    let arguments = ["run", scenario.to_str().unwrap(), "--", "sh", "-c", STUBBORN];
+    let mut child = command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut output = String::new();
+    while pids(&output).len() < 2 {
+        assert!(stderr.read_line(&mut output).unwrap() > 0, "{output}");
+    }
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_gone(&pids(&output));
+}
+
+#[test]
+fn ctrl_c_ends_a_run_in_virtual_time() {
+    // A year of calls: far more than a test would wait for.
+    let text = "brownout: 1\nname: long\ntime-limit: 7d\nclient:\n  arrivals: { rate: 2/s, for: 5d }\n";
+    let scenario = scratch("ctrl-c-virtual", "long.yaml", text);
+    let mut child = command(&["run", scenario.to_str().unwrap()]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut String::new()).unwrap();
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_served_scenario_tells_its_health_journal_and_verdict() {
+    let mut child =
+        command(&["serve", SCENARIO]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut announced = String::new();
+    while !announced.contains("Ctrl-C") {
+        assert!(stdout.read_line(&mut announced).unwrap() > 0, "{announced}");
+    }
+    let url = announced.split("ANTHROPIC_BASE_URL=http://").nth(1).unwrap();
+    let address = url.lines().next().unwrap();
+    let get = |method: &str, path: &str, host: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    };
+    assert!(get("GET", "/_brownout/health", address).ends_with("ok\n"));
+    assert!(get("GET", "/_brownout/verdict", "localhost").contains("no-request"));
+    assert!(get("GET", "/v1/nothing", address).starts_with("HTTP/1.1 404"));
+    assert!(get("GET", "/_brownout/journal", address).contains("\"action\":\"unserved\""));
+    assert!(get("POST", "/_brownout/reset", address).starts_with("HTTP/1.1 204"));
+    assert!(get("GET", "/_brownout/journal", address).contains("content-length: 0"));
+    // A page that rebinds its name to our address cannot hide that name.
+    assert!(get("GET", "/_brownout/journal", "evil.example").starts_with("HTTP/1.1 403"));
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_list_is_not_a_run() {
+    let ran = brownout(&["run", "scenarios", "--list", "--only", "auth"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "auth/a-401-is-never-retried  a 401 is never retried\n"));
+}
+
+#[test]
+fn fail_fast_stops_at_the_first_that_does_not_hold() {
+    let arguments = ["run", "scenarios/auth", "scenarios/requests", "--fail-fast", "--", "true"];
+    let ran = brownout(&arguments);
+    assert_eq!(ran.code, Some(3), "{}", ran.stdout);
+    assert!(ran.stdout.contains("\n1 inconclusive in "), "{}", ran.stdout);
+}
+
+#[test]
+fn reports_for_servers_and_programs_are_written() {
+    let path = |name: &str| scratch("reports", name, "").to_str().unwrap().to_owned();
+    let (junit, json, journal) = (path("r.xml"), path("r.json"), path("r.jsonl"));
+    let arguments = ["run", "scenarios/auth", "--junit", &junit, "--json", &json, "--journal", &journal];
+    assert_eq!(brownout(&arguments).code, Some(0));
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    assert!(read(&junit).contains("<testcase name=\"1: not-retried\" classname=\"auth/a-401-is-never-retried\""));
+    let report: serde_json::Value = serde_json::from_str(&read(&json)).unwrap();
+    assert_eq!(report["schema"], "brownout.report/1");
+    assert_eq!(report["scenarios"][0]["findings"][0]["exercised"], 1);
+    let lines: Vec<serde_json::Value> =
+        read(&journal).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["journal"], "brownout.journal/1");
+    assert_eq!(lines[1]["entry"], "scenario");
+    assert_eq!(lines[2]["entry"], "claimed");
+    assert!(!read(&journal).contains("sk-brownout"), "a key is in the journal");
+}
+
+fn interrupt(child: &Child) {
+    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+fn pids(output: &str) -> Vec<String> {
+    let pids = output.lines().filter_map(|line| line.strip_prefix("pid "));
+    pids.map(|pid| pid.trim().to_owned()).collect()
+}
+
+#[track_caller]
+fn assert_gone(pids: &[String]) {
+    for pid in pids {
+        let state = Command::new("ps").args(["-o", "stat=", "-p", pid]).output().unwrap();
+        let state = Ran::from(state).stdout;
+        // A zombie is gone; whoever started it has not looked yet.
+        assert!(state.trim().is_empty() || state.starts_with('Z'), "process {pid} is still there: {state}");
+    }
+}

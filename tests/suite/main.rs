@@ -1,0 +1,16 @@
+//! The tests of the whole, in the order in which a newcomer would ask.
+
+mod program;
+
+/// What does a foreign client see on the wire?
+mod wire;
+/// Are the providers' words their own?
+mod recorded;
+/// Does the claim in each bundled file's name hold?
+mod bundled;
+/// Is this the message we meant?
+mod diagnostics;
+/// Is every wrong client found out, and every right one left alone?
+mod clients;
+/// Exit codes, streams, and what is left behind.
+mod command_line;
