@@ -109,7 +109,7 @@ pub async fn play(scenario: &Scenario, mode: &Mode, seed: u64) -> Result<Record,
 
 /// The draws of a scenario in a run.
 pub fn draws(scenario: &Scenario, seed: u64) -> Draws {
-    Draws::new(seed).of(&scenario.id)
+    Draws::new(seed).of(&scenario.address)
 }
 
 /// Records how the built-in client's calls went, as an application would post them.

@@ -40,6 +40,9 @@ const VIRTUAL_LIMIT: Duration = Duration::from_secs(86_400);
 pub struct Scenario {
     /// Its path inside the suite, without the extension.
     pub id: String,
+    /// Its folder and file name, without the extension: the address of its draws. It does not
+    /// depend on how the file was named, or a replay by file would meet other luck than the suite.
+    pub address: String,
     /// The file.
     pub source: Arc<Source>,
     /// What it says.
@@ -51,8 +54,8 @@ pub struct Scenario {
 
 impl Scenario {
     /// Reads a scenario, or tells everything that is wrong with it.
-    pub fn read(id: &str, source: Source) -> Result<Self, Vec<Diagnostic>> {
-        compile::scenario(id, source)
+    pub fn read(id: &str, address: &str, source: Source) -> Result<Self, Vec<Diagnostic>> {
+        compile::scenario(id, address, source)
     }
 
     /// How long the client may take, by the wall for a command and in virtual time without one.

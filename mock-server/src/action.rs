@@ -12,6 +12,7 @@ use crate::units::{Share, Span};
 /// One step of a script, or the fault of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(title = "fault")]
 pub enum Action {
     /// The healthy answer, with a text or length of its own.
     Answer(Answer),

@@ -54,9 +54,8 @@ pub(super) async fn execute(serve: &Serve) -> Result<Ending, CliError> {
 fn scenario(serve: &Serve) -> Result<Scenario, CliError> {
     let Some(path) = &serve.scenario else {
         let source = Source::new("healthy.yaml", HEALTHY);
-        return Ok(
-            Scenario::read("healthy", source).expect("the healthy scenario is checked by a test")
-        );
+        return Ok(Scenario::read("healthy", "healthy", source)
+            .expect("the healthy scenario is checked by a test"));
     };
     let suite = Suite::read(std::slice::from_ref(path))?;
     match <[Scenario; 1]>::try_from(suite.scenarios) {
@@ -113,6 +112,6 @@ mod tests {
 
     #[test]
     fn the_healthy_scenario_has_no_mistake() {
-        assert!(Scenario::read("healthy", Source::new("healthy.yaml", HEALTHY)).is_ok());
+        assert!(Scenario::read("healthy", "healthy", Source::new("healthy.yaml", HEALTHY)).is_ok());
     }
 }

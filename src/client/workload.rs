@@ -151,7 +151,8 @@ mod tests {
         let roles: Vec<Role> = request.messages.iter().map(|message| message.role).collect();
         assert_eq!(roles, [Role::System, Role::Assistant, Role::User, Role::Assistant, Role::User]);
         let target = &targets(&settings)[0];
-        let tokens: u64 = request.messages.iter().map(|message| target.counter.count(&message.text)).sum();
+        let tokens: u64 =
+            request.messages.iter().map(|message| target.counter.count(&message.text)).sum();
         assert!((600..=700).contains(&tokens), "{tokens}");
     }
 }

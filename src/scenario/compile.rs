@@ -34,7 +34,11 @@ const STEPS_MAX: usize = 10_000;
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(Document).to_value());
 
 /// Reads a scenario, or tells everything that is wrong with it.
-pub(super) fn scenario(id: &str, source: Source) -> Result<Scenario, Vec<Diagnostic>> {
+pub(super) fn scenario(
+    id: &str,
+    address: &str,
+    source: Source,
+) -> Result<Scenario, Vec<Diagnostic>> {
     let parsed = tree::parse(&source);
     let mut diagnostics = parsed.diagnostics;
     let Some(root) = parsed.root else { return Err(diagnostics) };
@@ -58,6 +62,7 @@ pub(super) fn scenario(id: &str, source: Source) -> Result<Scenario, Vec<Diagnos
     }
     Ok(Scenario {
         id: id.to_owned(),
+        address: address.to_owned(),
         source: Arc::new(source),
         document,
         plan: Arc::new(plan),

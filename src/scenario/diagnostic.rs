@@ -135,7 +135,10 @@ pub(super) fn quote_all<'a>(texts: impl IntoIterator<Item = &'a str>, last: &str
 }
 
 /// The nearest of several names, if one is near enough to be meant.
-pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['_', ' '], "-");
     let name = plain(name);
     // In a short name, two edits leave nothing of what was meant.

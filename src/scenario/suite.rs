@@ -68,7 +68,7 @@ impl Suite {
             }
             let bytes = read(&path)?;
             let source = Source::from_bytes(shown(&path), &bytes);
-            match Scenario::read(&id, source.clone()) {
+            match Scenario::read(&id, &address(&path), source.clone()) {
                 Ok(scenario) => scenarios.push(scenario),
                 Err(diagnostics) => broken.push(Broken { source, diagnostics }),
             }
@@ -132,6 +132,13 @@ fn id(root: &Path, path: &Path) -> String {
         Path::to_owned,
     );
     shown(&inside.with_extension(""))
+}
+
+/// The folder and the file name, without the extension, however the file was named.
+fn address(path: &Path) -> String {
+    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = whole.parent().and_then(Path::file_name).unwrap_or_default();
+    shown(&Path::new(folder).join(whole.file_stem().unwrap_or_default()))
 }
 
 fn shown(path: &Path) -> String {

@@ -21,12 +21,22 @@ fn is_found_out(scenario: &str, client: &str, code: &str, evidence: &str) {
 
 #[test]
 fn a_client_that_ignores_retry_after_is_found_out() {
-    is_found_out("limits/two-429s-then-fine", "ignores_retry_after", "early-retry", "asked to wait 1.00 s");
+    is_found_out(
+        "limits/two-429s-then-fine",
+        "ignores_retry_after",
+        "early-retry",
+        "asked to wait 1.00 s",
+    );
 }
 
 #[test]
 fn a_client_that_retries_a_401_is_found_out() {
-    is_found_out("auth/a-401-is-never-retried", "retries_a_401", "retried-final", "call 1 was sent 5 times");
+    is_found_out(
+        "auth/a-401-is-never-retried",
+        "retries_a_401",
+        "retried-final",
+        "call 1 was sent 5 times",
+    );
 }
 
 #[test]
@@ -39,7 +49,12 @@ fn a_client_that_falls_back_in_the_wrong_order_is_found_out() {
 #[test]
 fn a_client_that_takes_a_cut_stream_for_an_answer_is_found_out() {
     let evidence = "took it for a whole one";
-    is_found_out("streams/a-cut-stream-is-no-answer", "takes_a_cut_stream", "wrong-outcome", evidence);
+    is_found_out(
+        "streams/a-cut-stream-is-no-answer",
+        "takes_a_cut_stream",
+        "wrong-outcome",
+        evidence,
+    );
 }
 
 #[test]
@@ -55,7 +70,9 @@ fn a_client_that_never_backs_off_is_found_out_by_the_house_rules() {
 
 #[test]
 fn a_careful_client_of_few_lines_passes() {
-    for scenario in ["limits/two-429s-then-fine", "auth/a-401-is-never-retried", "errors/a-503-is-waited-out"] {
+    for scenario in
+        ["limits/two-429s-then-fine", "auth/a-401-is-never-retried", "errors/a-503-is-waited-out"]
+    {
         let ran = judge(scenario, "python3", "waits_as_asked", &[]);
         assert_eq!(ran.code, Some(0), "{}\n{}", ran.stdout, ran.stderr);
     }

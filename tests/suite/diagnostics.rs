@@ -21,7 +21,7 @@ fn every_mistake_is_told_as_it_was_meant() {
     for path in files {
         let name = path.file_name().unwrap().to_str().unwrap();
         let source = Source::from_bytes(name, &fs::read(&path).unwrap());
-        let mistakes = Scenario::read("test", source.clone()).expect_err(name);
+        let mistakes = Scenario::read("test", "test", source.clone()).expect_err(name);
         let mut said = Vec::new();
         render(&mistakes, &source, Style { colour: false, width: 100 }, &mut said).unwrap();
         let said = String::from_utf8(said).unwrap();

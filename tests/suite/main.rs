@@ -2,15 +2,15 @@
 
 mod program;
 
-/// What does a foreign client see on the wire?
-mod wire;
-/// Are the providers' words their own?
-mod recorded;
 /// Does the claim in each bundled file's name hold?
 mod bundled;
-/// Is this the message we meant?
-mod diagnostics;
 /// Is every wrong client found out, and every right one left alone?
 mod clients;
 /// Exit codes, streams, and what is left behind.
 mod command_line;
+/// Is this the message we meant?
+mod diagnostics;
+/// Are the providers' words their own?
+mod recorded;
+/// What does a foreign client see on the wire?
+mod wire;

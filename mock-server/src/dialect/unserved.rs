@@ -58,6 +58,8 @@ impl Provider for Google {
             ("server", "scaffolding on HTTPServer2".to_owned()),
             ("x-xss-protection", "0".to_owned()),
             ("x-frame-options", "SAMEORIGIN".to_owned()),
+            ("server-timing", "gfet4t7; dur=51".to_owned()),
+            ("alt-svc", "h3=\":443\"; ma=2592000,h3-29=\":443\"; ma=2592000".to_owned()),
             ("x-content-type-options", "nosniff".to_owned()),
         ];
         let version = if head.path.contains("/v1beta/") { "v1beta" } else { "v1" };

@@ -129,7 +129,9 @@ pub(super) fn missing_key(moment: &Moment) -> Reply {
                    or as the password field (with blank username) if you're accessing the API \
                    from your browser and are prompted for a username and password. You can obtain \
                    an API key from https://platform.openai.com/account/api-keys.";
-    gateway(moment, 401, &invalid(message.to_owned(), None, None))
+    let mut reply = gateway(moment, 401, &invalid(message.to_owned(), None, None));
+    reply.headers.push(("www-authenticate", "Basic realm=\"OpenAI API\"".to_owned()));
+    reply
 }
 
 pub(super) fn malformed_json(moment: &Moment) -> Reply {
@@ -326,7 +328,7 @@ fn bad_gateway(moment: &Moment) -> Reply {
             .to_owned(),
     ));
     let body = json!({ "error": {
-        "message": "Bad gateway.", "type": "cf_bad_gateway", "param": null, "code": 502,
+        "code": 502, "message": "Bad gateway.", "param": null, "type": "cf_bad_gateway",
     }});
     Reply::whole(502, headers, body.to_string())
 }
