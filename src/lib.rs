@@ -1,4 +1,4 @@
-//! A mock LLM provider that fails on cue, and a harness that judges how a client copes.
+#![doc = include_str!("../README.md")]
 
 pub mod cli;
 pub mod client;

@@ -111,3 +111,26 @@ fn what_judges_the_built_in_client_is_not_applicable_to_a_command() {
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("there is nothing to run"), "{}", ran.stderr);
 }
+
+/// Everything but the times is as the README shows it.
+#[test]
+fn the_readme_shows_real_output() {
+    let ran =
+        brownout(&["run", "scenarios/auth", "--", "python3", "tests/clients/retries_a_401.py"]);
+    let readme = std::fs::read_to_string(crate::program::root().join("README.md")).unwrap();
+    let shown = readme.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    let timeless = |text: &str| -> Vec<String> {
+        let words = |line: &str| {
+            let words = line.split_whitespace().map(|word| {
+                match word.trim_start_matches('+').parse::<f64>() {
+                    Ok(_) if word.contains('.') => "TIME",
+                    _ => word,
+                }
+            });
+            words.collect::<Vec<_>>().join(" ").replace("python3", "python")
+        };
+        text.lines().map(words).filter(|line| !line.is_empty()).collect()
+    };
+    // The first line tells version and seed, which the README leaves out.
+    assert_eq!(timeless(&ran.stdout)[1..], timeless(shown));
+}

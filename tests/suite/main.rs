@@ -1,5 +1,7 @@
 //! The tests of the whole, in the order in which a newcomer would ask.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
+
 mod program;
 
 /// Does the claim in each bundled file's name hold?
@@ -12,5 +14,7 @@ mod command_line;
 mod diagnostics;
 /// Are the providers' words their own?
 mod recorded;
+/// Does the judge convict the guilty, and only them?
+mod verdict;
 /// What does a foreign client see on the wire?
 mod wire;

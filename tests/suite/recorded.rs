@@ -67,17 +67,17 @@ fn is_as_recorded(case: &str, scenario: &str, request: &[u8], numbers: &[(&str, 
 
 /// A text with every id of a request replaced by its shape.
 fn without_ids(text: &str) -> String {
-    let mut shaped = String::new();
-    for word in text.split_inclusive(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
-        let id = word.trim_end_matches(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let is_id = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text.split_inclusive(|c| !is_id(c)).map(|word| {
+        let (id, rest) = word.split_at(word.trim_end_matches(|c| !is_id(c)).len());
         let hex = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if id.starts_with("req_") || hex {
-            shaped.push_str(&format!("<{}>{}", if hex { "hex" } else { "req" }, &word[id.len()..]));
-        } else {
-            shaped.push_str(word);
+        match (id.starts_with("req_"), hex) {
+            (true, _) => format!("<request id>{rest}"),
+            (_, true) => format!("<32 hex digits>{rest}"),
+            _ => word.to_owned(),
         }
-    }
-    shaped
+    });
+    words.collect()
 }
 
 #[test]
@@ -293,15 +293,12 @@ fn has_the_recorded_shape(case: &str, request: &[u8]) {
     let recorded: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     let got = serve("").send(request);
     assert!(got.head.starts_with("HTTP/1.1 200"), "{}", got.head);
-    match recorded["body"].as_str() {
-        Some(body) => {
-            let parse = |text: &str| shape(&serde_json::from_str(text).unwrap());
-            assert_eq!(parse(&got.body), parse(body), "{case}");
-        }
-        None => {
-            let lines = recorded["sse"].as_array().unwrap().iter().filter_map(Value::as_str);
-            assert_eq!(events(got.body.lines()), events(lines), "{case}");
-        }
+    if let Some(body) = recorded["body"].as_str() {
+        let parse = |text: &str| shape(&serde_json::from_str(text).unwrap());
+        assert_eq!(parse(&got.body), parse(body), "{case}");
+    } else {
+        let lines = recorded["sse"].as_array().unwrap().iter().filter_map(Value::as_str);
+        assert_eq!(events(got.body.lines()), events(lines), "{case}");
     }
 }
 
