@@ -142,6 +142,16 @@ impl Engine {
         self.identity.ended(call, served);
     }
 
+    /// Counts a request that its provider refuses as it stands: no rule and no quota sees it, but
+    /// it is an attempt of a call, and sending it again is a retry.
+    pub fn refuse(&mut self, request: &Request, now: Duration) -> (u64, u64, Evidence) {
+        self.started.get_or_insert(now);
+        self.attempts += 1;
+        self.in_flight += 1;
+        let (call, evidence) = self.identity.assign(request);
+        (self.attempts, call, evidence)
+    }
+
     /// How an attempt that no dialect serves is counted: it has a number, and nothing else.
     pub fn count_unserved(&mut self, now: Duration) -> u64 {
         self.started.get_or_insert(now);

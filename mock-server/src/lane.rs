@@ -167,13 +167,16 @@ impl Lane {
         (by, next.zip(started).map(|(edge, started)| started + edge))
     }
 
+    /// Whether no request has come yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.state().engine.started().is_none()
+    }
+
     /// Waits for the first request, from which the plan's times are counted.
     pub(crate) async fn first_request(&self) {
-        loop {
-            let notified = self.shared.started.notified();
-            if self.state().engine.started().is_some() {
-                return std::future::pending().await;
-            }
+        // Made before the look, so that a request in between is not missed.
+        let notified = self.shared.started.notified();
+        if self.is_waiting() {
             notified.await;
         }
     }
@@ -202,7 +205,30 @@ impl Lane {
         (timeline, recorder)
     }
 
-    /// Records a request that no dialect serves, or that its provider refuses as it stands.
+    /// Records a request that its provider refuses as it stands.
+    pub(crate) fn claim_refused(
+        &self,
+        request: &Request,
+        compose: impl FnOnce(u64, Duration) -> Timeline,
+        claim: impl FnOnce(u64, &Timeline, Duration) -> Claimed,
+    ) -> (Timeline, Recorder) {
+        let now = self.shared.clock.now();
+        let mut state = self.state();
+        let (attempt, call, evidence) = state.engine.refuse(request, now);
+        let timeline = compose(attempt, now);
+        let claimed = Claimed {
+            call: Some(call),
+            evidence: Some(evidence),
+            ..claim(attempt, &timeline, now)
+        };
+        state.journal.record(Entry::Claimed(Box::new(claimed)));
+        let recorder = self.recorder(&state, attempt, Some(call), timeline.served);
+        drop(state);
+        self.shared.started.notify_waiters();
+        (timeline, recorder)
+    }
+
+    /// Records a request that no dialect serves.
     pub(crate) fn claim_unserved(
         &self,
         compose: impl FnOnce(u64, Duration) -> Timeline,

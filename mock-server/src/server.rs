@@ -22,7 +22,7 @@ use crate::{
     journal::Claimed,
     lane::{Lane, Recorder, nanos},
     plan::{ProviderName, Route},
-    request::{Fingerprint, Headers},
+    request::{Conversation, Fingerprint, Headers, Request},
     timeline::{self, Timeline},
     wire::{self, Connection},
 };
@@ -56,11 +56,10 @@ async fn accept(
 ) -> io::Result<()> {
     let clock = lane.clock();
     let mut shutdown = pin!(shutdown);
-    let mut first_request = pin!(lane.first_request());
-    let mut started = false;
     let mut connections = JoinSet::new();
     let mut refused_by = None;
     loop {
+        let waiting = lane.is_waiting();
         let (refusing, until) = lane.refusing();
         door.refuse(refusing.is_some()).await?;
         if let Some(rule) = refusing.filter(|_| refusing != refused_by) {
@@ -73,7 +72,7 @@ async fn accept(
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            () = &mut first_request, if !started => started = true,
+            () = lane.first_request(), if waiting => {}
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             () = clock.sleep_until(edge) => {}
             stream = door.accept(), if room && refusing.is_none() => match stream {
@@ -156,7 +155,8 @@ async fn answer(
                 Err(refusal) => {
                     let word =
                         |attempt, now| read(&moment(&lane, attempt, now)).err().unwrap_or(refusal);
-                    refuse(&lane, word, &arrival, &head, route)
+                    let body = body.as_deref().unwrap_or_default();
+                    refuse(&lane, word, &arrival, &head, body, route)
                 }
                 Ok(request) => lane.claim(
                     &request,
@@ -202,9 +202,25 @@ fn refuse(
     word: impl FnOnce(u64, Duration) -> Reply,
     arrival: &Arrival,
     head: &Head<'_>,
+    body: &[u8],
     route: Route,
 ) -> (Timeline, Recorder) {
-    lane.claim_unserved(
+    let key = ["authorization", "x-api-key"].iter().find_map(|name| head.headers.get(name));
+    // Nothing in it can be relied on, so its conversation is the body as it came.
+    let said = String::from_utf8_lossy(body).into_owned();
+    let request = Request {
+        route,
+        model: String::new(),
+        key: key.unwrap_or_default().to_owned(),
+        headers: head.headers.clone(),
+        body: serde_json::Value::Null,
+        streaming: false,
+        conversation: Conversation::new([("user", said)]),
+        input_tokens: 0,
+        output_tokens_max: None,
+    };
+    lane.claim_refused(
+        &request,
         |attempt, now| {
             let reply = word(attempt, now);
             let kind = match reply.status {
@@ -214,6 +230,7 @@ fn refuse(
             Timeline::reply(reply, Served::Error(kind))
         },
         |attempt, timeline, now| Claimed {
+            key: Fingerprint::of(&request.key),
             error: timeline.served.error(),
             action: "refused".to_owned(),
             ..arrival.unserved(attempt, head, route.provider(), Some(route), now)

@@ -124,9 +124,14 @@ fn progress(mode: &Mode) -> ProgressBar {
     progress
 }
 
+/// Writes to stdout. Whoever closed the pipe has read enough, but the run is not over, and its exit
+/// code is still to come.
 fn print(text: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<(), CliError> {
     let mut stdout = anstream::stdout().lock();
-    text(&mut stdout).and_then(|()| stdout.flush()).map_err(CliError::Output)
+    match text(&mut stdout).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Output(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Writes a report beside its place and moves it there, so that nobody reads half of one.

@@ -252,6 +252,23 @@ fn waits_are_announced_in_the_form_that_was_asked_for() {
     }
 }
 
+/// What the provider refuses by itself is a call like any other: sending it again is a retry.
+#[test]
+fn a_request_without_a_key_belongs_to_a_call() {
+    let served = serve("");
+    let keyless = request("POST", "/v1/chat/completions", "connection: close\r\n", PLAIN);
+    for _ in 0..2 {
+        assert!(served.send(&keyless).head.starts_with("HTTP/1.1 401"));
+    }
+    let journal = served.lane.journal();
+    let claims = journal.entries().iter().filter_map(|entry| match entry {
+        Entry::Claimed(claimed) => Some((claimed.call, claimed.error)),
+        _ => None,
+    });
+    let refused = (Some(1), Some(mock_server::action::ErrorKind::Authentication));
+    assert_eq!(claims.collect::<Vec<_>>(), [refused, refused]);
+}
+
 /// Whatever comes, the answer has the provider's shape, and the server goes on.
 #[test]
 fn hostile_requests_are_answered_in_the_providers_shape() {
