@@ -4,7 +4,7 @@ use std::{future::Future, io, net::SocketAddr};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
 use crate::memory::{MemoryListener, MemoryStream};
@@ -31,13 +31,27 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
 #[derive(Debug)]
 pub struct TcpDoor {
     address: SocketAddr,
-    listener: Option<TcpListener>,
+    socket: Socket,
 }
+
+/// The door's socket. One that is bound and does not listen refuses connections, and nobody else
+/// can take its port; a port that were given up could even be taken by a client that connects to
+/// it, since the system may choose it as that client's own.
+#[derive(Debug)]
+enum Socket {
+    Bound(TcpSocket),
+    Listening(TcpListener),
+    /// Between the two, or lost on the way.
+    Neither,
+}
+
+/// How many connections wait to be accepted.
+const BACKLOG: u32 = 1_024;
 
 impl TcpDoor {
     /// Takes over a listener.
     pub fn new(listener: TcpListener) -> io::Result<Self> {
-        Ok(Self { address: listener.local_addr()?, listener: Some(listener) })
+        Ok(Self { address: listener.local_addr()?, socket: Socket::Listening(listener) })
     }
 
     /// Where it listens.
@@ -50,7 +64,7 @@ impl Door for TcpDoor {
     type Stream = TcpStream;
 
     async fn accept(&mut self) -> io::Result<TcpStream> {
-        let Some(listener) = &self.listener else { return std::future::pending().await };
+        let Socket::Listening(listener) = &self.socket else { return std::future::pending().await };
         let (stream, _) = listener.accept().await?;
         // Each event of a stream is a write of its own and must not wait for the next one.
         stream.set_nodelay(true)?;
@@ -58,11 +72,21 @@ impl Door for TcpDoor {
     }
 
     async fn refuse(&mut self, refusing: bool) -> io::Result<()> {
-        match (refusing, &self.listener) {
-            (true, Some(_)) => self.listener = None,
-            (false, None) => self.listener = Some(TcpListener::bind(self.address).await?),
-            _ => {}
-        }
+        self.socket = match (std::mem::replace(&mut self.socket, Socket::Neither), refusing) {
+            (Socket::Listening(listener), true) => {
+                drop(listener);
+                let socket = match self.address {
+                    SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                    SocketAddr::V6(_) => TcpSocket::new_v6()?,
+                };
+                // The connections that are already there do not stand in the way.
+                socket.set_reuseaddr(true)?;
+                socket.bind(self.address)?;
+                Socket::Bound(socket)
+            }
+            (Socket::Bound(socket), false) => Socket::Listening(socket.listen(BACKLOG)?),
+            (socket, _) => socket,
+        };
         Ok(())
     }
 }

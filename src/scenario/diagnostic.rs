@@ -90,7 +90,7 @@ pub struct Style {
 
 /// Writes diagnostics in the order of their places, with a blank line between them.
 ///
-/// At most [`SHOWN_MAX`] are written, the rest is counted. Nothing is written if there are none.
+/// At most `SHOWN_MAX` are written, the rest is counted. Nothing is written if there are none.
 pub fn render(
     diagnostics: &[Diagnostic],
     source: &Source,

@@ -4,19 +4,26 @@
 //! language is written here. What is here is how to say it: which keys may stand where, what a
 //! value takes and what was found instead, and the way out.
 
+mod names;
+mod reading;
+mod scalar;
+mod schema;
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use super::decode::{boolean, integer, number};
+use super::decode::{integer, number};
 use super::diagnostic::{Diagnostic, nearest, quote, quote_all};
 use super::tree::{Entry, Node, NodeKind};
+use names::names_help;
+use reading::Reading;
+use schema::{Fields, Open, Schema, Shape, limit};
 
 /// Finds everything in a tree that its schema does not allow, [`MISTAKES_MAX`] mistakes at most.
-///
 pub(crate) fn check(root: &Node, schema: &Value, formats: &Formats<'_>) -> Vec<Diagnostic> {
-    let mut walk = Walk { schema, formats, found: Vec::new() };
+    let mut walk = Walk { schema: Schema::new(schema), formats, found: Vec::new() };
     walk.value(
         root,
         schema,
@@ -41,8 +48,7 @@ pub(crate) struct Mistake {
 
 /// One walk over tree and schema.
 struct Walk<'a> {
-    /// The whole schema, which holds the definitions.
-    schema: &'a Value,
+    schema: Schema<'a>,
     formats: &'a Formats<'a>,
     found: Vec<Diagnostic>,
 }
@@ -52,7 +58,7 @@ impl<'a> Walk<'a> {
         if self.found.len() >= MISTAKES_MAX || node.kind == NodeKind::Refused {
             return;
         }
-        let shape = self.shape(schema);
+        let shape = self.schema.shape(schema);
         if node.kind == NodeKind::Null && !matches!(shape, Shape::Any) {
             return self.nothing(node, &shape, subject);
         }
@@ -151,114 +157,6 @@ impl<'a> Walk<'a> {
         self.found.push(Diagnostic { help, ..diagnostic });
     }
 
-    fn scalar(
-        &mut self,
-        node: &Node,
-        text: &str,
-        quoted: bool,
-        shape: &Shape<'a>,
-        subject: &Subject<'_>,
-    ) {
-        let place = node.place.clone();
-        let diagnostic = match shape {
-            Shape::Boolean => match boolean(text) {
-                Some(_) if !quoted => return,
-                _ => Diagnostic::new(format!("{subject} is either `true` or `false`"), place)
-                    .help(boolean_help(text)),
-            },
-            Shape::Integer(schema) => match integer(text) {
-                Some(value) if !quoted => match range(value, schema) {
-                    Ok(()) => return,
-                    Err(bound) => {
-                        Diagnostic::new(format!("{subject} {bound}, found {}", quote(text)), place)
-                    }
-                },
-                value => {
-                    let takes = self.takes(shape);
-                    let message = format!("{subject} takes {takes}, found {}", found(text, quoted));
-                    let help = match value {
-                        Some(value) => Some(format!("drop the quotes: `{value}`")),
-                        None => integer_help(text),
-                    };
-                    Diagnostic { help, ..Diagnostic::new(message, place) }
-                }
-            },
-            Shape::Number(schema) => match number(text) {
-                Some(value) if !quoted => match within(value, schema) {
-                    Ok(()) => return,
-                    Err(bound) => {
-                        Diagnostic::new(format!("{subject} {bound}, found {}", quote(text)), place)
-                    }
-                },
-                value => {
-                    let message =
-                        format!("{subject} takes a number, found {}", found(text, quoted));
-                    let help = match value {
-                        Some(_) => format!("drop the quotes: {}", quote(text)),
-                        None => {
-                            "write digits, with digits on both sides of a point: `0.5`".to_owned()
-                        }
-                    };
-                    Diagnostic::new(message, place).help(help)
-                }
-            },
-            Shape::Text(schema) => match self.text(text, quoted, schema) {
-                Ok(()) => return,
-                Err(Mistake { message, help }) => {
-                    let message = format!("{subject} {message}");
-                    Diagnostic { help, ..Diagnostic::new(message, place) }
-                }
-            },
-            _ => return,
-        };
-        self.found.push(diagnostic);
-    }
-
-    fn text(&self, text: &str, quoted: bool, schema: &Map<String, Value>) -> Result<(), Mistake> {
-        let format = schema.get("format").and_then(Value::as_str);
-        if let Some(verdict) = format.and_then(|format| (self.formats)(format, text)) {
-            return verdict;
-        }
-        let mistake = |message: String, help: String| Err(Mistake { message, help: Some(help) });
-        let quoted_text = format!("quote it: `\"{}\"`", quote(text).trim_matches('`'));
-        match Reading::of(text) {
-            _ if quoted => {}
-            Reading::Text => {}
-            Reading::Boolean => {
-                return mistake(
-                    format!("takes text, and {} is a boolean", quote(text)),
-                    quoted_text,
-                );
-            }
-            Reading::Number => {
-                return mistake(
-                    format!("takes text, and {} is a number", quote(text)),
-                    quoted_text,
-                );
-            }
-            Reading::Differs => {
-                let message =
-                    format!("takes text, and YAML versions disagree about {}", quote(text));
-                return mistake(message, quoted_text);
-            }
-        }
-        let length = u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
-        match (limit(schema, "minLength"), limit(schema, "maxLength")) {
-            (Some(1), _) if length == 0 => {
-                mistake("is empty".to_owned(), "write some text".to_owned())
-            }
-            (Some(min), _) if length < min => {
-                let message = format!("has {length} characters, and needs at least {min}");
-                Err(Mistake { message, help: None })
-            }
-            (_, Some(max)) if length > max => {
-                let message = format!("has {length} characters, and may have at most {max}");
-                Err(Mistake { message, help: None })
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn list(
         &mut self,
         node: &Node,
@@ -342,7 +240,7 @@ impl<'a> Walk<'a> {
                 (_, Some(first)) => first.key_place.clone(),
                 (_, None) => node.place.clone(),
             };
-            let about = map.field(key).and_then(|schema| self.about(schema));
+            let about = map.field(key).and_then(|schema| self.schema.about(schema));
             let help = match about {
                 Some(about) => format!("add `{key}: …`: {about}"),
                 None => format!("add `{key}: …`"),
@@ -370,129 +268,6 @@ impl<'a> Walk<'a> {
         self.found.push(diagnostic);
     }
 
-    /// A name, or a name with its settings.
-    fn names(&mut self, node: &Node, names: &Names<'a>, shape: &Shape<'a>, subject: &Subject<'_>) {
-        match &node.kind {
-            NodeKind::Scalar { text, .. } => match names.find(text) {
-                None => self.unknown_name(text, node.place.clone(), names, subject),
-                Some(Variant { settings: None, .. }) => {}
-                Some(Variant { name, settings: Some(settings) }) => {
-                    self.bare(name, settings, node.place.clone());
-                }
-            },
-            NodeKind::Map(entries) if names.any_settings() => match entries.as_slice() {
-                [entry] => match names.find(&entry.key) {
-                    None => {
-                        self.unknown_name(&entry.key, entry.key_place.clone(), names, subject);
-                    }
-                    Some(Variant { name, settings: None }) => {
-                        let message = format!("`{name}` takes no settings");
-                        let place =
-                            entry.key_place.start..entry.value.place.end.max(entry.key_place.end);
-                        let help = format!("write `{name}` alone");
-                        self.found.push(Diagnostic::new(message, place).help(help));
-                    }
-                    Some(Variant { name, settings: Some(settings) }) => {
-                        self.settings(entry, name, settings);
-                    }
-                },
-                _ => self.one_name(node, entries, names),
-            },
-            _ => self.kind(node, shape, subject),
-        }
-    }
-
-    fn settings(&mut self, entry: &Entry, name: &'a str, settings: &'a Value) {
-        if entry.value.kind == NodeKind::Null
-            && let Shape::Map(map) = self.shape(settings)
-        {
-            let help = match map.required().next() {
-                None => format!("write `{name}` without the `:`, or indent its settings below it"),
-                Some(_) => map.example(name).unwrap_or_default(),
-            };
-            let diagnostic =
-                Diagnostic::new(format!("`{name}:` has no settings"), entry.key_place.clone());
-            return self.found.push(diagnostic.help(help));
-        }
-        let subject =
-            Subject { name: Name::Key(name), required: false, place: entry.key_place.clone() };
-        self.value(&entry.value, settings, &subject);
-    }
-
-    /// A name alone whose variant has settings: right if all of them may be left out.
-    fn bare(&mut self, name: &str, settings: &'a Value, place: Range<usize>) {
-        let diagnostic = match self.shape(settings) {
-            Shape::Any => return,
-            Shape::Map(map) if map.required().next().is_none() => return,
-            Shape::Map(map) => {
-                let required = quote_all(map.required(), "and");
-                let diagnostic = Diagnostic::new(format!("`{name}` needs {required}"), place);
-                Diagnostic { help: map.example(name), ..diagnostic }
-            }
-            shape => {
-                let message = format!("`{name}` needs a value: {}", self.takes(&shape));
-                let help = match shape {
-                    Shape::List(_) => format!("write `{name}: [ … ]`"),
-                    _ => format!("write `{name}: …`"),
-                };
-                Diagnostic::new(message, place).help(help)
-            }
-        };
-        self.found.push(diagnostic);
-    }
-
-    fn unknown_name(
-        &mut self,
-        name: &str,
-        place: Range<usize>,
-        names: &Names<'a>,
-        subject: &Subject<'_>,
-    ) {
-        let message = match (names.noun, names.any_settings()) {
-            (Some(noun), _) => format!("unknown {noun} {}", quote(name)),
-            (None, true) => format!("unknown name {}", quote(name)),
-            (None, false) => format!("{subject} cannot be {}", quote(name)),
-        };
-        let help = match nearest(name, names.variants.iter().map(|variant| variant.name)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => names_help(names),
-        };
-        self.found.push(Diagnostic::new(message, place).help(help));
-    }
-
-    /// A map with no name in it, or with several.
-    fn one_name(&mut self, node: &Node, entries: &[Entry], names: &Names<'a>) {
-        let noun = names.noun.unwrap_or("name");
-        let [first, second, ..] = entries else {
-            let diagnostic =
-                Diagnostic::new(format!("one {noun} belongs here"), node.place.clone());
-            return self.found.push(diagnostic.help(names_help(names)));
-        };
-        let known = |entry: &&Entry| names.find(&entry.key).is_some();
-        let owner = entries.iter().filter(known).find_map(|owner| {
-            let settings = names.find(&owner.key)?.settings?;
-            let Shape::Map(map) = self.shape(settings) else { return None };
-            let stray = entries.iter().find(|entry| map.field(&entry.key).is_some())?;
-            Some((owner.key.clone(), stray.key.clone()))
-        });
-        let help = match owner {
-            Some((owner, stray)) => {
-                format!("indent `{stray}` deeper: it is a setting of `{owner}`")
-            }
-            None if entries.iter().all(|entry| known(&entry)) => {
-                format!("give each {noun} an item of its own, started with `- `")
-            }
-            None => format!("keep the {noun}, and put its settings under it"),
-        };
-        let message = format!("one {noun} belongs here, found {}", entries.len());
-        self.found.push(
-            Diagnostic::new(message, second.key_place.clone())
-                .label("no room for this")
-                .note(first.key_place.clone(), format!("the first {noun}"))
-                .help(help),
-        );
-    }
-
     /// Alternatives that differ in kind: the first that fits judges the value.
     fn choice(
         &mut self,
@@ -504,7 +279,7 @@ impl<'a> Walk<'a> {
         let before = self.found.len();
         let mut first = None;
         for choice in choices {
-            if !self.shape(choice).fits(node) {
+            if !self.schema.shape(choice).fits(node) {
                 continue;
             }
             self.value(node, choice, subject);
@@ -527,7 +302,7 @@ impl<'a> Walk<'a> {
             Shape::Boolean => "`true` or `false`".to_owned(),
             Shape::Choice(choices) => {
                 let takes: Vec<String> =
-                    choices.iter().map(|choice| self.takes(&self.shape(choice))).collect();
+                    choices.iter().map(|choice| self.takes(&self.schema.shape(choice))).collect();
                 takes.join(" or ")
             }
             Shape::Integer(_) => "a whole number".to_owned(),
@@ -549,214 +324,6 @@ impl<'a> Walk<'a> {
             },
         }
     }
-
-    /// The first sentence of a schema's description, as a fragment.
-    fn about(&self, schema: &'a Value) -> Option<String> {
-        let described = |schema: &'a Value| schema.get("description").and_then(Value::as_str);
-        let text = described(schema).or_else(|| described(self.resolve(schema)))?;
-        let sentence = text.lines().next()?.split(". ").next()?.trim_end_matches('.');
-        let mut chars = sentence.chars();
-        let first = chars.next()?;
-        let acronym =
-            chars.clone().next().is_some_and(|second| !second.is_lowercase() && second != ' ');
-        Some(if acronym {
-            sentence.to_owned()
-        } else {
-            first.to_lowercase().chain(chars).collect()
-        })
-    }
-
-    /// The schema that a chain of references ends in.
-    fn resolve(&self, mut schema: &'a Value) -> &'a Value {
-        for _ in 0..REFERENCES_MAX {
-            let Some(reference) = schema.get("$ref").and_then(Value::as_str) else { break };
-            let target = reference.strip_prefix('#').and_then(|path| self.schema.pointer(path));
-            let Some(target) = target else { break };
-            schema = target;
-        }
-        schema
-    }
-
-    fn shape(&self, schema: &'a Value) -> Shape<'a> {
-        let Some(schema) = self.resolve(schema).as_object() else { return Shape::Any };
-        let alternatives = schema.get("oneOf").or(schema.get("anyOf")).and_then(Value::as_array);
-        if let Some(alternatives) = alternatives {
-            let alternatives: Vec<&Value> =
-                alternatives.iter().filter(|one| !is_null(one)).collect();
-            return match alternatives.as_slice() {
-                [only] => self.shape(only),
-                _ => match self.variants(&alternatives) {
-                    Some(variants) => Shape::Names(Names { noun: noun(schema), variants }),
-                    None => Shape::Choice(alternatives),
-                },
-            };
-        }
-        if let Some(variants) = own_names(schema) {
-            return Shape::Names(Names { noun: noun(schema), variants });
-        }
-        let types: Vec<&str> = match schema.get("type") {
-            Some(Value::String(only)) => vec![only],
-            Some(Value::Array(types)) => {
-                types.iter().filter_map(Value::as_str).filter(|name| *name != "null").collect()
-            }
-            _ => Vec::new(),
-        };
-        match types.as_slice() {
-            ["array"] => Shape::List(schema),
-            ["boolean"] => Shape::Boolean,
-            ["integer"] => Shape::Integer(schema),
-            ["number"] => Shape::Number(schema),
-            ["object"] => Shape::Map(Fields::new(schema)),
-            types if types.contains(&"string") => Shape::Text(schema),
-            _ if schema.contains_key("properties") => Shape::Map(Fields::new(schema)),
-            _ => Shape::Any,
-        }
-    }
-
-    /// Alternatives as the variants of an externally tagged enum, if that is what they are.
-    fn variants(&self, alternatives: &[&'a Value]) -> Option<Vec<Variant<'a>>> {
-        let mut variants = Vec::new();
-        for alternative in alternatives {
-            let schema = self.resolve(alternative).as_object()?;
-            if let Some(names) = own_names(schema) {
-                variants.extend(names);
-            } else {
-                let properties = schema.get("properties").and_then(Value::as_object)?;
-                let required = schema.get("required").and_then(Value::as_array)?;
-                let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
-                let mut properties = properties.iter();
-                match (properties.next(), properties.next(), required.len()) {
-                    (Some((name, settings)), None, 1) if closed => {
-                        variants.push(Variant { name, settings: Some(settings) });
-                    }
-                    _ => return None,
-                }
-            }
-        }
-        Some(variants)
-    }
-}
-
-/// What a schema asks for.
-enum Shape<'a> {
-    Any,
-    Boolean,
-    /// One of several schemas that are not one enum.
-    Choice(Vec<&'a Value>),
-    Integer(&'a Map<String, Value>),
-    List(&'a Map<String, Value>),
-    Map(Fields<'a>),
-    Names(Names<'a>),
-    Number(&'a Map<String, Value>),
-    Text(&'a Map<String, Value>),
-}
-
-impl Shape<'_> {
-    /// Whether a node is of this kind at all.
-    fn fits(&self, node: &Node) -> bool {
-        match (self, &node.kind) {
-            (Shape::Any | Shape::Choice(_), _)
-            | (Shape::List(_), NodeKind::List(_))
-            | (Shape::Map(_), NodeKind::Map(_))
-            | (Shape::Names(_) | Shape::Text(_), NodeKind::Scalar { .. }) => true,
-            (Shape::Names(names), NodeKind::Map(_)) => names.any_settings(),
-            (Shape::Boolean, NodeKind::Scalar { text, quoted: false }) => boolean(text).is_some(),
-            (Shape::Integer(_), NodeKind::Scalar { text, quoted: false }) => {
-                integer(text).is_some()
-            }
-            (Shape::Number(_), NodeKind::Scalar { text, quoted: false }) => number(text).is_some(),
-            _ => false,
-        }
-    }
-}
-
-/// The keys of a map.
-struct Fields<'a> {
-    properties: Option<&'a Map<String, Value>>,
-    required: Option<&'a Vec<Value>>,
-    /// What other keys mean, if the author may choose them.
-    open: Option<Open<'a>>,
-}
-
-impl<'a> Fields<'a> {
-    fn new(schema: &'a Map<String, Value>) -> Self {
-        let properties = schema.get("properties").and_then(Value::as_object);
-        // Keys that are numbers come as a pattern.
-        let patterns = schema.get("patternProperties").and_then(Value::as_object);
-        let pattern = patterns.and_then(|patterns| patterns.values().next());
-        let additional = schema.get("additionalProperties");
-        let additional = additional.filter(|values| **values != Value::Bool(false));
-        let open = match (pattern, additional) {
-            (Some(values), _) => Some(Open { numbers: true, values }),
-            (None, Some(values)) => Some(Open { numbers: false, values }),
-            (None, None) => None,
-        };
-        Self { properties, required: schema.get("required").and_then(Value::as_array), open }
-    }
-
-    fn field(&self, key: &str) -> Option<&'a Value> {
-        self.properties?.get(key)
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.properties.into_iter().flat_map(Map::keys).map(String::as_str)
-    }
-
-    fn required(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.required.into_iter().flatten().filter_map(Value::as_str)
-    }
-
-    /// How this map is written under a key.
-    fn example(&self, key: &str) -> Option<String> {
-        let keys: Vec<&str> = match self.required().collect::<Vec<_>>() {
-            required if required.is_empty() => self.keys().take(1).collect(),
-            required => required,
-        };
-        let keys: Vec<String> = keys.iter().map(|key| format!("{key}: …")).collect();
-        match (key, keys.as_slice()) {
-            (_, []) => None,
-            ("", keys) => Some(format!("write `{}`", keys.join(", "))),
-            (key, keys) => Some(format!("write `{key}: {{ {} }}`", keys.join(", "))),
-        }
-    }
-
-    /// The key in a text such as `route:openai.chat`, which lacks a space.
-    fn missing_space<'t>(&self, text: &'t str) -> Option<&'t str> {
-        let (key, _) = text.split_once(':')?;
-        self.field(key).map(|_| key)
-    }
-}
-
-/// A map whose keys are the author's own.
-struct Open<'a> {
-    /// Whether the keys are whole numbers.
-    numbers: bool,
-    /// The schema of the values.
-    values: &'a Value,
-}
-
-/// The variants of an enum.
-struct Names<'a> {
-    /// What one of them is called: the schema's title.
-    noun: Option<&'a str>,
-    variants: Vec<Variant<'a>>,
-}
-
-impl<'a> Names<'a> {
-    fn find(&self, name: &str) -> Option<Variant<'a>> {
-        self.variants.iter().find(|variant| variant.name == name).copied()
-    }
-
-    fn any_settings(&self) -> bool {
-        self.variants.iter().any(|variant| variant.settings.is_some())
-    }
-}
-
-/// A variant of an enum: a name, perhaps with settings.
-#[derive(Clone, Copy)]
-struct Variant<'a> {
-    name: &'a str,
-    settings: Option<&'a Value>,
 }
 
 /// Whose value is being checked.
@@ -786,198 +353,12 @@ enum Name<'a> {
     Key(&'a str),
 }
 
-/// What a plain scalar is to YAML itself, whatever the schema says.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Reading {
-    Boolean,
-    /// Versions of YAML disagree.
-    Differs,
-    Number,
-    Text,
-}
-
-impl Reading {
-    fn of(text: &str) -> Self {
-        let lower = text.to_ascii_lowercase();
-        match lower.as_str() {
-            "true" | "false" => return Self::Boolean,
-            "y" | "n" | "yes" | "no" | "on" | "off" | "~" | "=" | "<<" => return Self::Differs,
-            _ => {}
-        }
-        let unsigned = lower.strip_prefix(['-', '+']).unwrap_or(&lower);
-        let digits =
-            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if matches!(unsigned, ".inf" | ".nan") {
-            return Self::Differs;
-        }
-        // 0o17 is a number since 1.2, 0b11 was one until then, 017 changed its value.
-        if let Some(rest) = unsigned.strip_prefix('0')
-            && !rest.is_empty()
-        {
-            let radix = match rest.as_bytes()[0] {
-                b'x' => 16,
-                b'o' => 8,
-                b'b' => 2,
-                _ => 10,
-            };
-            let rest = if radix == 10 { rest } else { &rest[1..] };
-            let all = |c: char| c == '_' || c.is_digit(radix);
-            if !rest.is_empty() && rest.chars().all(all) {
-                let same = radix == 16 && !rest.contains('_');
-                return if same { Self::Number } else { Self::Differs };
-            }
-        }
-        // A number to the base of sixty, or a time of day.
-        let mut groups = unsigned.split(':');
-        let leading = groups.next().unwrap_or_default();
-        let mut groups = groups.peekable();
-        if groups.peek().is_some()
-            && leading.starts_with(|c: char| c.is_ascii_digit())
-            && leading.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_')
-            && groups.all(|group| {
-                let whole = group.split('.').next().unwrap_or_default();
-                digits(whole)
-                    && whole.len() <= 2
-                    && whole.get(..whole.len() - 1).is_none_or(|tens| tens <= "5")
-            })
-        {
-            return Self::Differs;
-        }
-        // A date.
-        let mut parts = unsigned.splitn(3, '-');
-        if let (Some(year), Some(month), Some(rest)) = (parts.next(), parts.next(), parts.next())
-            && digits(year)
-            && year.len() == 4
-            && digits(month)
-            && rest.starts_with(|c: char| c.is_ascii_digit())
-        {
-            return Self::Differs;
-        }
-        let (mantissa, exponent) = match unsigned.split_once('e') {
-            Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-            None => (unsigned, None),
-        };
-        let grouped = mantissa.replace('_', "");
-        let (whole, fraction) = grouped.split_once('.').unwrap_or((&grouped, ""));
-        let number = (digits(whole) || (whole.is_empty() && digits(fraction)))
-            && (fraction.is_empty() || digits(fraction))
-            && !mantissa.starts_with('_')
-            && exponent.is_none_or(|exponent| digits(exponent.trim_start_matches(['-', '+'])));
-        match number {
-            false => Self::Text,
-            true if exponent.is_some() || mantissa.contains('_') => Self::Differs,
-            true => Self::Number,
-        }
-    }
-}
-
-/// The names that a schema allows by itself.
-fn own_names(schema: &Map<String, Value>) -> Option<Vec<Variant<'_>>> {
-    let names: Vec<&str> = match (schema.get("const"), schema.get("enum")) {
-        (Some(name), _) => vec![name.as_str()?],
-        (None, Some(names)) => names.as_array()?.iter().filter_map(Value::as_str).collect(),
-        (None, None) => return None,
-    };
-    Some(names.into_iter().map(|name| Variant { name, settings: None }).collect())
-}
-
-fn noun(schema: &Map<String, Value>) -> Option<&str> {
-    schema.get("title").and_then(Value::as_str)
-}
-
-fn is_null(schema: &Value) -> bool {
-    schema.get("type").and_then(Value::as_str) == Some("null")
-}
-
 fn article(noun: &str) -> &'static str {
     if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 
-fn found(text: &str, quoted: bool) -> String {
-    if quoted { format!("text in quotes: {}", quote(text)) } else { quote(text) }
-}
-
-fn names_help(names: &Names<'_>) -> String {
-    format!("write {}", quote_all(names.variants.iter().map(|variant| variant.name), "or"))
-}
-
-fn boolean_help(text: &str) -> String {
-    match text.to_lowercase().as_str() {
-        "true" | "yes" | "y" | "on" | "1" => "write `true`".to_owned(),
-        "false" | "no" | "n" | "off" | "0" => "write `false`".to_owned(),
-        _ => "write `true` or `false`".to_owned(),
-    }
-}
-
-/// The whole number that was probably meant.
-fn integer_help(text: &str) -> Option<String> {
-    let text = text.trim_start_matches('+');
-    let meant = match text.split_once('.') {
-        Some((whole, fraction))
-            if !whole.is_empty() && fraction.bytes().all(|byte| byte == b'0') =>
-        {
-            whole
-        }
-        Some(_) => return None,
-        None => text,
-    };
-    let end = meant.find(|c: char| !c.is_ascii_digit()).unwrap_or(meant.len());
-    let digits = meant[..end].trim_start_matches('0');
-    (!digits.is_empty()).then(|| format!("write `{digits}`"))
-}
-
-/// Whether an integer is in the range of its schema, and of the type that the schema names.
-fn range(value: i128, schema: &Map<String, Value>) -> Result<(), String> {
-    let of_type = match schema.get("format").and_then(Value::as_str) {
-        Some("uint8") => Some((0, u8::MAX.into())),
-        Some("uint16") => Some((0, u16::MAX.into())),
-        Some("uint32") => Some((0, u32::MAX.into())),
-        Some("uint64" | "uint") => Some((0, u64::MAX.into())),
-        Some("int8") => Some((i8::MIN.into(), i8::MAX.into())),
-        Some("int16") => Some((i16::MIN.into(), i16::MAX.into())),
-        Some("int32") => Some((i32::MIN.into(), i32::MAX.into())),
-        Some("int64" | "int") => Some((i64::MIN.into(), i64::MAX.into())),
-        _ => None,
-    };
-    let (min, max) = of_type.unwrap_or((i128::MIN, i128::MAX));
-    let bound = |key: &str| schema.get(key).and_then(whole);
-    let min = min.max(bound("minimum").unwrap_or(min));
-    let max = max.min(bound("maximum").unwrap_or(max));
-    if value < min {
-        Err(format!("must be at least {min}"))
-    } else if value > max {
-        Err(format!("must be at most {max}"))
-    } else {
-        Ok(())
-    }
-}
-
-/// Whether a number is in the range of its schema.
-fn within(value: f64, schema: &Map<String, Value>) -> Result<(), String> {
-    let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
-    match (bound("minimum"), bound("maximum")) {
-        (Some(min), _) if value < min => Err(format!("must be at least {min}")),
-        (_, Some(max)) if value > max => Err(format!("must be at most {max}")),
-        _ => Ok(()),
-    }
-}
-
-/// A bound as a schema writes it.
-fn whole(value: &Value) -> Option<i128> {
-    value.as_i64().map(i128::from).or(value.as_u64().map(i128::from)).or_else(|| {
-        let text = value.as_f64()?.to_string();
-        text.parse().ok()
-    })
-}
-
-fn limit(schema: &Map<String, Value>, key: &str) -> Option<u64> {
-    schema.get(key).and_then(Value::as_u64)
-}
-
 /// Most mistakes in one check: a document with more is not a scenario.
 pub(crate) const MISTAKES_MAX: usize = 1_000;
-/// Longest chain of references in a schema; types refer to types, not in circles.
-const REFERENCES_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -1359,29 +740,6 @@ mod tests {
             let found = check(&root, &schema, &formats);
             assert_eq!(found.first().map(|first| first.message.as_str()), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn plain_scalars_are_read_as_yaml_reads_them() {
-        for (reading, texts) in [
-            (Reading::Boolean, "true False TRUE"),
-            (Reading::Number, "0 12 -3 +4 1.5 .5 5. 0x1F"),
-            (
-                Reading::Differs,
-                "y N yes No on OFF ~ = << 017 0o17 0b11 1_000 1e3 1.5e+3 1:30 12:30:45 1:30.5 .inf \
-                 -.INF .NaN 2024-01-31 2024-1-3T10:00:00Z 0x1_f",
-            ),
-            (
-                Reading::Text,
-                "a yess nope 0x 0xg 1:60 1:5s openai/x 2s 60/min 5% 1.2.3 - . .. _1 e3 1e 24-01-31 \
-                 2024-jan-1 127.0.0.1:80 a:1 :30 é",
-            ),
-        ] {
-            for text in texts.split_whitespace() {
-                assert_eq!(Reading::of(text), reading, "{text}");
-            }
-        }
-        assert_eq!(Reading::of(""), Reading::Text);
     }
 
     #[test]

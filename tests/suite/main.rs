@@ -14,6 +14,8 @@ mod command_line;
 mod diagnostics;
 /// Are the providers' words their own?
 mod recorded;
+/// Whatever the provider does, what must always hold?
+mod simulation;
 /// Does the judge convict the guilty, and only them?
 mod verdict;
 /// What does a foreign client see on the wire?

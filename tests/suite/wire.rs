@@ -68,6 +68,10 @@ impl Served {
         Got { head: head.to_owned(), body: body.to_owned(), error }
     }
 
+    fn is_gone(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     fn ends(&self) -> Vec<Ended> {
         let journal = self.lane.journal();
         let ends = journal.entries().iter().filter_map(|entry| match entry {
@@ -190,6 +194,7 @@ fn a_hang_reads_the_request_and_answers_no_byte() {
     assert_eq!(served.lane.journal().entries().len(), 1);
     drop(stream);
     while served.ends().is_empty() {
+        assert!(!served.is_gone(), "the server is gone");
         std::thread::yield_now();
     }
     assert_eq!((served.ends()[0].end, served.ends()[0].head_at), (EndKind::ClientLeft, None));
@@ -250,6 +255,52 @@ fn waits_are_announced_in_the_form_that_was_asked_for() {
         assert!(got.head.contains("x-ratelimit-remaining-requests: 0"), "{}", got.head);
         assert!(format!("{}\r\n", got.head).contains(header), "{hint}: {}", got.head);
     }
+}
+
+/// While nothing listens, a connection is refused by the machine; afterwards the port is back.
+/// The window is longer than a second because a handshake that the closing port interrupts is tried
+/// again only then.
+#[test]
+fn a_refused_connection_finds_nobody_listening() {
+    let served = serve("connections:\n  - when: { from: 50ms, until: 3s }\n    fault: refuse");
+    assert!(served.send(&chat(PLAIN)).head.starts_with("HTTP/1.1 200"));
+    let until = |refused: bool| loop {
+        let connected = TcpStream::connect(served.address);
+        match connected.map_err(|error| error.kind()) {
+            Err(io::ErrorKind::ConnectionRefused) if refused => break,
+            Ok(_) if !refused => break,
+            _ => assert!(!served.is_gone(), "the server is gone"),
+        }
+    };
+    until(true);
+    until(false);
+    assert!(served.send(&chat(PLAIN)).head.starts_with("HTTP/1.1 200"));
+    let journal = served.lane.journal();
+    let refusals = journal.entries().iter().filter(|entry| matches!(entry, Entry::Connection(_)));
+    assert_eq!(refusals.count(), 1);
+}
+
+#[test]
+fn a_late_accept_reads_nothing_for_a_while() {
+    let served =
+        serve("connections:\n  - when: { nth: 2 }\n    fault: { accept-late: { after: 300ms } }");
+    assert!(served.send(&chat(PLAIN)).head.starts_with("HTTP/1.1 200"));
+    let mut stream = TcpStream::connect(served.address).unwrap();
+    stream.write_all(&chat(PLAIN)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let silence = stream.read(&mut [0; 1]).unwrap_err().kind();
+    assert!(matches!(silence, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut));
+    // Not even the request was read, so there is nothing to claim.
+    let claims = |served: &Served| {
+        let journal = served.lane.journal();
+        journal.entries().iter().filter(|entry| matches!(entry, Entry::Claimed(_))).count()
+    };
+    assert_eq!(claims(&served), 1);
+    stream.set_read_timeout(None).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"));
+    assert_eq!(claims(&served), 2);
 }
 
 /// What the provider refuses by itself is a call like any other: sending it again is a retry.
