@@ -18,7 +18,7 @@ use crate::{
 #[command(name = "brownout", version, max_term_width = 100, subcommand_required = true)]
 #[command(
     after_help = "Exit codes: 0 held · 1 broken · 3 inconclusive · 2 input or environment · \
-                        70 a bug of ours · 130 Ctrl-C"
+                        70 a bug of ours · 130 Ctrl-C (129, 131, 143: another signal)"
 )]
 pub struct CommandLine {
     #[command(subcommand)]
@@ -118,6 +118,8 @@ enum CliError {
     Output(#[source] io::Error),
     #[error(transparent)]
     Play(#[from] PlayError),
+    #[error("`{}` is given for two reports", .0.display())]
+    ReportTwice(PathBuf),
     #[error("cannot write `{}`", path.display())]
     Report { path: PathBuf, source: io::Error },
     #[error(transparent)]

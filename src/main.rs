@@ -32,11 +32,15 @@ fn execute(line: CommandLine) -> io::Result<u8> {
     let code = runtime.block_on(async {
         let mut interrupted = signal(SignalKind::interrupt())?;
         let mut terminated = signal(SignalKind::terminate())?;
+        let mut hung_up = signal(SignalKind::hangup())?;
+        let mut quit = signal(SignalKind::quit())?;
         // Dropping the work ends its process group and closes its port.
         Ok(tokio::select! {
             biased;
             _ = interrupted.recv() => 130,
             _ = terminated.recv() => 143,
+            _ = hung_up.recv() => 129,
+            _ = quit.recv() => 131,
             ending = line.execute() => ending.code(),
         })
     });

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use journal::write as write_journal;
 pub use json::{scenario as scenario_json, write as write_json};
 pub use junit::write as write_junit;
-pub use terminal::Terminal;
+pub use terminal::{Terminal, printable};
 
 use crate::{
     harness::{Mode, Record},

@@ -142,6 +142,8 @@ pub enum Place {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the fields are the numbers of the variant's own sentence")]
 pub enum Violation {
+    /// The attempts may be different calls'.
+    Ambiguous,
     /// So much more was sent than asked for.
     Amplified { attempts: u64, calls: u64, at_most: scenario::Factor },
     /// A call, or the run, has another number of attempts.
@@ -225,7 +227,8 @@ impl Violation {
             | Self::Order { call, .. }
             | Self::Retried { call, .. }
             | Self::Unbounded { call, .. } => Some(call),
-            Self::Amplified { .. }
+            Self::Ambiguous
+            | Self::Amplified { .. }
             | Self::CommandFailed { .. }
             | Self::JournalFull { .. }
             | Self::NoRequest

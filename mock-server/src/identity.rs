@@ -37,6 +37,9 @@ pub struct Identity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Evidence {
+    /// The same conversation failed before, but another call that asks the same may have begun:
+    /// several are unfinished, or an SDK that counts its retries starts to count anew.
+    Ambiguous,
     /// The call header, or an idempotency key, names it.
     Header,
     /// The SDK counted it as a retry.
@@ -75,6 +78,11 @@ impl Served {
             Self::Error(kind) => Some(kind),
             Self::Answer | Self::Broken => None,
         }
+    }
+
+    /// Whether nobody should come back with the same request.
+    fn is_final(self) -> bool {
+        self.error().is_some_and(ErrorKind::is_final)
     }
 }
 
@@ -145,10 +153,14 @@ impl Identity {
         }
         let mut again =
             candidates().filter(|(_, call)| call.in_flight == 0 && call.goes_on_with(request));
-        match again.next_back() {
-            Some((id, _)) => (id, Evidence::Conversation),
-            None => (self.next(), Evidence::First),
-        }
+        // The oldest one: identical calls come back in the order of their failures.
+        let Some((id, call)) = again.next() else { return (self.next(), Evidence::First) };
+        let alike = candidates().filter(|(_, call)| call.is_resent_by(request)).count();
+        // An SDK counts from 0 in a new call, and under a layer that retries on top of it; after a
+        // final error it would not have counted on.
+        let anew = retry_count == Some(0) && !call.last.is_some_and(Served::is_final);
+        let ambiguous = alike > 1 || anew;
+        (id, if ambiguous { Evidence::Ambiguous } else { Evidence::Conversation })
     }
 
     fn next(&self) -> u64 {
@@ -172,14 +184,19 @@ impl Call {
             && self.key == Fingerprint::of(&request.key)
     }
 
-    /// Whether the request is a retry, a truncated retry, or a fallback to another provider.
+    /// Whether the request is a retry, a truncated retry, or a fallback to another provider or key.
     fn goes_on_with(&self, request: &Request) -> bool {
-        // Two keys of one provider are two users of it, not one call.
-        let same_caller =
-            self.provider != request.route.provider() || self.key == Fingerprint::of(&request.key);
+        let Some(last) = self.last else { return false };
+        let elsewhere = self.provider != request.route.provider();
+        // Two keys of one provider are two users of it, unless the first has just been refused.
+        let rotated =
+            matches!(last, Served::Error(ErrorKind::Authentication | ErrorKind::InsufficientQuota));
+        let same_caller = elsewhere || rotated || self.key == Fingerprint::of(&request.key);
+        // A shorter conversation goes on with a longer one only if there was a reason to shorten.
+        let too_long = last == Served::Error(ErrorKind::ContextLength);
         let same_conversation = self.conversation == request.conversation
-            || request.conversation.shortens(&self.conversation);
-        self.last.is_some() && same_caller && same_conversation
+            || (too_long || elsewhere) && request.conversation.shortens(&self.conversation);
+        same_caller && same_conversation
     }
 }
 
@@ -269,7 +286,36 @@ mod tests {
         assert_eq!(identity.assign(&count("1")), (2, Evidence::RetryCount));
         identity.ended(1, RATE_LIMITED);
         // An outer layer starts the count again.
-        assert_eq!(identity.assign(&count("0")), (1, Evidence::Conversation));
+        assert_eq!(identity.assign(&count("0")), (1, Evidence::Ambiguous));
+    }
+
+    #[test]
+    fn identical_calls_that_fail_together_are_not_told_apart_by_guessing() {
+        let mut identity = Identity::default();
+        let hi = request(OPENAI, "k", &["hi"], &[]);
+        assert_eq!(identity.assign(&hi), (1, Evidence::First));
+        assert_eq!(identity.assign(&hi), (2, Evidence::First));
+        identity.ended(1, RATE_LIMITED);
+        identity.ended(2, RATE_LIMITED);
+        assert_eq!(identity.assign(&hi), (1, Evidence::Ambiguous));
+    }
+
+    #[test]
+    fn a_refused_key_may_be_replaced_by_another() {
+        let mut identity = Identity::default();
+        assert_eq!(identity.assign(&request(OPENAI, "a", &["hi"], &[])).0, 1);
+        identity.ended(1, Served::Error(ErrorKind::Authentication));
+        let rotated = request(OPENAI, "b", &["hi"], &[]);
+        assert_eq!(identity.assign(&rotated), (1, Evidence::Conversation));
+    }
+
+    #[test]
+    fn a_shorter_conversation_is_another_one_unless_the_longer_was_too_long() {
+        let mut identity = Identity::default();
+        assert_eq!(identity.assign(&request(OPENAI, "k", &["old", "go on"], &[])).0, 1);
+        identity.ended(1, RATE_LIMITED);
+        let shorter = request(OPENAI, "k", &["go on"], &[]);
+        assert_eq!(identity.assign(&shorter), (2, Evidence::First));
     }
 
     #[test]

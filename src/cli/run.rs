@@ -12,7 +12,9 @@ use indicatif::ProgressBar;
 use super::{CliError, Ending, Run, SEED};
 use crate::{
     harness::{self, CommandLine, Mode},
-    report::{ScenarioReport, SuiteReport, Terminal, write_journal, write_json, write_junit},
+    report::{
+        ScenarioReport, SuiteReport, Terminal, printable, write_journal, write_json, write_junit,
+    },
     scenario::{Scenario, Suite},
     verdict::Status,
 };
@@ -37,7 +39,11 @@ pub(super) async fn execute(run: Run) -> Result<Ending, CliError> {
     }
     let files: [(&Option<PathBuf>, Writer); 3] =
         [(&run.junit, write_junit), (&run.json, write_json), (&run.journal, write_journal)];
-    for path in files.iter().filter_map(|(path, _)| path.as_ref()) {
+    let paths: Vec<&PathBuf> = files.iter().filter_map(|(path, _)| path.as_ref()).collect();
+    for (index, &path) in paths.iter().enumerate() {
+        if paths[..index].contains(&path) {
+            return Err(CliError::ReportTwice(path.clone()));
+        }
         let opened = OpenOptions::new().create(true).append(true).open(path);
         opened.map_err(|source| CliError::Report { path: path.clone(), source })?;
     }
@@ -66,7 +72,10 @@ async fn play(scenarios: Vec<Scenario>, mode: Mode, run: &Run) -> Result<SuiteRe
     let mut took = Duration::ZERO;
     for scenario in scenarios {
         let judged = if mode.suits(&scenario) {
-            progress.set_message(scenario.id.clone());
+            progress.set_message(printable(&scenario.id));
+            if matches!(mode, Mode::Command(_)) {
+                heading(&scenario);
+            }
             // A file's own seed holds unless the run is given one.
             let seed = run.seed.or(scenario.document.seed).unwrap_or(SEED);
             let record = harness::play(&scenario, &mode, seed).await?;
@@ -107,11 +116,18 @@ fn list(scenarios: &[Scenario]) -> Result<Ending, CliError> {
     let width = scenarios.iter().map(|scenario| scenario.id.len()).max().unwrap_or(0);
     print(|out| {
         for scenario in scenarios {
-            writeln!(out, "{:<width$}  {}", scenario.id, scenario.document.name)?;
+            let (id, name) = (printable(&scenario.id), printable(&scenario.document.name));
+            writeln!(out, "{id:<width$}  {name}")?;
         }
         Ok(())
     })?;
     Ok(Ending::Held)
+}
+
+/// Says whose output comes next; with stderr closed there is nobody to tell.
+fn heading(scenario: &Scenario) {
+    let mut stderr = anstream::stderr().lock();
+    let _closed = writeln!(stderr, "--- {}", printable(&scenario.id)).is_err();
 }
 
 /// A line that says what is being played; a command's own output would break it.
@@ -134,7 +150,7 @@ fn print(text: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<(), 
     }
 }
 
-/// Writes a report beside its place and moves it there, so that nobody reads half of one.
+/// Writes a report at once: whatever its path is, a file or a pipe.
 fn save(path: &PathBuf, writer: Writer, report: &SuiteReport) -> Result<(), CliError> {
     let failed = |source| CliError::Report { path: path.clone(), source };
     let mut bytes = Vec::new();

@@ -5,6 +5,7 @@ use std::{
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -14,8 +15,11 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::{Variable, marks::MarkScanner};
-use crate::verdict::{CommandEnd, Exit, MarkCount};
+use super::{
+    Variable,
+    marks::{MarkCounts, MarkScanner},
+};
+use crate::verdict::{CommandEnd, Exit};
 
 /// A command with its arguments, found before anything runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,9 +106,10 @@ impl CommandLine {
             .spawn()
             .map_err(|source| CommandError::Start { program: program(), source })?;
         let group = Group::of(&child);
+        let marks = Arc::new(Mutex::new(MarkCounts::default()));
         let output = [
-            tokio::spawn(forward(child.stdout.take())),
-            tokio::spawn(forward(child.stderr.take())),
+            tokio::spawn(forward(child.stdout.take(), Arc::clone(&marks))),
+            tokio::spawn(forward(child.stderr.take(), Arc::clone(&marks))),
         ];
         let exit = match timeout(limit, child.wait()).await {
             Some(Ok(status)) => exit(status),
@@ -116,15 +121,14 @@ impl CommandLine {
             }
         };
         drop(group);
-        let mut marks: Vec<MarkCount> = Vec::new();
         for forwarded in output {
             let abort = forwarded.abort_handle();
-            match timeout(OUTPUT_GRACE, forwarded).await {
-                Some(Ok(found)) => marks.extend(found),
-                Some(Err(_)) | None => abort.abort(),
+            if timeout(OUTPUT_GRACE, forwarded).await.is_none() {
+                abort.abort();
             }
         }
-        Ok(CommandEnd { exit, marks })
+        let marks = marks.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(CommandEnd { exit, marks: marks.counts() })
     }
 }
 
@@ -154,17 +158,19 @@ impl Drop for Group {
     }
 }
 
-/// Copies a command's output to our stderr, and finds the marks in it.
-async fn forward(stream: Option<impl AsyncRead + Unpin>) -> Vec<MarkCount> {
+/// Copies a command's output to our stderr, and finds the marks in it. What was found is kept even
+/// if the copying is never done.
+async fn forward(stream: Option<impl AsyncRead + Unpin>, marks: Arc<Mutex<MarkCounts>>) {
     let mut scanner = MarkScanner::default();
-    let Some(mut stream) = stream else { return Vec::new() };
+    let Some(mut stream) = stream else { return };
     let mut stderr = tokio::io::stderr();
     let mut buffer = vec![0; 16 << 10];
     loop {
         match stream.read(&mut buffer).await {
-            Ok(0) | Err(_) => return scanner.finish(),
+            Ok(0) | Err(_) => return,
             Ok(count) => {
-                scanner.feed(&buffer[..count]);
+                let found = scanner.feed(&buffer[..count]);
+                marks.lock().unwrap_or_else(PoisonError::into_inner).add(found);
                 // A closed stderr must not end the run.
                 let _closed = stderr.write_all(&buffer[..count]).await.is_err();
                 let _closed = stderr.flush().await.is_err();

@@ -18,7 +18,7 @@ enum Points {
 }
 
 /// What each client reads, as found in its source.
-const VARIABLES: [(&str, Points); 39] = [
+const VARIABLES: [(&str, Points); 40] = [
     // openai (Python, Node), langchain-openai, litellm, the AI SDK, async-openai.
     ("OPENAI_BASE_URL", Points::V1),
     ("OPENAI_API_BASE", Points::V1),
@@ -51,6 +51,7 @@ const VARIABLES: [(&str, Points); 39] = [
     ("AWS_SECRET_ACCESS_KEY", Points::Fixed("brownout-fake-secret")),
     ("AWS_SESSION_TOKEN", Points::Away),
     ("AWS_PROFILE", Points::Away),
+    ("GOOGLE_APPLICATION_CREDENTIALS", Points::Away),
     ("AWS_REGION", Points::Fixed("us-east-1")),
     ("AWS_DEFAULT_REGION", Points::Fixed("us-east-1")),
     // A proxy would take the requests elsewhere.
@@ -82,7 +83,8 @@ pub fn variables(
         .into_iter()
         .filter(|name| {
             let name = name.to_ascii_uppercase();
-            ["_API_KEY", "_API_TOKEN", "_AUTH_TOKEN"].iter().any(|ending| name.ends_with(ending))
+            ["_KEY", "_TOKEN", "_SECRET"].iter().any(|ending| name.ends_with(ending))
+                || name.starts_with("AWS_BEARER_TOKEN")
         })
         .map(|name| Variable { name, value: Some("brownout-fake-key".to_owned()) })
         .collect();
@@ -120,14 +122,14 @@ mod tests {
 
     #[test]
     fn no_key_of_ours_reaches_a_command() {
-        let inherited = ["MISTRAL_API_KEY", "HF_API_TOKEN", "PATH", "OPENAI_API_KEY"];
+        let inherited = ["MISTRAL_API_KEY", "HF_TOKEN", "PATH", "OPENAI_API_KEY"];
         let variables = variables("http://127.0.0.1:1", 7, "a/b", inherited.map(str::to_owned));
         let value = |name: &str| {
             let variable = variables.iter().rfind(|variable| variable.name == name);
             variable.map(|variable| variable.value.clone())
         };
         assert_eq!(value("MISTRAL_API_KEY"), Some(Some("brownout-fake-key".to_owned())));
-        assert_eq!(value("HF_API_TOKEN"), Some(Some("brownout-fake-key".to_owned())));
+        assert_eq!(value("HF_TOKEN"), Some(Some("brownout-fake-key".to_owned())));
         assert_eq!(value("PATH"), None);
         assert_eq!(value("OPENAI_API_KEY"), Some(Some("sk-brownout-fake-key".to_owned())));
         assert_eq!(value("OPENAI_BASE_URL"), Some(Some("http://127.0.0.1:1/v1".to_owned())));

@@ -4,11 +4,24 @@ use std::collections::BTreeMap;
 
 use crate::verdict::MarkCount;
 
-/// Counts marks in text that comes in parts.
+/// Finds marks in a text that comes in parts.
 #[derive(Debug, Default)]
 pub(super) struct MarkScanner {
     /// The end of the text so far: what may be the beginning of a mark.
     tail: Vec<u8>,
+}
+
+/// A word of a mark that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    mark: String,
+    /// Whether it is the word before the answer, and not the one after it.
+    begins: bool,
+}
+
+/// How often each mark was found, in all of a command's output.
+#[derive(Debug, Default)]
+pub(super) struct MarkCounts {
     counts: BTreeMap<String, (u64, u64)>,
 }
 
@@ -16,29 +29,43 @@ pub(super) struct MarkScanner {
 const WORD_BYTES: usize = 14;
 
 impl MarkScanner {
-    /// Scans a part of the output.
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    /// The words that a part of the output completes.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<Found> {
         self.tail.extend_from_slice(bytes);
+        let mut found = Vec::new();
         let mut start = 0;
         while let Some(window) = self.tail.get(start..start + WORD_BYTES) {
             let (kind, word) = window.split_at(2);
             let is_mark = matches!(kind, b"Ax" | b"Zx") && word.iter().all(u8::is_ascii_lowercase);
             if is_mark {
-                let word = String::from_utf8_lossy(word).into_owned();
-                let (begins, ends) = self.counts.entry(word).or_default();
-                *if kind == b"Ax" { begins } else { ends } += 1;
-                start += WORD_BYTES;
-            } else {
-                start += 1;
+                let mark = String::from_utf8_lossy(word).into_owned();
+                found.push(Found { mark, begins: kind == b"Ax" });
             }
+            start += if is_mark { WORD_BYTES } else { 1 };
         }
         self.tail.drain(..start);
+        found
+    }
+}
+
+impl MarkCounts {
+    /// Counts words.
+    pub(super) fn add(&mut self, found: Vec<Found>) {
+        for word in found {
+            let (begins, ends) = self.counts.entry(word.mark).or_default();
+            *if word.begins { begins } else { ends } += 1;
+        }
     }
 
-    /// Everything that was found.
-    pub(super) fn finish(self) -> Vec<MarkCount> {
-        let counts = self.counts.into_iter();
-        counts.map(|(mark, (begins, ends))| MarkCount { mark, begins, ends }).collect()
+    /// Everything that was counted.
+    pub(super) fn counts(&self) -> Vec<MarkCount> {
+        let counts = self.counts.iter();
+        let count = |(mark, &(begins, ends)): (&String, &(u64, u64))| MarkCount {
+            mark: mark.clone(),
+            begins,
+            ends,
+        };
+        counts.map(count).collect()
     }
 }
 
@@ -54,10 +81,11 @@ mod tests {
         let text = format!("<b>{}</b> it\\n{}{}", mark.begin(), mark.end(), mark.begin());
         for cut in 0..text.len() {
             let mut scanner = MarkScanner::default();
-            scanner.feed(&text.as_bytes()[..cut]);
-            scanner.feed(&text.as_bytes()[cut..]);
+            let mut counts = MarkCounts::default();
+            counts.add(scanner.feed(&text.as_bytes()[..cut]));
+            counts.add(scanner.feed(&text.as_bytes()[cut..]));
             let expected = MarkCount { mark: mark.0.clone(), begins: 2, ends: 1 };
-            assert_eq!(scanner.finish(), [expected], "cut at {cut}");
+            assert_eq!(counts.counts(), [expected], "cut at {cut}");
         }
     }
 }

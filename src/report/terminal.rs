@@ -60,7 +60,7 @@ impl<'a> Terminal<'a> {
     pub fn line(&self, report: &ScenarioReport, out: &mut dyn io::Write) -> io::Result<()> {
         let (style, reset) = colour(report.status());
         let state = status(report.status());
-        let id = &report.scenario.id;
+        let id = printable(&report.scenario.id);
         write!(out, "  {style}{state}{reset}  {id:<width$}", width = self.width)?;
         let Some((_, verdict)) = &report.judged else {
             return writeln!(out, "  it judges the built-in client's own settings");
@@ -107,8 +107,10 @@ impl<'a> Terminal<'a> {
         }
         writeln!(out)?;
         for scenario in &report.scenarios {
-            if scenario.status().is_some_and(|status| status != Status::Pass) {
-                self.replay(&scenario.scenario, report, out)?;
+            if let Some((record, verdict)) = &scenario.judged
+                && verdict.status() != Status::Pass
+            {
+                self.replay(&scenario.scenario, record.seed, report, out)?;
             }
         }
         Ok(())
@@ -126,7 +128,8 @@ impl<'a> Terminal<'a> {
         let (style, reset) = colour(Some(finding.status));
         let state = status(Some(finding.status));
         let width = (self.width + 30).saturating_sub(state.len());
-        writeln!(out, "\n{style}{state} {:<width$} {}{reset}", scenario.id, finding.code)?;
+        let id = printable(&scenario.id);
+        writeln!(out, "\n{style}{state} {id:<width$} {}{reset}", finding.code)?;
         let place = match finding.place {
             Place::Connection(index) => scenario.connection_place(index),
             Place::Expectation(index) => scenario.expectation_place(index),
@@ -134,7 +137,12 @@ impl<'a> Terminal<'a> {
             Place::Rule(index) => scenario.rule_place(index),
         };
         let house = if finding.place == Place::House { "house rule: " } else { "" };
-        excerpt(&scenario.source, place, &format!("{house}{}", in_words(finding)), out)?;
+        excerpt(
+            &scenario.source,
+            place,
+            &printable(&format!("{house}{}", in_words(finding))),
+            out,
+        )?;
         let concerned_ids: Vec<u64> =
             finding.violations.iter().filter_map(Violation::call).collect();
         let concerned = calls.iter().filter(|call| concerned_ids.contains(&call.id));
@@ -162,6 +170,7 @@ impl<'a> Terminal<'a> {
     fn replay(
         &self,
         scenario: &Scenario,
+        seed: u64,
         report: &SuiteReport,
         out: &mut dyn io::Write,
     ) -> io::Result<()> {
@@ -172,8 +181,8 @@ impl<'a> Terminal<'a> {
             let words = self.command.iter().map(|word| quoted(word));
             format!(" -- {}", words.collect::<Vec<_>>().join(" "))
         };
-        let file = quoted(scenario.source.name());
-        writeln!(out, "replay: brownout run {file} --seed {:#x}{real}{command}", report.seed)
+        let file = quoted(&printable(scenario.source.name()));
+        writeln!(out, "replay: brownout run {file} --seed {seed:#x}{real}{command}")
     }
 }
 
@@ -194,7 +203,8 @@ fn excerpt(
     let text = source.text().get(line.clone()).unwrap_or_default().trim_end();
     let number = position.line.to_string();
     let margin = " ".repeat(number.len());
-    writeln!(out, "{margin} --> {}:{}:{}", source.name(), position.line, position.column)?;
+    let file = printable(source.name());
+    writeln!(out, "{margin} --> {file}:{}:{}", position.line, position.column)?;
     writeln!(out, "{margin} |")?;
     writeln!(out, "{number} | {}", printable(text))?;
     let before = " ".repeat(position.column.saturating_sub(1));
@@ -213,12 +223,14 @@ fn show(call: &Call<'_>, origin: u64, out: &mut dyn io::Write) -> io::Result<()>
             Evidence::Header => 1,
             Evidence::RetryCount => 2,
             Evidence::Conversation => 3,
+            Evidence::Ambiguous => 4,
         },
     );
     let how = match how {
         Some(Evidence::Header) => ", told apart by header",
         Some(Evidence::RetryCount) => ", told apart by the SDK's retry count",
         Some(Evidence::Conversation) => ", told apart by conversation",
+        Some(Evidence::Ambiguous) => ", told apart by a conversation that several may share",
         Some(Evidence::First) | None => "",
     };
     writeln!(out, "   call {} ({}{how})", call.id, counted(count, "attempt"))?;
@@ -291,7 +303,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// Text without anything that a terminal would act on.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

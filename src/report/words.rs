@@ -40,12 +40,18 @@ pub(super) fn finding(finding: &Finding) -> String {
     if finding.violations.is_empty() {
         return format!("held, exercised {}", times(finding.exercised));
     }
-    let shown = finding.violations.iter().take(SHOWN_MAX).map(ToString::to_string);
-    let shown: Vec<String> = shown.collect();
-    match finding.violations.len().saturating_sub(SHOWN_MAX) {
-        0 => shown.join("; "),
-        more => format!("{}; and {more} more like these", shown.join("; ")),
+    // What qualifies the others comes last, however many they are.
+    let qualifies = |violation: &&Violation| {
+        matches!(violation, Violation::Ambiguous | Violation::Starved { .. })
+    };
+    let seen = finding.violations.iter().filter(|violation| !qualifies(violation));
+    let mut parts: Vec<String> = seen.clone().take(SHOWN_MAX).map(ToString::to_string).collect();
+    match seen.count().saturating_sub(SHOWN_MAX) {
+        0 => {}
+        more => parts.push(format!("and {more} more like these")),
     }
+    parts.extend(finding.violations.iter().filter(qualifies).map(ToString::to_string));
+    parts.join("; ")
 }
 
 /// How many violations of one claim are told before the rest is counted.
@@ -62,6 +68,10 @@ pub(super) fn times(count: u64) -> String {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Ambiguous => f.write_str(
+                "but several calls may have asked the same: let each send a header \
+                 `x-brownout-call` with a name of its own, or ask something different",
+            ),
             Self::Amplified { attempts, calls, at_most } => {
                 let (attempts, calls) = (counted(*attempts, "attempt"), counted(*calls, "call"));
                 write!(f, "{attempts} were sent for {calls}; at most {at_most} was expected")

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use mock_server::journal::{Claimed, EndKind, Ended, Entry};
+use mock_server::{
+    action::ErrorKind,
+    identity::Evidence,
+    journal::{Claimed, EndKind, Ended, Entry},
+};
 
 /// One call: all its attempts, on all targets, in the order in which they came.
 #[derive(Clone, Debug)]
@@ -57,7 +61,13 @@ impl<'a> Call<'a> {
         self.attempts.first().map_or(0, |attempt| attempt.claimed.first_byte_at)
     }
 
-    /// The attempt after each one that was sent to the same provider with the same key.
+    /// Whether it is certain that all its attempts are one call's.
+    pub fn is_certain(&self) -> bool {
+        let mut evidence = self.attempts.iter().filter_map(|attempt| attempt.claimed.evidence);
+        !evidence.any(|evidence| evidence == Evidence::Ambiguous)
+    }
+
+    /// The attempt after each one that was sent to the same target.
     pub fn again<'c>(&'c self) -> impl Iterator<Item = (&'c Attempt<'a>, &'c Attempt<'a>)> {
         self.attempts.iter().enumerate().filter_map(|(index, attempt)| {
             let next = self.attempts[index + 1..].iter().find(|next| attempt.same_target(next))?;
@@ -68,8 +78,13 @@ impl<'a> Call<'a> {
 
 impl Attempt<'_> {
     /// Whether another attempt went to the same provider with the same key.
-    pub fn same_target(&self, other: &Attempt<'_>) -> bool {
+    pub fn same_key(&self, other: &Attempt<'_>) -> bool {
         self.claimed.provider == other.claimed.provider && self.claimed.key == other.claimed.key
+    }
+
+    /// Whether another attempt went to the same provider and model with the same key.
+    pub fn same_target(&self, other: &Attempt<'_>) -> bool {
+        self.same_key(other) && self.claimed.model == other.claimed.model
     }
 
     /// Whether a whole healthy answer was sent.
@@ -82,6 +97,18 @@ impl Attempt<'_> {
     /// Whether an answer was begun with a 200 and never came to its end.
     pub fn is_damaged(&self) -> bool {
         self.ended.is_some_and(|ended| ended.status == Some(200)) && !self.is_answered()
+    }
+
+    /// Whether a client that comes back after it owes a wait of its own choosing: nobody told it
+    /// how long, and it is not the request that has to change.
+    pub fn is_backed_off_from(&self) -> bool {
+        let is_final = self.claimed.error.is_some_and(ErrorKind::is_final);
+        self.claimed.retry_after.is_none() && !self.is_answered() && !is_final
+    }
+
+    /// Whether the client gave up on it: then its own timeout sets the pace of what follows.
+    pub fn is_abandoned(&self) -> bool {
+        self.ended.is_some_and(|ended| ended.end == EndKind::ClientLeft)
     }
 
     /// When the client could first know of the answer, or of there being none.

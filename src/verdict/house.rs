@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mock_server::action::ErrorKind;
 
-use super::{Call, Finding, Place, Precision, Violation, waits};
+use super::{Attempt, Call, Finding, Place, Precision, Violation, waits};
 
 /// More attempts than this on one provider are no retry policy: three layers of three make 27 at
 /// worst, and nobody means that.
@@ -43,11 +43,16 @@ pub(super) fn not_retried(calls: &[Call<'_>], kinds: &[ErrorKind], place: Place)
             exercised += 1;
             let again: Vec<_> = call.attempts[index + 1..]
                 .iter()
-                .filter(|next| attempt.same_target(next))
-                // A shortened request is another one.
-                .filter(|next| {
-                    error != ErrorKind::ContextLength
-                        || next.claimed.input_tokens >= claimed.input_tokens
+                .filter(|next| match error {
+                    // The key is what was refused, whatever model it is used for.
+                    ErrorKind::Authentication | ErrorKind::InsufficientQuota => {
+                        attempt.same_key(next)
+                    }
+                    // A request that asks for less room is another one.
+                    ErrorKind::ContextLength => {
+                        attempt.same_target(next) && room(next) >= room(attempt)
+                    }
+                    _ => attempt.same_target(next),
                 })
                 .collect();
             if let (Some(next), false) = (again.first(), told) {
@@ -59,6 +64,12 @@ pub(super) fn not_retried(calls: &[Call<'_>], kinds: &[ErrorKind], place: Place)
         }
     }
     Finding::of("retried-final", place, exercised, violations)
+}
+
+/// The tokens that a request needs in the window.
+fn room(attempt: &Attempt<'_>) -> u64 {
+    let claimed = attempt.claimed;
+    claimed.input_tokens.saturating_add(claimed.output_tokens_max.unwrap_or(0))
 }
 
 /// Whether the attempts of each call on each provider are bounded.
@@ -87,7 +98,7 @@ fn backs_off(calls: &[Call<'_>]) -> Finding {
     for call in calls {
         let waits: Vec<Duration> = call
             .again()
-            .filter(|(attempt, _)| attempt.claimed.retry_after.is_none() && !attempt.is_answered())
+            .filter(|(attempt, _)| attempt.is_backed_off_from() && !attempt.is_abandoned())
             .filter_map(|(attempt, next)| attempt.wait_until(next))
             .collect();
         if waits.len() < WAITS_MIN {

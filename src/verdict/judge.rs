@@ -19,7 +19,13 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     let run = Run { evidence, calls: &calls, strays: &strays };
     let mut findings = run.built_in();
     match &evidence.scenario.document.expect {
-        None => findings.extend(house::judge(&calls, evidence.precision)),
+        None => {
+            let mut house = house::judge(&calls, evidence.precision);
+            for finding in &mut house {
+                run.weigh(finding);
+            }
+            findings.extend(house);
+        }
         Some(expectations) => {
             let judged = expectations.iter().enumerate();
             findings.extend(judged.map(|(index, expectation)| run.expectation(index, expectation)));
@@ -149,9 +155,19 @@ impl Run<'_> {
                 merged("served-elsewhere", place, findings)
             }
             Expectation::Success(asked) => {
-                let outcomes = self.outcomes().filter(|(at, _)| asked.contains(*at));
-                let succeeded = outcomes.map(|(_, seen)| seen == SeenOutcome::Success);
-                share(succeeded, SharedThing::Success, *asked, "calls-failed", place)
+                let outcomes = || self.outcomes().filter(|(at, _)| asked.contains(*at));
+                let at_best = outcomes().map(|(_, seen)| seen != SeenOutcome::Failure);
+                let at_worst = outcomes().map(|(_, seen)| seen == SeenOutcome::Success);
+                let of = SharedThing::Success;
+                let best = share(at_best, of, *asked, "calls-failed", place);
+                let worst = share(at_worst, of, *asked, "calls-failed", place);
+                // What is unknown decides nothing: only if it matters, the finding is open.
+                if best.status == Status::Pass && worst.status == Status::Fail {
+                    let code = "outcome-unknown";
+                    Finding { code, status: Status::Inconclusive, ..worst }
+                } else {
+                    best
+                }
             }
             Expectation::TotalAttempts(asked) => {
                 let seen = self.attempts();
@@ -168,12 +184,25 @@ impl Run<'_> {
                 waits::backoff(self.calls, *formula, evidence.precision, place)
             }
         };
+        self.weigh(&mut finding);
         if finding.exercised == 0 && finding.status == Status::Pass {
             finding.code = BuiltIn::NotExercised.name();
             finding.status = Status::Inconclusive;
             finding.violations = vec![Violation::NotExercised { what: what(expectation) }];
         }
         finding
+    }
+
+    /// A finding that rests on attempts which may be different calls' is no more than a suspicion.
+    fn weigh(&self, finding: &mut Finding) {
+        let certain = |violation: &Violation| match violation.call() {
+            Some(id) => self.calls.iter().any(|call| call.id == id && call.is_certain()),
+            None => true,
+        };
+        if finding.status == Status::Fail && !finding.violations.iter().any(certain) {
+            finding.status = Status::Inconclusive;
+            finding.violations.push(Violation::Ambiguous);
+        }
     }
 
     fn amplification(&self, at_most: Factor, place: Place) -> Finding {
@@ -223,15 +252,18 @@ impl Run<'_> {
         let span = times.last().copied().unwrap_or_default().max(second);
         let mean = f64::from(u32::try_from(times.len()).unwrap_or(u32::MAX)) / span.as_secs_f64();
         let end = asked.from.0 + asked.r#for.0;
+        let inside: Vec<Duration> =
+            times.iter().copied().filter(|&at| asked.from.0 <= at && at < end).collect();
+        // A busiest second begins with an attempt; the end of it only moves on.
         let mut busiest = (asked.from.0, 0);
-        let mut start = asked.from.0;
-        while start < end {
-            let until = (start + second).min(end);
-            let seen = count(times.iter().filter(|&&at| start <= at && at < until).count());
-            if seen > busiest.1 {
-                busiest = (start, seen);
+        let mut until = 0;
+        for (first, &start) in inside.iter().enumerate() {
+            while inside.get(until).is_some_and(|&at| at < start + second) {
+                until += 1;
             }
-            start = until;
+            if count(until - first) > busiest.1 {
+                busiest = (start, count(until - first));
+            }
         }
         let (at, seen) = busiest;
         let allowed = mean * asked.at_most.0.value();

@@ -77,9 +77,13 @@ pub(super) fn judge(
     application: &Application,
     place: Place,
 ) -> Finding {
-    let mut violations = cut_answers(calls, application);
-    let cut: Vec<u64> = violations.iter().filter_map(Violation::call).collect();
     let whole_run = posted(entries).into_iter().rfind(|outcome| outcome.call.is_none());
+    // An application that says it failed has taken nothing for an answer.
+    let mut violations = match whole_run {
+        Some(outcome) if !outcome.success => Vec::new(),
+        _ => cut_answers(calls, application),
+    };
+    let cut: Vec<u64> = violations.iter().filter_map(Violation::call).collect();
     let exit = match application {
         Application::Command(end) => Some(end.exit),
         Application::BuiltIn { .. } | Application::Unseen => None,
@@ -110,14 +114,14 @@ pub(super) fn judge(
             for (call, seen) in of_calls(calls, entries, application) {
                 // A cut answer that was shown as a whole one has been told of already.
                 if !cut.contains(&call) {
-                    compare(Some(call), seen);
+                    let doubtful = doubtful(calls, call, application);
+                    compare(Some(call), if doubtful { SeenOutcome::Unknown } else { seen });
                 }
             }
         }
     }
-    // A call of the built-in client whose every connection was refused is in no journal line but
-    // its outcome.
-    if exit.is_none() && whole_run.is_none() {
+    // A call whose every connection was refused is in no journal line but its outcome.
+    if whole_run.is_none() {
         let known: Vec<&str> = calls
             .iter()
             .filter_map(|call| {
@@ -141,6 +145,20 @@ pub(super) fn judge(
         return finding;
     }
     Finding::of("wrong-outcome", place, exercised, violations)
+}
+
+/// Whether a call's later attempts may be another call's, and what it showed before was cut.
+fn doubtful(calls: &[Call<'_>], id: u64, application: &Application) -> bool {
+    let Application::Command(end) = application else { return false };
+    let Some(call) = calls.iter().find(|call| call.id == id && !call.is_certain()) else {
+        return false;
+    };
+    let (_, earlier) = call.attempts.split_last().expect("a call has at least one attempt");
+    earlier.iter().filter(|attempt| attempt.is_damaged()).any(|attempt| {
+        let mark = attempt.claimed.mark.as_deref();
+        let shown = end.marks.iter().find(|count| Some(count.mark.as_str()) == mark);
+        shown.is_some_and(|count| count.ends < count.begins)
+    })
 }
 
 /// Answers that the application shows although they were cut: their first word without their last.

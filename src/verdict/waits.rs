@@ -5,7 +5,7 @@ use std::time::Duration;
 use mock_server::action::HintForm;
 
 use super::{Call, Finding, Place, Precision, Status, Violation, likelihood};
-use crate::scenario::{Formula, Jitter};
+use crate::scenario::{BuiltIn, Formula, Jitter};
 
 /// Below this a formula is called broken: a correct client is blamed once in a million runs.
 const LIKELIHOOD_MIN: f64 = 1e-6;
@@ -25,13 +25,17 @@ pub(super) fn at_least_retry_after(
         for (attempt, next) in call.again() {
             let Some((asked, form)) = attempt.claimed.retry_after else { continue };
             let Some(waited) = attempt.wait_until(next) else { continue };
-            exercised += 1;
             let asked = Duration::from_nanos(asked);
             let error = match form {
                 // A date has no fractions of a second.
                 HintForm::Date => precision.error + Duration::from_secs(1),
                 HintForm::Milliseconds | HintForm::Seconds => precision.error,
             };
+            // What cannot be measured is not judged.
+            if asked <= error {
+                continue;
+            }
+            exercised += 1;
             if waited + error < asked {
                 let (call, attempt) = (call.id, next.claimed.attempt);
                 violations.push(Violation::Early { call, attempt, waited, asked, error });
@@ -49,11 +53,12 @@ pub(super) fn backoff(
     place: Place,
 ) -> Finding {
     let mut samples = Vec::new();
+    let mut unsure = false;
     let mut exercised = 0;
     let mut violations = Vec::new();
     for call in calls {
         for (attempt, next) in call.again() {
-            if attempt.claimed.retry_after.is_some() {
+            if !attempt.is_backed_off_from() {
                 continue;
             }
             let Some(waited) = attempt.wait_until(next) else { continue };
@@ -72,6 +77,7 @@ pub(super) fn backoff(
             exercised += 1;
             let early = waited + precision.error < least;
             let late = waited > most + precision.slack;
+            unsure |= late && precision.starved;
             if early || late && !precision.starved {
                 let (call, attempt) = (call.id, next.claimed.attempt);
                 violations.push(Violation::OffEnvelope { call, attempt, waited, least, most });
@@ -91,6 +97,12 @@ pub(super) fn backoff(
     }
     let few = formula.jitter != Jitter::None && (1..SAMPLES_MIN).contains(&samples.len());
     let mut finding = Finding::of("off-formula", place, exercised, violations);
+    if finding.status == Status::Pass && unsure {
+        finding.code = BuiltIn::Starved.name();
+        finding.status = Status::Inconclusive;
+        finding.violations.push(Violation::Starved { slack: precision.slack });
+        return finding;
+    }
     if finding.status == Status::Pass && few {
         finding.status = Status::Inconclusive;
         let what = "fewer than five waits, too few to tell one formula from another";

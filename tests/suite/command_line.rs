@@ -156,6 +156,36 @@ fn a_served_scenario_tells_its_health_journal_and_verdict() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
+/// Whoever reads only the first line has not changed the verdict.
+#[test]
+fn a_closed_pipe_does_not_change_the_exit_code() {
+    let program = env!("CARGO_BIN_EXE_brownout");
+    let script = format!(
+        "{program} run scenarios/auth scenarios/requests -- python3 tests/clients/retries_a_401.py 2>/dev/null | head -1; echo \"${{PIPESTATUS[0]}}\""
+    );
+    let mut bash = Command::new("bash");
+    let ran = bash.args(["-c", &script]).current_dir(crate::program::root()).output().unwrap();
+    assert!(Ran::from(ran).stdout.ends_with("\n1\n"));
+}
+
+/// A scenario's own seed is the one that replays it.
+#[test]
+fn a_seed_in_the_file_is_the_seed_of_its_replay() {
+    let text = "brownout: 1\nname: seeded\nseed: 77\nrules:\n  - fault: server-error\n    chance: 50%\nclient: { calls: 4, retries: 0 }\nexpect:\n  - total-attempts: { exactly: 9 }\n";
+    let scenario = scratch("seeded", "seeded.yaml", text);
+    let path = scenario.to_str().unwrap();
+    assert!(brownout(&["run", path]).stdout.contains("--seed 0x4d"));
+    assert!(brownout(&["run", path, "--seed", "5"]).stdout.contains("--seed 0x5"));
+}
+
+#[test]
+fn one_file_is_not_written_twice() {
+    refuses(
+        &["run", SCENARIO, "--junit", "same", "--json", "same"],
+        "error: `same` is given for two reports",
+    );
+}
+
 #[test]
 fn a_list_is_not_a_run() {
     let ran = brownout(&["run", "scenarios", "--list", "--only", "auth"]);

@@ -85,6 +85,7 @@ fn journal(steps: &[Step]) -> Vec<Entry> {
             key: Fingerprint::of(provider.name()),
             streaming: false,
             input_tokens: 100,
+            output_tokens_max: None,
             rule: None,
             action: action.to_owned(),
             error,
@@ -393,10 +394,103 @@ fn the_house_rules_hold_for_any_program() {
     assert!(!house(&growing).contains(&("no-backoff", Status::Fail)));
     let jittered = [0, 300, 500, 600, 1_500].map(|at| (1, at, OpenAi, FAILED));
     assert!(!house(&jittered).contains(&("no-backoff", Status::Fail)));
+    // A client that gives up on silence is paced by its own timeout.
+    let patient: Vec<Step> = (0..6).map(|n| (1, n * 1_000, OpenAi, Hang(1_000))).collect();
+    assert!(!house(&patient).contains(&("no-backoff", Status::Fail)));
     // A provider that is left after twelve attempts was left.
     let moved: Vec<Step> =
         (0..14).map(|n| (1, n * n * 100, if n < 7 { OpenAi } else { Anthropic }, FAILED)).collect();
     assert!(!house(&moved).contains(&("unbounded-attempts", Status::Fail)));
+}
+
+#[test]
+fn another_model_of_the_same_provider_is_another_target() {
+    let mut entries = journal(&[(1, 0, OpenAi, asked(2_000)), (1, 10, OpenAi, Answer)]);
+    let Entry::Claimed(claimed) = &mut entries[2] else { panic!("a claim") };
+    claimed.model = "a larger one".to_owned();
+    let verdict = judged("", &entries, &command(0, &[]));
+    assert_eq!(verdict.status(), Status::Pass, "{verdict:?}");
+    // A refused key is refused whatever it is used for.
+    let mut entries = journal(&[(1, 0, OpenAi, REFUSED), (1, 10, OpenAi, REFUSED)]);
+    let Entry::Claimed(claimed) = &mut entries[2] else { panic!("a claim") };
+    claimed.model = "a larger one".to_owned();
+    assert_eq!(judged("", &entries, &command(0, &[])).status(), Status::Fail);
+}
+
+#[test]
+fn a_request_that_asks_for_less_room_is_another_one() {
+    let long = Error(ErrorKind::ContextLength);
+    let mut entries = journal(&[(1, 0, OpenAi, long), (1, 10, OpenAi, Answer)]);
+    assert_eq!(judged("", &entries, &command(0, &[])).status(), Status::Fail);
+    for (index, tokens) in [(0, 4_000), (2, 500)] {
+        let Entry::Claimed(claimed) = &mut entries[index] else { panic!("a claim") };
+        claimed.output_tokens_max = Some(tokens);
+    }
+    assert_eq!(judged("", &entries, &command(0, &[])).status(), Status::Pass);
+    // Shortened step by step, each time at once: nobody has to wait before that.
+    let mut steps = vec![(1, 0, OpenAi, long); 6];
+    steps.push((1, 1, OpenAi, Answer));
+    let mut entries = journal(&steps);
+    for (attempt, entry) in (0..).zip(entries.iter_mut().step_by(2)) {
+        let Entry::Claimed(claimed) = entry else { panic!("a claim") };
+        claimed.input_tokens = 1_000 - attempt;
+    }
+    assert_eq!(judged("", &entries, &command(0, &[])).status(), Status::Pass);
+}
+
+/// Where several calls may have asked the same, nobody is convicted.
+#[test]
+fn an_ambiguous_call_is_no_evidence() {
+    let ambiguous = |steps: &[Step]| {
+        let mut entries = journal(steps);
+        for entry in entries.iter_mut().skip(2) {
+            if let Entry::Claimed(claimed) = entry {
+                claimed.evidence = Some(Tie::Ambiguous);
+            }
+        }
+        entries
+    };
+    let early = ambiguous(&[(1, 0, OpenAi, asked(2_000)), (1, 10, OpenAi, Answer)]);
+    for expect in ["", "waits: at-least-retry-after", "attempts: { exactly: 1 }"] {
+        let verdict = judged(expect, &early, &command(0, &[]));
+        assert_eq!(verdict.status(), Status::Inconclusive, "{expect}: {verdict:?}");
+    }
+    let patient = ambiguous(&[(1, 0, OpenAi, asked(2_000)), (1, 2_010, OpenAi, Answer)]);
+    assert_eq!(judged("", &patient, &command(0, &[])).status(), Status::Pass);
+}
+
+#[test]
+fn what_cannot_be_measured_or_known_decides_nothing() {
+    let date = Fate::Wait(ErrorKind::RateLimited, 1_000, HintForm::Date);
+    says_nothing("waits: at-least-retry-after", &[(1, 0, OpenAi, date), (1, 1, OpenAi, Answer)]);
+    let half_known = [(1, 0, OpenAi, Cut), (2, 0, OpenAi, Answer)];
+    check("success: { at-least: 80% }", &half_known, Status::Inconclusive, "outcome-unknown");
+    holds("success: { at-least: 50% }", "calls-failed", &half_known);
+    let half_failed = [(1, 0, OpenAi, FAILED), (2, 0, OpenAi, Answer)];
+    breaks("success: { at-least: 80% }", "calls-failed", &half_failed);
+}
+
+/// A herd does not mind where a second begins.
+#[test]
+fn a_stampede_is_seen_across_a_whole_second() {
+    let mut steps: Vec<Step> = (1..=20).map(|call| (call, call * 500, OpenAi, Answer)).collect();
+    steps.extend((21..=24).map(|call| (call, 11_980 + call, OpenAi, Answer)));
+    steps.extend((25..=28).map(|call| (call, 12_010 + call, OpenAi, Answer)));
+    // 28 in 12 s are 2.3 a second: 8 at once are more than three times as many, 4 are not.
+    breaks("peak: { from: 11s, for: 5s, at-most: 3x mean }", "stampede", &steps);
+}
+
+#[test]
+fn an_application_that_says_it_failed_took_nothing_for_an_answer() {
+    let mut told = journal(&[(1, 0, OpenAi, Cut)]);
+    told.push(Entry::Outcome(PostedOutcome { at: 9, call: None, began: None, success: false }));
+    let shown = command(0, &[("mark1", 1, 0)]);
+    assert_eq!(judged("outcome: failure", &told, &shown).status(), Status::Pass);
+    // A failure that is told of a call nobody saw counts too.
+    let mut told = journal(&[(1, 0, OpenAi, Answer)]);
+    let call = Some("refused before it began".to_owned());
+    told.push(Entry::Outcome(PostedOutcome { at: 9, call, began: None, success: false }));
+    assert_eq!(judged("outcome: success", &told, &command(0, &[])).status(), Status::Fail);
 }
 
 #[test]
