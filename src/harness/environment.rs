@@ -108,11 +108,14 @@ pub fn variables(
     variables
 }
 
-/// The base URL of each provider, with the variable that most of its clients read.
-pub fn provider_urls(root: &str) -> [(&'static str, &'static str, String); 2] {
+/// The base URL of each provider, with the variable that most of its clients read, and whether it
+/// is served yet; the others answer 404.
+pub fn provider_urls(root: &str) -> [(&'static str, &'static str, String, bool); 4] {
     [
-        ("openai", "OPENAI_BASE_URL", format!("{root}/v1")),
-        ("anthropic", "ANTHROPIC_BASE_URL", root.to_owned()),
+        ("openai", "OPENAI_BASE_URL", format!("{root}/v1"), true),
+        ("anthropic", "ANTHROPIC_BASE_URL", root.to_owned(), true),
+        ("azure", "AZURE_OPENAI_ENDPOINT", root.to_owned(), false),
+        ("google", "GOOGLE_GEMINI_BASE_URL", root.to_owned(), false),
     ]
 }
 
