@@ -64,8 +64,8 @@ pub(super) async fn built_in(scenario: &Scenario, seed: u64) -> Result<Record, P
         client::play(&scenario.document.client, client_seed(scenario, seed), connect, move || {
             clock.now()
         });
-    // By the wall, the limit is the command's: nobody waits a day for an answer.
-    let limit = scenario.time_limit(scenario.document.time_limit.is_none());
+    // The built-in client ends by its own timeouts; the limit is the same as in virtual time.
+    let limit = scenario.time_limit(false);
     let (reports, over_time) = tokio::select! {
         biased;
         reports = client => (Some(reports), false),
