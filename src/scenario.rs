@@ -8,6 +8,7 @@ mod compile;
 mod decode;
 mod diagnostic;
 mod document;
+mod invisible;
 mod shape;
 mod source;
 mod suite;

@@ -109,13 +109,13 @@ impl FromStr for Span {
             "min" => 60_000_000_000,
             "h" => 3_600_000_000_000,
             "d" => 86_400_000_000_000,
-            "" if decimal(number).is_some() => {
+            "" if is_decimal(number) => {
                 return Err(UnitMistake {
                     message: "has no unit",
                     help: format!("write `{number}s` for seconds, or `{number}ms`, `{number}min`"),
                 });
             }
-            "m" if decimal(number).is_some() => {
+            "m" if is_decimal(number) => {
                 return Err(UnitMistake {
                     message: "could be minutes or milliseconds",
                     help: format!("write `{number}min` or `{number}ms`"),
@@ -123,17 +123,20 @@ impl FromStr for Span {
             }
             _ => return Err(not_a("is no length of time", "`250ms`, `2s`, `3min`")),
         };
-        let nanos = decimal(number)
-            .and_then(|number| number.times(scale))
-            .ok_or_else(|| not_a("is no length of time", "`250ms`, `2s`, `3min`"))?;
-        let span = Duration::from_nanos(nanos);
-        if span > SPAN_MAX {
-            return Err(UnitMistake {
-                message: "is longer than seven days",
-                help: "a span may be at most `7d`".to_owned(),
-            });
-        }
-        Ok(Self(span))
+        let too_long = || UnitMistake {
+            message: "is longer than seven days",
+            help: "a span may be at most `7d`".to_owned(),
+        };
+        let nanos = decimal(number).and_then(|number| number.times(scale));
+        let span = nanos.map(Duration::from_nanos).map_err(|misfit| match misfit {
+            Misfit::Fine => UnitMistake {
+                message: "is finer than a nanosecond",
+                help: "a span is a whole number of nanoseconds".to_owned(),
+            },
+            Misfit::Large => too_long(),
+            Misfit::Shape => not_a("is no length of time", "`250ms`, `2s`, `3min`"),
+        })?;
+        if span > SPAN_MAX { Err(too_long()) } else { Ok(Self(span)) }
     }
 }
 
@@ -283,20 +286,36 @@ impl FromStr for Share {
 
     fn from_str(text: &str) -> Result<Self, UnitMistake> {
         let Some(number) = text.strip_suffix('%') else {
-            return Err(match decimal(text) {
-                Some(_) => UnitMistake { message: "has no unit", help: format!("write `{text}%`") },
-                None => not_a("is no share", "`5%`, `0.1%`"),
-            });
+            if !is_decimal(text) {
+                return Err(not_a("is no share", "`5%`, `0.1%`"));
+            }
+            // A number up to 1 can be meant as a fraction of the whole as well as in percent.
+            let fraction = decimal(text).and_then(|number| number.times(1_000_000));
+            let fraction = fraction.ok().and_then(|ppm| u32::try_from(ppm).ok());
+            let help = match fraction.map(|ppm| Self { ppm }) {
+                Some(share) if 0 < share.ppm && share <= Self::ALL => {
+                    format!("write `{share}` for that part of the whole, or `{text}%`")
+                }
+                _ => format!("write `{text}%`"),
+            };
+            return Err(UnitMistake { message: "has no unit", help });
         };
-        let ppm = decimal(number.trim())
-            .and_then(|number| number.times(10_000))
-            .ok_or_else(|| not_a("is no share", "`5%`, `0.1%`"))?;
+        let too_large = || UnitMistake {
+            message: "is more than the whole",
+            help: "a share lies between `0%` and `100%`".to_owned(),
+        };
+        let ppm = decimal(number.trim()).and_then(|number| number.times(10_000));
+        let ppm = ppm.map_err(|misfit| match misfit {
+            Misfit::Fine => UnitMistake {
+                message: "is finer than 0.0001%",
+                help: "a share has at most four decimals".to_owned(),
+            },
+            Misfit::Large => too_large(),
+            Misfit::Shape => not_a("is no share", "`5%`, `0.1%`"),
+        })?;
         match u32::try_from(ppm) {
-            Ok(ppm) if ppm <= 1_000_000 => Ok(Self { ppm }),
-            _ => Err(UnitMistake {
-                message: "is more than the whole",
-                help: "a share lies between `0%` and `100%`".to_owned(),
-            }),
+            Ok(ppm) if ppm <= Self::ALL.ppm => Ok(Self { ppm }),
+            _ => Err(too_large()),
         }
     }
 }
@@ -323,7 +342,7 @@ impl FromStr for Size {
             "KiB" => 1 << 10,
             "MiB" => 1 << 20,
             "GiB" => 1 << 30,
-            "" if decimal(number).is_some() => {
+            "" if is_decimal(number) => {
                 return Err(UnitMistake {
                     message: "has no unit",
                     help: format!("write `{number}B`, `{number}KiB` or `{number}MiB`"),
@@ -334,7 +353,7 @@ impl FromStr for Size {
         decimal(number)
             .and_then(|number| number.times(scale))
             .map(|bytes| Self { bytes })
-            .ok_or_else(|| not_a("is no size", "`512B`, `16KiB`, `2MiB`"))
+            .map_err(|_| not_a("is no size", "`512B`, `16KiB`, `2MiB`"))
     }
 }
 
@@ -473,38 +492,65 @@ struct Decimal {
 
 impl Decimal {
     /// The number times an integer scale, if it is a whole number that fits.
-    fn times(&self, scale: u64) -> Option<u64> {
-        let divisor = 10_u128.checked_pow(self.decimals)?;
+    fn times(&self, scale: u64) -> Result<u64, Misfit> {
+        let divisor = 10_u128.pow(self.decimals);
         let product = u128::from(self.digits) * u128::from(scale);
         if product % divisor != 0 {
-            return None;
+            return Err(Misfit::Fine);
         }
-        u64::try_from(product / divisor).ok()
+        u64::try_from(product / divisor).map_err(|_| Misfit::Large)
     }
 }
 
-fn decimal(text: &str) -> Option<Decimal> {
-    let (whole_part, fraction) = match text.split_once('.') {
-        Some((_, "")) => return None,
-        Some((whole_part, fraction)) => (whole_part, fraction),
-        None => (text, ""),
-    };
-    let decimals = u32::try_from(fraction.len()).ok().filter(|&decimals| decimals <= 9)?;
-    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let scale = 10_u64.checked_pow(decimals)?;
-    let fraction: u64 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
-    let digits = whole(whole_part)?.checked_mul(scale)?.checked_add(fraction)?;
-    Some(Decimal { digits, decimals })
+/// Why a text is no number that can be counted with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Misfit {
+    /// It has a fraction that cannot be counted.
+    Fine,
+    /// It is too large.
+    Large,
+    /// It is not written like a number.
+    Shape,
 }
+
+fn decimal(text: &str) -> Result<Decimal, Misfit> {
+    if !is_decimal(text) {
+        return Err(Misfit::Shape);
+    }
+    let (whole_part, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let whole_part = whole(whole_part).ok_or(Misfit::Large)?;
+    let fraction = fraction.trim_end_matches('0');
+    let decimals = u32::try_from(fraction.len()).ok().filter(|&decimals| decimals <= DECIMALS_MAX);
+    let decimals = decimals.ok_or(Misfit::Fine)?;
+    let fraction: u64 = if fraction.is_empty() { 0 } else { fraction.parse().unwrap_or_default() };
+    let digits = whole_part.checked_mul(10_u64.pow(decimals));
+    let digits = digits.and_then(|digits| digits.checked_add(fraction)).ok_or(Misfit::Large)?;
+    Ok(Decimal { digits, decimals })
+}
+
+/// Whether a text is written like a number, of whatever size.
+fn is_decimal(text: &str) -> bool {
+    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split_once('.') {
+        Some((_, "")) => false,
+        Some((whole_part, fraction)) => is_whole(whole_part) && all_digits(fraction),
+        None => is_whole(text),
+    }
+}
+
+/// Whether a text is written like a whole number, of whatever size.
+fn is_whole(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_')
+        && text.starts_with(|first: char| first.is_ascii_digit())
+        && text.ends_with(|last: char| last.is_ascii_digit())
+}
+
+/// Most decimals that are counted: with nine, a second has its nanoseconds.
+const DECIMALS_MAX: u32 = 9;
 
 /// A whole number with optional underscores between digits.
 fn whole(text: &str) -> Option<u64> {
-    let well_formed = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_')
-        && text.starts_with(|first: char| first.is_ascii_digit())
-        && text.ends_with(|last: char| last.is_ascii_digit());
-    if well_formed { text.replace('_', "").parse().ok() } else { None }
+    if is_whole(text) { text.replace('_', "").parse().ok() } else { None }
 }
 
 /// The number in front and the unit behind it.
@@ -544,7 +590,10 @@ mod tests {
             ("soon", "is no length of time", "write it like `250ms`, `2s`, `3min`"),
             ("-1s", "is no length of time", "write it like `250ms`, `2s`, `3min`"),
             ("8d", "is longer than seven days", "a span may be at most `7d`"),
-            ("0.5ns", "is no length of time", "write it like `250ms`, `2s`, `3min`"),
+            ("99999999999999999999d", "is longer than seven days", "a span may be at most `7d`"),
+            ("9999999999999.5d", "is longer than seven days", "a span may be at most `7d`"),
+            ("0.5ns", "is finer than a nanosecond", "a span is a whole number of nanoseconds"),
+            ("0.5.1s", "is no length of time", "write it like `250ms`, `2s`, `3min`"),
         ] {
             let mistake = read(text).unwrap_err();
             assert_eq!((mistake.message, mistake.help.as_str()), (message, help));
@@ -555,6 +604,17 @@ mod tests {
     fn the_other_units_refuse_bare_numbers_too() {
         assert_eq!("60".parse::<Rate>().unwrap_err().help, "write `60/min` or `60/s`");
         assert_eq!("5".parse::<Share>().unwrap_err().help, "write `5%`");
+        assert_eq!("0".parse::<Share>().unwrap_err().help, "write `0%`");
+        for (text, share) in [("0.5", "50%"), ("1", "100%"), ("0.0001", "0.01%")] {
+            let help = format!("write `{share}` for that part of the whole, or `{text}%`");
+            assert_eq!(text.parse::<Share>().unwrap_err().help, help);
+        }
+        for fine in ["0.00001%", "0.00000000001%"] {
+            assert_eq!(fine.parse::<Share>().unwrap_err().message, "is finer than 0.0001%");
+        }
+        assert_eq!("0.10000000000000%".parse(), Ok(Share { ppm: 1_000 }));
+        let large = "99999999999999999999%".parse::<Share>();
+        assert_eq!(large.unwrap_err().message, "is more than the whole");
         assert_eq!("16".parse::<Size>().unwrap_err().help, "write `16B`, `16KiB` or `16MiB`");
         assert_eq!("0/min".parse::<Rate>().unwrap_err().message, "never happens");
         assert_eq!("101%".parse::<Share>().unwrap_err().message, "is more than the whole");

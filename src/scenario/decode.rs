@@ -6,6 +6,7 @@
 //! it came from.
 
 use std::fmt;
+use std::num::IntErrorKind;
 use std::ops::Range;
 
 use serde::de::{
@@ -30,7 +31,8 @@ pub(crate) fn decode<T: DeserializeOwned>(root: &Node) -> Result<T, Diagnostic> 
 }
 
 /// A whole number: decimal without leading zeros, digits grouped by `_` at will, or hexadecimal
-/// after `0x` (as seeds are printed).
+/// after `0x` (as seeds are printed). One that is too large for any field is the largest there is,
+/// so that it is told as such.
 pub(crate) fn integer(text: &str) -> Option<i128> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1, digits),
@@ -41,7 +43,11 @@ pub(crate) fn integer(text: &str) -> Option<i128> {
         None if digits.starts_with('0') && digits.len() > 1 => return None,
         None => (10, digits),
     };
-    i128::from_str_radix(&ungrouped(digits)?, radix).ok()?.checked_mul(sign)
+    match i128::from_str_radix(&ungrouped(digits)?, radix) {
+        Ok(value) => value.checked_mul(sign),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => i128::MAX.checked_mul(sign),
+        Err(_) => None,
+    }
 }
 
 /// A number: a whole one, or one with digits on both sides of its point.
@@ -658,7 +664,7 @@ mod tests {
             ("-12", Some(-12)),
             ("90_000", Some(90_000)),
             ("0x5eed42", Some(0x5e_ed42)),
-            ("340282366920938463463374607431768211456", None),
+            ("340282366920938463463374607431768211456", Some(i128::MAX)),
             ("017", None),
             ("0o17", None),
             ("+5", None),

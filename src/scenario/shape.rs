@@ -4,6 +4,7 @@
 //! language is written here. What is here is how to say it: which keys may stand where, what a
 //! value takes and what was found instead, and the way out.
 
+mod homes;
 mod names;
 mod reading;
 mod scalar;
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 
 use super::decode::{integer, number};
 use super::diagnostic::{Diagnostic, nearest, quote, quote_all};
+use super::invisible::Invisible;
 use super::tree::{Entry, Node, NodeKind};
 use names::names_help;
 use reading::Reading;
@@ -126,6 +128,11 @@ impl<'a> Walk<'a> {
             NodeKind::Scalar { text, .. } if number(text).is_some() => "this is a number",
             NodeKind::Scalar { .. } => "this is a single value",
         };
+        if let Some((invisible, place)) = invisible_in(node) {
+            let message = format!("{} stands where a plain space is meant", invisible.name());
+            self.found.push(Diagnostic::new(message, place).help(invisible.help()));
+            return;
+        }
         let key = match subject.name {
             Name::Key(key) => key,
             Name::Document | Name::Item(_) => "",
@@ -215,17 +222,25 @@ impl<'a> Walk<'a> {
             } else if let Some(open) = &map.open {
                 self.open_key(entry, open);
                 self.value(&entry.value, open.values, &of_entry);
+            } else if let Some(invisible) = Invisible::find(&entry.key) {
+                let seen: String =
+                    entry.key.chars().filter(|c| *c != invisible.character).collect();
+                suggested.extend(map.keys().find(|key| *key == seen.trim()));
+                let message = format!("{} stands in the key {}", invisible.name(), quote(&seen));
+                let place = if entry.key_quoted {
+                    entry.key_place.clone()
+                } else {
+                    invisible.place(entry.key_place.start)
+                };
+                self.found.push(Diagnostic::new(message, place).help(invisible.help()));
             } else {
                 let free = map.keys().filter(|key| !given.contains(key));
                 let near = nearest(&entry.key, free);
                 suggested.extend(near);
                 let help = match near {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => match map.keys().count() {
-                        0 => "no keys can stand here".to_owned(),
-                        1 => format!("the key here is {}", quote_all(map.keys(), "and")),
-                        _ => format!("the keys here are {}", quote_all(map.keys(), "and")),
-                    },
+                    None => homes::help(self.schema, &entry.key, entries)
+                        .unwrap_or_else(|| keys_help(map)),
                 };
                 let message = format!("unknown key {}", quote(&entry.key));
                 self.found.push(Diagnostic::new(message, entry.key_place.clone()).help(help));
@@ -351,6 +366,28 @@ enum Name<'a> {
     /// An item of the list under this key.
     Item(&'a str),
     Key(&'a str),
+}
+
+/// The keys of a map as a way out.
+fn keys_help(map: &Fields<'_>) -> String {
+    match map.keys().count() {
+        0 => "no keys can stand here".to_owned(),
+        1 => format!("the key here is {}", quote_all(map.keys(), "and")),
+        _ => format!("the keys here are {}", quote_all(map.keys(), "and")),
+    }
+}
+
+/// The invisible character that made a node something else than it looks like, and its place.
+fn invisible_in(node: &Node) -> Option<(Invisible, Range<usize>)> {
+    let (text, start) = match &node.kind {
+        NodeKind::Scalar { text, quoted: false } => (text, node.place.start),
+        NodeKind::Map(entries) => {
+            entries.first().map(|entry| (&entry.key, entry.key_place.start))?
+        }
+        _ => return None,
+    };
+    let invisible = Invisible::find_at_sign(text)?;
+    Some((invisible, invisible.place(start)))
 }
 
 fn article(noun: &str) -> &'static str {
@@ -541,7 +578,28 @@ mod tests {
                 "name: x\nby-status: {ok: 1, 1: 300}",
                 &[
                     "ok|the keys here are whole numbers, found `ok`|",
-                    "300|`1` must be at most 255, found `300`|",
+                    "300|`1` must be at most 255, found `300`|write a number from 0 to 255",
+                ],
+            ),
+            ("name: x\nroute: y", &["route|unknown key `route`|`route` belongs under `when`"]),
+            (
+                "name: x\nclient: {Script: []}",
+                &["Script|unknown key `Script`|`script` belongs in an item of `rules`"],
+            ),
+            (
+                "name: x\nclient: {seed: 1}",
+                &["seed|unknown key `seed`|`seed` belongs at the top of the document"],
+            ),
+            (
+                "\u{a0}name: x",
+                &[
+                    "\u{a0}|a no-break space (U+00A0) stands in the key `name`|write a plain space, or nothing",
+                ],
+            ),
+            (
+                "name: x\nclient:\n  calls:\u{a0}5",
+                &[
+                    "\u{a0}|a no-break space (U+00A0) stands where a plain space is meant|write a plain space, or nothing",
                 ],
             ),
             // Kinds.
@@ -589,12 +647,25 @@ mod tests {
             ),
             ("name: x\nseed: 017", &["017|`seed` takes a whole number, found `017`|write `17`"]),
             ("name: x\nseed: 5.0", &["5.0|`seed` takes a whole number, found `5.0`|write `5`"]),
-            ("name: x\nseed: many", &["many|`seed` takes a whole number, found `many`|"]),
-            ("name: x\nseed: -1", &["-1|`seed` must be at least 0, found `-1`|"]),
-            ("name: x\nclient: {calls: 0}", &["0|`calls` must be at least 1, found `0`|"]),
+            (
+                "name: x\nseed: many",
+                &["many|`seed` takes a whole number, found `many`|write digits, such as `5`"],
+            ),
+            (
+                "name: x\nseed: -1",
+                &[
+                    "-1|`seed` must be at least 0, found `-1`|write a number from 0 to 18446744073709551615",
+                ],
+            ),
+            (
+                "name: x\nclient: {calls: 0}",
+                &["0|`calls` must be at least 1, found `0`|write a number from 1 to 90000"],
+            ),
             (
                 "name: x\nclient: {calls: 90_001}",
-                &["90_001|`calls` must be at most 90000, found `90_001`|"],
+                &[
+                    "90_001|`calls` must be at most 90000, found `90_001`|write a number from 1 to 90000",
+                ],
             ),
             (
                 "name: x\nclient: {only: yes}",
@@ -706,7 +777,7 @@ mod tests {
                 "nam: x\nseed: no\nrules: [{script: [boo]}]\nclient: []",
                 &[
                     "nam|unknown key `nam`|did you mean `name`?",
-                    "no|`seed` takes a whole number, found `no`|",
+                    "no|`seed` takes a whole number, found `no`|write digits, such as `5`",
                     "boo|unknown step `boo`|write `hang`, `delay`, `rate-limited`, `say` or `status`",
                     "[]|`client` takes a map|write `client: { calls: … }`",
                 ],

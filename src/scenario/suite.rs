@@ -1,6 +1,7 @@
 //! A folder of scenarios run together.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -32,6 +33,9 @@ pub enum SuiteError {
     /// There is no scenario at a path.
     #[error("there is no scenario in `{}`: no file in it ends in `.yaml`", .0.display())]
     Empty(PathBuf),
+    /// A path leads to a pipe, a socket or a device, which might never end.
+    #[error("`{}` is neither a file nor a folder", .0.display())]
+    NeitherFileNorFolder(PathBuf),
     /// A path cannot be read.
     #[error("cannot read `{}`", path.display())]
     Unreadable {
@@ -42,7 +46,7 @@ pub enum SuiteError {
     },
 }
 
-/// How deep folders may be nested; a link that leads back up would otherwise never end.
+/// How deep folders may be nested.
 const DEPTH_MAX: usize = 16;
 
 impl Suite {
@@ -50,20 +54,19 @@ impl Suite {
     pub fn read(paths: &[PathBuf]) -> Result<Self, SuiteError> {
         let mut files = Vec::new();
         for path in paths {
-            let before = files.len();
-            collect(path, path, 0, &mut files)?;
-            if files.len() == before {
+            let mut walk = Walk { root: path, folders: BTreeSet::new(), files: Vec::new() };
+            walk.collect(path, 0)?;
+            if walk.files.is_empty() {
                 return Err(SuiteError::Empty(path.clone()));
             }
+            files.extend(walk.files);
         }
         let mut scenarios: Vec<Scenario> = Vec::new();
         let mut broken = Vec::new();
+        let mut known = BTreeSet::new();
         for (id, path) in files {
-            // A file that is named twice is run once.
-            if scenarios
-                .iter()
-                .any(|scenario| scenario.id == id && scenario.source.name() == shown(&path))
-            {
+            // A file that is named twice, in whatever way, is run once.
+            if !known.insert(whole(&path)) {
                 continue;
             }
             let bytes = read(&path)?;
@@ -89,35 +92,50 @@ fn read(path: &Path) -> Result<Vec<u8>, SuiteError> {
     Ok(bytes)
 }
 
-/// Finds the scenarios at a path, in the order of their names, with their ids.
-fn collect(
-    root: &Path,
-    path: &Path,
-    depth: usize,
-    files: &mut Vec<(String, PathBuf)>,
-) -> Result<(), SuiteError> {
-    let unreadable = |source| SuiteError::Unreadable { path: path.to_owned(), source };
-    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
-        files.push((id(root, path), path.to_owned()));
-        return Ok(());
-    }
-    if depth == DEPTH_MAX {
-        let too_deep = io::Error::other(format!("folders are nested more than {DEPTH_MAX} deep"));
-        return Err(unreadable(too_deep));
-    }
-    let entries = fs::read_dir(path).map_err(unreadable)?;
-    let entries: Result<Vec<PathBuf>, _> =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect();
-    let mut entries = entries.map_err(unreadable)?;
-    entries.sort();
-    for entry in entries {
-        let hidden = entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let yaml = entry.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
-        if !hidden && (yaml || entry.is_dir()) {
-            collect(root, &entry, depth + 1, files)?;
+/// A walk through a folder.
+struct Walk<'a> {
+    /// Where it began.
+    root: &'a Path,
+    /// The folders that it has been to: a link may lead back up.
+    folders: BTreeSet<PathBuf>,
+    /// The scenarios so far, with their ids.
+    files: Vec<(String, PathBuf)>,
+}
+
+impl Walk<'_> {
+    /// Finds the scenarios at a path, in the order of their names.
+    fn collect(&mut self, path: &Path, depth: usize) -> Result<(), SuiteError> {
+        let unreadable = |source| SuiteError::Unreadable { path: path.to_owned(), source };
+        let metadata = fs::metadata(path).map_err(unreadable)?;
+        if metadata.is_file() {
+            self.files.push((id(self.root, path), path.to_owned()));
+            return Ok(());
         }
+        if !metadata.is_dir() {
+            // To open a pipe waits for somebody who writes to it.
+            return Err(SuiteError::NeitherFileNorFolder(path.to_owned()));
+        }
+        if !self.folders.insert(whole(path)) {
+            return Ok(());
+        }
+        if depth == DEPTH_MAX {
+            let message = format!("folders are nested more than {DEPTH_MAX} deep");
+            return Err(unreadable(io::Error::other(message)));
+        }
+        let entries = fs::read_dir(path).map_err(unreadable)?;
+        let entries: Result<Vec<PathBuf>, _> =
+            entries.map(|entry| entry.map(|entry| entry.path())).collect();
+        let mut entries = entries.map_err(unreadable)?;
+        entries.sort();
+        for entry in entries {
+            let name = entry.file_name().unwrap_or_default().to_string_lossy();
+            let yaml = entry.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+            if !name.starts_with('.') && (yaml || entry.is_dir()) {
+                self.collect(&entry, depth + 1)?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The path inside the suite without the extension; a file named by itself keeps its folder.
@@ -136,9 +154,14 @@ fn id(root: &Path, path: &Path) -> String {
 
 /// The folder and the file name, without the extension, however the file was named.
 fn address(path: &Path) -> String {
-    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let whole = whole(path);
     let folder = whole.parent().and_then(Path::file_name).unwrap_or_default();
     shown(&Path::new(folder).join(whole.file_stem().unwrap_or_default()))
+}
+
+/// The path without links and relative parts, so that there is one for each file and folder.
+fn whole(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn shown(path: &Path) -> String {
@@ -147,4 +170,64 @@ fn shown(path: &Path) -> String {
 
 fn files(count: usize) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::os::unix::{fs::symlink, net::UnixListener};
+
+    use super::*;
+
+    /// A folder of its own for one test, removed when it is over.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("brownout-{name}-{}", std::process::id()));
+            fs::create_dir_all(path.join("inner")).unwrap();
+            for (file, name) in [("a.yaml", "one"), ("inner/b.yaml", "two")] {
+                fs::write(path.join(file), format!("brownout: 1\nname: {name}\n")).unwrap();
+            }
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _removed = fs::remove_dir_all(&self.0).is_ok();
+        }
+    }
+
+    fn ids(paths: &[PathBuf]) -> Vec<String> {
+        let suite = Suite::read(paths).unwrap();
+        suite.scenarios.into_iter().map(|scenario| scenario.id).collect()
+    }
+
+    #[test]
+    fn a_link_that_leads_back_up_is_not_followed_again() {
+        let folder = Folder::new("loop");
+        symlink(&folder.0, folder.0.join("inner/up")).unwrap();
+        symlink(folder.0.join("inner"), folder.0.join("other")).unwrap();
+        assert_eq!(ids(std::slice::from_ref(&folder.0)), ["a", "inner/b"]);
+    }
+
+    #[test]
+    fn a_file_is_run_once_however_often_and_however_it_is_named() {
+        let folder = Folder::new("twice");
+        let paths = [".", "inner", "inner/../a.yaml", "inner/b.yaml", "."];
+        assert_eq!(ids(&paths.map(|path| folder.0.join(path))), ["a", "inner/b"]);
+    }
+
+    #[test]
+    fn what_might_never_end_is_not_opened() {
+        let folder = Folder::new("socket");
+        let path = folder.0.join("c.yaml");
+        let _listener = UnixListener::bind(&path).unwrap();
+        for named in [&path, &folder.0, Path::new("/dev/null")].map(Path::to_owned) {
+            let error = Suite::read(&[named]).unwrap_err();
+            assert!(matches!(error, SuiteError::NeitherFileNorFolder(_)), "{error:?}");
+            assert!(error.to_string().ends_with("` is neither a file nor a folder"), "{error}");
+        }
+    }
 }

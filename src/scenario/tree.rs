@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn limits_are_named_when_reached() {
         for (text, expected) in [
-            (format!("a: {}", "x".repeat(Source::BYTES_MAX)), "more than the limit of 1048576"),
+            (format!("a: {}", "x".repeat(Source::BYTES_MAX)), "the document has more than 1 MiB"),
             (format!("[{}]", "1,".repeat(Source::NODES_MAX)), "more than 100000 values"),
             ("- ".repeat(33), "the limit of 32 levels"),
         ] {

@@ -98,19 +98,34 @@ pub(super) fn boolean_help(text: &str) -> String {
 
 /// The whole number that was probably meant.
 pub(super) fn integer_help(text: &str) -> Option<String> {
-    let text = text.trim_start_matches('+');
-    let meant = match text.split_once('.') {
+    let text = text.trim_start_matches('+').to_ascii_lowercase();
+    let decimal = |meant: u64| format!("write it in decimal: `{meant}`");
+    for (prefix, radix) in [("0o", 8), ("0b", 2)] {
+        if let Some(digits) = text.strip_prefix(prefix) {
+            return u64::from_str_radix(&digits.replace('_', ""), radix).ok().map(decimal);
+        }
+    }
+    let (mantissa, exponent) = match text.split_once('e') {
+        Some((mantissa, exponent)) => (mantissa, exponent.trim_start_matches('+').parse().ok()?),
+        None => (text.as_str(), 0),
+    };
+    let meant = match mantissa.split_once('.') {
         Some((whole, fraction))
             if !whole.is_empty() && fraction.bytes().all(|byte| byte == b'0') =>
         {
             whole
         }
         Some(_) => return None,
-        None => text,
+        None => mantissa,
     };
     let end = meant.find(|c: char| !c.is_ascii_digit()).unwrap_or(meant.len());
+    if exponent > 0 && end < meant.len() {
+        return None;
+    }
     let digits = meant[..end].trim_start_matches('0');
-    (!digits.is_empty()).then(|| format!("write `{digits}`"))
+    // What a power of ten makes of it must still be a number that somebody would write.
+    let zeros = if exponent <= 18 { "0".repeat(exponent) } else { return None };
+    (!digits.is_empty()).then(|| format!("write `{digits}{zeros}`"))
 }
 
 #[cfg(test)]
@@ -138,5 +153,27 @@ mod tests {
             }
         }
         assert_eq!(Reading::of(""), Reading::Text);
+    }
+
+    #[test]
+    fn a_whole_number_is_suggested_only_if_it_was_meant() {
+        for (text, meant) in [
+            ("1e3", Some("write `1000`")),
+            ("1E+3", Some("write `1000`")),
+            ("1e-3", None),
+            ("1e99", None),
+            ("1.5e3", None),
+            ("2.0", Some("write `2`")),
+            ("2.5", None),
+            ("017", Some("write `17`")),
+            ("+5", Some("write `5`")),
+            ("0o10", Some("write it in decimal: `8`")),
+            ("0b11", Some("write it in decimal: `3`")),
+            ("10s", Some("write `10`")),
+            ("many", None),
+            ("seven", None),
+        ] {
+            assert_eq!(integer_help(text).as_deref(), meant, "{text}");
+        }
     }
 }

@@ -29,18 +29,20 @@ impl<'a> Walk<'a> {
             Shape::Integer(schema) => match integer(text) {
                 Some(value) if !quoted => match range(value, schema) {
                     Ok(()) => return,
-                    Err(bound) => {
+                    Err((bound, help)) => {
                         Diagnostic::new(format!("{subject} {bound}, found {}", quote(text)), place)
+                            .help(help)
                     }
                 },
                 value => {
                     let takes = self.takes(shape);
                     let message = format!("{subject} takes {takes}, found {}", found(text, quoted));
                     let help = match value {
-                        Some(value) => Some(format!("drop the quotes: `{value}`")),
-                        None => integer_help(text),
+                        Some(value) => format!("drop the quotes: `{value}`"),
+                        None => integer_help(text)
+                            .unwrap_or_else(|| "write digits, such as `5`".to_owned()),
                     };
-                    Diagnostic { help, ..Diagnostic::new(message, place) }
+                    Diagnostic::new(message, place).help(help)
                 }
             },
             Shape::Number(schema) => match number(text) {

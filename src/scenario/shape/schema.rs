@@ -20,6 +20,11 @@ impl<'a> Schema<'a> {
         Self { root }
     }
 
+    /// The schema of the whole document.
+    pub(super) fn root(self) -> &'a Value {
+        self.root
+    }
+
     /// What a part of the schema asks for.
     pub(super) fn shape(self, schema: &'a Value) -> Shape<'a> {
         let Some(schema) = self.resolve(schema).as_object() else { return Shape::Any };
@@ -214,8 +219,9 @@ pub(super) fn limit(schema: &Map<String, Value>, key: &str) -> Option<u64> {
     schema.get(key).and_then(Value::as_u64)
 }
 
-/// Whether an integer is in the range of its schema, and of the type that the schema names.
-pub(super) fn range(value: i128, schema: &Map<String, Value>) -> Result<(), String> {
+/// Whether an integer is in the range of its schema, and of the type that the schema names; if
+/// not, which bound it breaks, and the range.
+pub(super) fn range(value: i128, schema: &Map<String, Value>) -> Result<(), (String, String)> {
     let of_type = match schema.get("format").and_then(Value::as_str) {
         Some("uint8") => Some((0, u8::MAX.into())),
         Some("uint16") => Some((0, u16::MAX.into())),
@@ -231,13 +237,19 @@ pub(super) fn range(value: i128, schema: &Map<String, Value>) -> Result<(), Stri
     let bound = |key: &str| schema.get(key).and_then(whole);
     let min = min.max(bound("minimum").unwrap_or(min));
     let max = max.min(bound("maximum").unwrap_or(max));
-    if value < min {
-        Err(format!("must be at least {min}"))
+    let bound = if value < min {
+        format!("must be at least {min}")
     } else if value > max {
-        Err(format!("must be at most {max}"))
+        format!("must be at most {max}")
     } else {
-        Ok(())
-    }
+        return Ok(());
+    };
+    let help = match (min, max) {
+        (i128::MIN, max) => format!("write a number up to {max}"),
+        (min, i128::MAX) => format!("write a number from {min} on"),
+        (min, max) => format!("write a number from {min} to {max}"),
+    };
+    Err((bound, help))
 }
 
 /// Whether a number is in the range of its schema.

@@ -5,17 +5,15 @@
 
 use super::builder::Frame;
 use crate::scenario::diagnostic::{Diagnostic, quote};
+use crate::scenario::invisible::Invisible;
 use crate::scenario::source::Source;
 
 /// What makes a text unfit for parsing at all.
 pub(super) fn unreadable(source: &Source) -> Option<Diagnostic> {
     let text = source.text();
     if text.len() > Source::BYTES_MAX {
-        let message = format!(
-            "the document has {} bytes, more than the limit of {}",
-            text.len(),
-            Source::BYTES_MAX
-        );
+        // How much more is not known: reading stops behind the limit.
+        let message = format!("the document has more than {} MiB", Source::BYTES_MAX >> 20);
         return Some(Diagnostic::new(message, 0..0).help("split it into several scenarios"));
     }
     if let Some(at) = source.not_utf8() {
@@ -53,6 +51,9 @@ pub(super) fn unreadable(source: &Source) -> Option<Diagnostic> {
 /// The parser's complaint in our words.
 pub(super) fn syntax_error(info: &str, text: &str, at: usize, flow: Option<&Frame>) -> Diagnostic {
     let says = |part: &str| info.contains(part);
+    if let Some(diagnostic) = invisible(text, at) {
+        return diagnostic;
+    }
     let place = at..text.ceil_char_boundary((at + 1).min(text.len()));
     let found = text[place.clone()].trim();
     let new = |message: &str| Diagnostic::new(message, place.clone());
@@ -132,6 +133,18 @@ pub(super) fn syntax_error(info: &str, text: &str, at: usize, flow: Option<&Fram
     }
 }
 
+/// An invisible character at a sign of the line that the parser complains about, or of the line
+/// before: a key without its sign is noticed one line late.
+fn invisible(text: &str, at: usize) -> Option<Diagnostic> {
+    let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
+    let start_of = |at: usize| text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let start = start_of(text[..start_of(at)].trim_end_matches(['\n', '\r', ' ']).len());
+    let invisible = Invisible::find_at_sign(&text[start..end])?;
+    let message = format!("{} stands where a plain space is meant", invisible.name());
+    let diagnostic = Diagnostic::new(message, invisible.place(start));
+    Some(diagnostic.help(invisible.help()))
+}
+
 /// What is wrong with a document that nests deeper than its limit.
 pub(super) fn too_deep() -> String {
     format!("lists and maps nest deeper than the limit of {} levels", Source::NESTING_MAX)
@@ -176,6 +189,10 @@ mod tests {
             ("- b\na: 1\n", "a: 1|this line does not belong to the list above it"),
             ("a: - b\n", "-|a list cannot start here"),
             ("a: 1\nname\nb: 2\n", "name|a key without its `:`"),
+            (
+                "a: 1\nb:\u{a0}2\nc: 3\n",
+                "\u{a0}|a no-break space (U+00A0) stands where a plain space is meant",
+            ),
             ("a: @b\n", "@|a value cannot start with `@`"),
             ("a: %5\n", "%|a value cannot start with `%`"),
             ("a: [1, 2\n", "|`[` is never closed"),

@@ -1,0 +1,83 @@
+//! One action: settings that contradict each other, and requests that it cannot happen to.
+
+use std::time::Duration;
+
+use mock_server::{
+    action::{Action, HintForm},
+    plan::When,
+    units::Span,
+};
+
+use super::Checker;
+use crate::scenario::{diagnostic::Diagnostic, document::Client, tree::Step};
+
+impl Checker<'_> {
+    /// A fault, or a step of a script.
+    pub(super) fn action(
+        &mut self,
+        path: &[Step<'_>],
+        action: &Action,
+        when: &When,
+        client: &Client,
+    ) {
+        let within =
+            |key: &'static str| [path, &[Step::Key(action.name()), Step::Key(key)]].concat();
+        if let Action::Answer(answer) = action
+            && answer.text.is_some()
+            && answer.tokens.is_some()
+        {
+            let keys = [within("text"), within("tokens")];
+            self.only_one(&keys, "this already says what is answered");
+        }
+        match action.hint() {
+            None if self.tree.at(&within("hint")).is_some() => {
+                let message = "`hint` has no wait to announce".to_owned();
+                let help = "set `retry-after`, or leave `hint` out";
+                self.at_key(&within("hint"), message, help);
+            }
+            Some((wait, _)) if wait.0.is_zero() => {
+                let message = "a `retry-after` of 0s asks for no wait".to_owned();
+                let help = "let it be longer, or leave it out for an error without a hint";
+                self.at(&within("retry-after"), message, help);
+            }
+            Some((wait, HintForm::Date)) if wait < DATED_MIN => {
+                let message =
+                    format!("a date has whole seconds, too coarse to judge a wait of {wait}");
+                let help = "let it be at least `2s`, or write `hint: milliseconds`";
+                self.at(&within("retry-after"), message, help);
+            }
+            _ => {}
+        }
+        self.suits(path, action, when, client);
+    }
+
+    /// Whether any request that matches can meet the action on the wire.
+    fn suits(&mut self, path: &[Step<'_>], action: &Action, when: &When, client: &Client) {
+        let cannot = |streaming: bool| {
+            let kind = if streaming { "a stream" } else { "an answer that is no stream" };
+            format!("`{}` cannot happen to {kind}", action.name())
+        };
+        if let Some(streaming) = when.streaming
+            && !action.suits(streaming)
+        {
+            let help = "change `streaming`, or choose another fault";
+            self.at(path, cannot(streaming), help);
+        } else if client.only && !action.suits(client.streaming) {
+            // A command may stream or not; only the built-in client is known.
+            let key = if client.streaming { "streaming" } else { "only" };
+            let note = self.tree.key_place(&[Step::Key("client"), Step::Key(key)]);
+            let (says, help) = if client.streaming {
+                ("only this client runs, and it asks for streams", "leave it out")
+            } else {
+                ("only this client runs, and it asks for no streams", "write `streaming: true`")
+            };
+            let diagnostic = Diagnostic::new(cannot(client.streaming), self.tree.place(path))
+                .note(note, says)
+                .help(format!("{help} under `client`, or choose another fault"));
+            self.diagnostics.push(diagnostic);
+        }
+    }
+}
+
+/// The shortest wait that a date can announce: of one second, rounding leaves nothing.
+const DATED_MIN: Span = Span(Duration::from_secs(2));
