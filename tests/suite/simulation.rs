@@ -25,7 +25,7 @@ fn action() -> impl Strategy<Value = String> {
         Just("reset".to_owned()),
         Just("server-error".to_owned()),
         Just("truncated".to_owned()),
-        (0..90_u32, prop::sample::select(vec!["seconds", "milliseconds", "date"])).prop_map(
+        (2..90_u32, prop::sample::select(vec!["seconds", "milliseconds", "date"])).prop_map(
             |(wait, form)| format!("rate-limited: {{ retry-after: {wait}s, hint: {form} }}")
         ),
         (1..30_u32).prop_map(|wait| format!("unavailable: {{ retry-after: {wait}s }}")),
