@@ -60,6 +60,9 @@ pub struct Claimed {
     pub streaming: bool,
     /// The input's tokens, counted or estimated.
     pub input_tokens: u64,
+    /// The most output tokens it asks for.
+    #[serde(default)]
+    pub output_tokens_max: Option<u64>,
     /// The rule that acted, and where in it.
     pub rule: Option<RuleHit>,
     /// The action's name; `answer` for the healthy answer.

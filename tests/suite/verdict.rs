@@ -85,6 +85,7 @@ fn journal(steps: &[Step]) -> Vec<Entry> {
             key: Fingerprint::of(provider.name()),
             streaming: false,
             input_tokens: 100,
+            output_tokens_max: None,
             rule: None,
             action: action.to_owned(),
             error,
