@@ -19,6 +19,7 @@ use crate::{
     draw::{Draws, Purpose},
     engine::Decision,
     plan::{ProviderName, Route},
+    quota::whole_millis,
     request::{Headers, Request},
 };
 
@@ -201,7 +202,7 @@ impl Event {
     }
 }
 
-/// The headers in which a wait is announced.
+/// The headers in which a wait is announced, seconds rounded up to whole ones.
 fn retry_after(decision: &Decision, wall: Duration) -> Vec<(&'static str, String)> {
     use crate::action::HintForm;
 
@@ -210,16 +211,9 @@ fn retry_after(decision: &Decision, wall: Duration) -> Vec<(&'static str, String
     match form {
         HintForm::Date => vec![("retry-after", http_date(wall + after.0))],
         HintForm::Milliseconds => {
-            vec![("retry-after-ms", after.0.as_nanos().div_ceil(1_000_000).to_string())]
+            vec![("retry-after-ms", whole_millis(after.0).to_string())]
         }
-        HintForm::Seconds if after.0.subsec_nanos() == 0 => {
-            vec![("retry-after", whole_seconds.to_string())]
-        }
-        // Both, as OpenAI's SDKs expect: the exact one for those who read it.
-        HintForm::Seconds => vec![
-            ("retry-after", whole_seconds.to_string()),
-            ("retry-after-ms", after.0.as_nanos().div_ceil(1_000_000).to_string()),
-        ],
+        HintForm::Seconds => vec![("retry-after", whole_seconds.to_string())],
     }
 }
 
