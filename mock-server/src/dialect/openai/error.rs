@@ -151,27 +151,58 @@ pub(super) fn missing_model(moment: &Moment) -> Reply {
     gateway(moment, 400, &invalid("you must provide a model parameter".to_owned(), None, None))
 }
 
-pub(super) fn missing_parameter(moment: &Moment, name: &'static str) -> Reply {
+pub(super) fn missing_parameter(moment: &Moment, name: &str) -> Reply {
     let message = format!("Missing required parameter: '{name}'.");
     application(moment, 400, &invalid(message, Some(name), Some("missing_required_parameter")))
 }
 
-pub(super) fn not_an_array(moment: &Moment, name: &'static str, found: &Value) -> Reply {
+pub(super) fn not_an_array(moment: &Moment, name: &str, found: &Value) -> Reply {
+    invalid_type(moment, name, "an array of objects", found)
+}
+
+pub(super) fn not_an_object(moment: &Moment, name: &str, found: &Value) -> Reply {
+    invalid_type(moment, name, "an object", found)
+}
+
+pub(super) fn not_a_boolean(moment: &Moment, name: &str, found: &Value) -> Reply {
+    invalid_type(moment, name, "a boolean", found)
+}
+
+pub(super) fn not_an_integer(moment: &Moment, name: &str, found: &Value) -> Reply {
+    invalid_type(moment, name, "an integer", found)
+}
+
+fn invalid_type(moment: &Moment, name: &str, expected: &str, found: &Value) -> Reply {
     let found = match found {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
+        Value::Number(number) if number.is_f64() => "a decimal number",
+        Value::Number(_) => "an integer",
         Value::String(_) => "a string",
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     };
-    let message = format!(
-        "Invalid type for '{name}': expected an array of objects, but got {found} instead."
-    );
+    let message =
+        format!("Invalid type for '{name}': expected {expected}, but got {found} instead.");
     application(moment, 400, &invalid(message, Some(name), Some("invalid_type")))
 }
 
-pub(super) fn empty_array(moment: &Moment, name: &'static str) -> Reply {
+pub(super) fn below_one(moment: &Moment, name: &str, found: &Value) -> Reply {
+    let message = format!(
+        "Invalid '{name}': integer below minimum value. Expected a value >= 1, but got {found} \
+         instead."
+    );
+    application(moment, 400, &invalid(message, Some(name), Some("integer_below_min_value")))
+}
+
+pub(super) fn unsupported_max_tokens(moment: &Moment) -> Reply {
+    let message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
+                   'max_completion_tokens' instead.";
+    let fault = invalid(message.to_owned(), Some("max_tokens"), Some("unsupported_parameter"));
+    application(moment, 400, &fault)
+}
+
+pub(super) fn empty_array(moment: &Moment, name: &str) -> Reply {
     let message = format!(
         "Invalid '{name}': empty array. Expected an array with minimum length 1, but got an empty \
          array instead."
