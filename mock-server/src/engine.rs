@@ -561,7 +561,7 @@ mod tests {
         let provider = serde_json::from_value::<Provider>(json!({"capacity": 1})).unwrap();
         let steps = [json!({"slow": {}}), json!({"truncated": {}})];
         let rules = vec![script(&steps, Then::Healthy, Scope::Lane)];
-        let plan = Plan { rules, provider, ..Plan::default() };
+        let plan = Plan { provider, rules, ..Plan::default() };
         let mut engine = Engine::new(Arc::new(plan), Draws::new(1));
         let slow = engine.decide(&request("a"), SECOND);
         assert_eq!(slow.action.name(), "slow");

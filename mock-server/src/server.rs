@@ -399,3 +399,143 @@ fn is_of_the_moment(error: &io::Error) -> bool {
     // `ENOMEM`, `ENFILE`, `EMFILE` and `ENOBUFS`, most of which have no name in `io::ErrorKind`.
     error.raw_os_error().is_some_and(|code| [12, 23, 24, no_buffers].contains(&code))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, sync::Arc};
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        sync::oneshot,
+        task::JoinHandle,
+    };
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        draw::Draws,
+        journal::Entry,
+        memory::{self, MemoryConnector, MemoryListener, MemoryStream},
+        plan::{ConnectionAct, ConnectionRule, Limits, Plan},
+    };
+
+    /// A door at which accepting fails before it succeeds.
+    struct Failing {
+        door: MemoryListener,
+        errors: VecDeque<io::Error>,
+    }
+
+    impl Door for Failing {
+        type Stream = MemoryStream;
+
+        async fn accept(&mut self) -> io::Result<MemoryStream> {
+            match self.errors.pop_front() {
+                Some(error) => Err(error),
+                None => Door::accept(&mut self.door).await,
+            }
+        }
+
+        async fn refuse(&mut self, refusing: bool) -> io::Result<()> {
+            Door::refuse(&mut self.door, refusing).await
+        }
+    }
+
+    /// A server in memory, told to stop by dropping the sender.
+    fn start(
+        plan: Plan,
+        errors: Vec<io::Error>,
+    ) -> (MemoryConnector, Lane, oneshot::Sender<()>, JoinHandle<io::Result<()>>) {
+        let (door, connector) = memory::listen();
+        let door = Failing { door, errors: errors.into() };
+        let lane = Lane::new(Arc::new(plan), Draws::new(1), Clock::simulated());
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async { drop(stopped.await) };
+        let server = tokio::spawn(run(door, lane.clone(), Router::new(), stopped));
+        (connector, lane, stop, server)
+    }
+
+    async fn ask(mut stream: MemoryStream) -> io::Result<String> {
+        stream.write_all(b"GET /v1/x HTTP/1.1\r\nconnection: close\r\n\r\n").await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        Ok(text)
+    }
+
+    fn refusal(from: Option<Duration>, until: Option<Duration>) -> Plan {
+        let rule = ConnectionRule { from, until, nth: None, act: ConnectionAct::Refuse };
+        Plan { connections: vec![rule], ..Plan::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn running_out_of_descriptors_does_not_end_the_server() {
+        let errors = [23, 24, 12, 24].map(io::Error::from_raw_os_error).into();
+        let (connector, lane, stop, server) = start(Plan::default(), errors);
+        let text = ask(connector.connect().unwrap()).await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 404"), "{text}");
+        // It rested each time, and did not spin.
+        assert!(lane.clock().now() >= EXHAUSTED_PAUSE * 4);
+        drop(stop);
+        server.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_door_that_is_broken_ends_the_server() {
+        let broken = io::Error::from(io::ErrorKind::InvalidInput);
+        let (_connector, _lane, _stop, server) = start(Plan::default(), vec![broken]);
+        assert_eq!(server.await.unwrap().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    /// The timer that begins the window is late by up to a millisecond.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_let_in_while_the_refusal_is_late() {
+        let plan = refusal(Some(Duration::from_micros(1_500)), None);
+        let (connector, lane, stop, server) = start(plan, Vec::new());
+        ask(connector.connect().unwrap()).await.unwrap();
+        // The first connection is over for the server too, and wakes it no more.
+        lane.clock().sleep_until(Duration::from_millis(1)).await;
+        tokio::time::advance(Duration::from_micros(600)).await;
+        let late = ask(connector.connect().unwrap()).await.unwrap_err().kind();
+        assert_eq!(late, io::ErrorKind::ConnectionReset);
+        drop(stop);
+        server.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reset_lane_refuses_again_from_its_next_first_request_on() {
+        let second = Duration::from_secs(1);
+        let (connector, lane, stop, server) =
+            start(refusal(Some(second), Some(second * 2)), Vec::new());
+        for _ in 0..2 {
+            ask(connector.connect().unwrap()).await.unwrap();
+            let clock = lane.clock();
+            clock.sleep_until(clock.now() + second * 3 / 2).await;
+            let refused = connector.connect().unwrap_err().kind();
+            assert_eq!(refused, io::ErrorKind::ConnectionRefused);
+            // Without a first request there is no time, and nothing to refuse.
+            lane.reset();
+            tokio::task::yield_now().await;
+            clock.sleep_until(clock.now() + second * 60).await;
+        }
+        drop(stop);
+        server.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_of_connections_makes_the_next_one_wait_and_is_reported() {
+        let limits = Limits { connections_max: 1, ..Limits::default() };
+        let plan = Plan { limits, ..Plan::default() };
+        let (connector, lane, stop, server) = start(plan, Vec::new());
+        let first = connector.connect().unwrap();
+        let second = tokio::spawn(ask(connector.connect().unwrap()));
+        lane.clock().sleep_until(Duration::from_secs(5)).await;
+        assert_eq!(lane.connection_limit_hits(), 1);
+        assert!(!second.is_finished());
+        drop(first);
+        assert!(second.await.unwrap().unwrap().starts_with("HTTP/1.1 404"));
+        let journal = lane.journal();
+        let claims = journal.entries().iter().filter(|entry| matches!(entry, Entry::Claimed(_)));
+        assert_eq!(claims.count(), 1);
+        drop(stop);
+        server.await.unwrap().unwrap();
+    }
+}
