@@ -4,40 +4,77 @@
 use axum::{
     Json, Router,
     extract::{Request, State},
-    http::{StatusCode, header},
-    middleware::Next,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
+    middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
 use serde::Deserialize;
 
-use crate::lane::Lane;
+use crate::{lane::Lane, server::tidy};
 
-/// The routes that every server has.
-pub(crate) fn routes(lane: Lane) -> Router {
-    Router::new()
+/// Where it all stands.
+const ROOT: &str = "/_brownout";
+
+/// The routes that every server has, those of its owner beside them, and nothing else.
+pub(crate) fn router(lane: Lane, own: Router) -> Router {
+    let routes = Router::new()
         .route("/health", get(async || "ok\n"))
         .route("/journal", get(journal))
         .route("/outcome", post(outcome))
         .route("/reset", post(reset))
         .with_state(lane)
+        .merge(own)
+        .fallback(async || (StatusCode::NOT_FOUND, "there is no such page here\n"));
+    Router::new().nest(ROOT, routes).layer(middleware::from_fn(guard))
 }
 
-/// Refuses requests that a web page could have made: the Host must be a loopback name.
+/// The tidy form of a path that is meant for the server itself; a slash too many does not make a
+/// request to a provider of it.
+pub(crate) fn own(uri: &Uri) -> Option<Uri> {
+    let path = tidy(uri.path());
+    let rest = path.strip_prefix(ROOT)?;
+    if !rest.is_empty() && !rest.starts_with('/') {
+        return None;
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{path}{query}").parse().ok()
+}
+
+/// Refuses requests that a web page could have made: the Host must be a loopback name, and the
+/// page, if the browser names it, must have come from one.
 ///
 /// A page that a developer visits can send requests to any local port, and by rebinding its own
-/// name to 127.0.0.1 it can read the answers too; it cannot choose the Host header.
-pub(crate) async fn guard(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let name = host.map(|host| match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
-    });
-    if !matches!(name, Some("127.0.0.1" | "localhost" | "::1")) {
-        let message = "the admin interface answers to loopback names only\n";
-        return (StatusCode::FORBIDDEN, message).into_response();
+/// name to 127.0.0.1 it can read the answers too; it cannot choose the Host header, nor leave out
+/// the [Origin](https://www.rfc-editor.org/rfc/rfc6454#section-7) of a POST or the
+/// [Fetch metadata](https://www.w3.org/TR/fetch-metadata/) of anything.
+async fn guard(request: Request, next: Next) -> Response {
+    if is_from_here(request.headers()) {
+        return next.run(request).await;
     }
-    next.run(request).await
+    let message = "the admin interface answers to loopback names only\n";
+    (StatusCode::FORBIDDEN, message).into_response()
+}
+
+/// Whether no page of another site can have sent this.
+fn is_from_here(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|value: &HeaderValue| value.as_bytes());
+    let text = |name| text(name).map(String::from_utf8_lossy);
+    let by_name = text(header::HOST).is_some_and(|host| is_loopback(&host));
+    let by_page = text(header::ORIGIN).is_none_or(|origin| {
+        origin.split_once("://").is_some_and(|(_, authority)| is_loopback(authority))
+    });
+    let site = text(HeaderName::from_static("sec-fetch-site"));
+    by_name && by_page && site.is_none_or(|site| !site.eq_ignore_ascii_case("cross-site"))
+}
+
+/// Whether a host, with or without its port, is this machine by a name that cannot be rebound.
+fn is_loopback(authority: &str) -> bool {
+    let name = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => authority.split(':').next().unwrap_or(authority),
+    };
+    ["127.0.0.1", "localhost", "::1"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// The journal so far, one JSON object a line.

@@ -19,6 +19,7 @@ use crate::{
     draw::{Draws, Purpose},
     engine::Decision,
     plan::{ProviderName, Route},
+    quota::whole_millis,
     request::{Headers, Request},
 };
 
@@ -201,7 +202,7 @@ impl Event {
     }
 }
 
-/// The headers in which a wait is announced.
+/// The headers in which a wait is announced, seconds rounded up to whole ones.
 fn retry_after(decision: &Decision, wall: Duration) -> Vec<(&'static str, String)> {
     use crate::action::HintForm;
 
@@ -210,16 +211,9 @@ fn retry_after(decision: &Decision, wall: Duration) -> Vec<(&'static str, String
     match form {
         HintForm::Date => vec![("retry-after", http_date(wall + after.0))],
         HintForm::Milliseconds => {
-            vec![("retry-after-ms", after.0.as_nanos().div_ceil(1_000_000).to_string())]
+            vec![("retry-after-ms", whole_millis(after.0).to_string())]
         }
-        HintForm::Seconds if after.0.subsec_nanos() == 0 => {
-            vec![("retry-after", whole_seconds.to_string())]
-        }
-        // Both, as OpenAI's SDKs expect: the exact one for those who read it.
-        HintForm::Seconds => vec![
-            ("retry-after", whole_seconds.to_string()),
-            ("retry-after-ms", after.0.as_nanos().div_ceil(1_000_000).to_string()),
-        ],
+        HintForm::Seconds => vec![("retry-after", whole_seconds.to_string())],
     }
 }
 
@@ -253,18 +247,59 @@ fn indented(value: &Value, indent: &[u8]) -> String {
     String::from_utf8(bytes).expect("serde_json writes UTF-8")
 }
 
-/// The text of a message's content, which is a string or a list of parts.
+/// What a message's content says: a string, or a list of parts. What is no text, such as an image
+/// or the call of a tool, speaks by its JSON, so that two of them are two messages.
 fn content_text(content: &Value) -> String {
+    said_by(content, &|part| without_cache_control(part).to_string())
+}
+
+/// What of a message's content is text to the tokenizer: texts, the input of tools and what they
+/// returned; images and sounds are counted by other rules, and not here.
+fn counted_text(content: &Value) -> String {
+    said_by(content, &|part| match part.get("type").and_then(Value::as_str) {
+        Some("tool_use") => {
+            let name = part.get("name").and_then(Value::as_str).unwrap_or_default();
+            let input = part.get("input").map(Value::to_string).unwrap_or_default();
+            format!("{name}\n{input}")
+        }
+        Some("tool_result") => part.get("content").map(counted_text).unwrap_or_default(),
+        _ => String::new(),
+    })
+}
+
+/// The text of a content, with `other` for the parts that are none.
+fn said_by(content: &Value, other: &dyn Fn(&Value) -> String) -> String {
     match content {
         Value::String(text) => text.clone(),
         Value::Array(parts) => {
-            let texts = parts.iter().filter_map(|part| match part {
-                Value::String(text) => Some(text.as_str()),
-                part => part.get("text").and_then(Value::as_str),
+            let texts = parts.iter().map(|part| match part {
+                Value::String(text) => text.clone(),
+                Value::Array(_) => said_by(part, other),
+                part => match (part.get("type").and_then(Value::as_str), part.get("text")) {
+                    (
+                        None | Some("text" | "input_text" | "output_text"),
+                        Some(Value::String(text)),
+                    ) => text.clone(),
+                    _ => other(part),
+                },
             });
-            texts.collect::<Vec<_>>().join("\n")
+            texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
         }
         _ => String::new(),
+    }
+}
+
+/// The same value without the marks that say what to cache: they move from attempt to attempt, and
+/// say nothing to the model.
+fn without_cache_control(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(without_cache_control).collect(),
+        Value::Object(fields) => {
+            let fields = fields.iter().filter(|(key, _)| *key != "cache_control");
+            let fields = fields.map(|(key, value)| (key.clone(), without_cache_control(value)));
+            Value::Object(fields.collect())
+        }
+        other => other.clone(),
     }
 }
 
@@ -273,4 +308,74 @@ fn bearer(headers: &Headers) -> Option<&str> {
     let (scheme, token) = headers.get("authorization")?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_text_is_part_of_the_conversation() {
+        let image = |url: &str| json!({ "type": "image_url", "image_url": { "url": url } });
+        let result = |text: &str| json!({ "type": "tool_result", "tool_use_id": "t", "content": [{ "type": "text", "text": text }] });
+        let asks = |part: Value| content_text(&json!([{ "type": "text", "text": "hi" }, part]));
+        assert_ne!(asks(image("a")), asks(image("b")));
+        assert_ne!(asks(result("a")), asks(result("b")));
+        let cached = json!({
+            "type": "image_url", "image_url": { "url": "a" }, "cache_control": { "type": "ephemeral" },
+        });
+        assert_eq!(asks(cached), asks(image("a")));
+        assert_eq!(
+            content_text(&json!("hi")),
+            content_text(&json!([{ "type": "text", "text": "hi" }]))
+        );
+    }
+
+    #[test]
+    fn the_texts_of_tools_are_counted_and_images_are_not() {
+        for (part, text) in [
+            (json!({ "type": "text", "text": "hi" }), "hi"),
+            (
+                json!({ "type": "tool_use", "id": "t", "name": "f", "input": { "x": 1 } }),
+                "f\n{\"x\":1}",
+            ),
+            (json!({ "type": "tool_result", "content": "sunny" }), "sunny"),
+            (
+                json!({ "type": "tool_result", "content": [{ "type": "text", "text": "sunny" }] }),
+                "sunny",
+            ),
+            (json!({ "type": "image", "source": { "data": "AAAA" } }), ""),
+            (json!({ "type": "input_audio", "input_audio": { "data": "AAAA" } }), ""),
+        ] {
+            assert_eq!(counted_text(&json!([part])), text);
+        }
+    }
+
+    #[test]
+    fn a_path_belongs_to_the_provider_that_has_it() {
+        let whose = |path: &str, header: &str| {
+            let headers = Headers(vec![(header.to_owned(), "Bearer k".to_owned())]);
+            match find(&Head { method: "POST", path, headers: &headers }) {
+                Found::Served(dialect, route) => (dialect.name(), Some(route)),
+                Found::Unserved(provider) => (provider.name(), None),
+            }
+        };
+        let bearer = "authorization";
+        let messages = (ProviderName::Anthropic, Some(Route::AnthropicMessages));
+        let chat = (ProviderName::OpenAi, Some(Route::OpenAiChat));
+        for (path, header, expected) in [
+            ("/v1/messages", bearer, messages),
+            ("/messages", bearer, messages),
+            ("/anthropic/v1/messages", bearer, messages),
+            ("/v1/threads/x/messages", bearer, (ProviderName::OpenAi, None)),
+            ("/v1/chat/completions", bearer, chat),
+            ("/v1beta/openai/chat/completions", bearer, (ProviderName::Google, None)),
+            ("/openai/v1/chat/completions", bearer, (ProviderName::Azure, None)),
+            ("/v1/message", "x-api-key", (ProviderName::Anthropic, None)),
+        ] {
+            assert_eq!(whose(path, header), expected, "{path}");
+        }
+    }
 }

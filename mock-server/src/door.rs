@@ -66,8 +66,9 @@ impl Door for TcpDoor {
     async fn accept(&mut self) -> io::Result<TcpStream> {
         let Socket::Listening(listener) = &self.socket else { return std::future::pending().await };
         let (stream, _) = listener.accept().await?;
-        // Each event of a stream is a write of its own and must not wait for the next one.
-        stream.set_nodelay(true)?;
+        // Each event of a stream is a write of its own and must not wait for the next one. Only a
+        // connection that is already dead refuses this: the door is as good as before.
+        let _dead = stream.set_nodelay(true).is_err();
         Ok(stream)
     }
 
@@ -75,20 +76,28 @@ impl Door for TcpDoor {
         self.socket = match (std::mem::replace(&mut self.socket, Socket::Neither), refusing) {
             (Socket::Listening(listener), true) => {
                 drop(listener);
-                let socket = match self.address {
-                    SocketAddr::V4(_) => TcpSocket::new_v4()?,
-                    SocketAddr::V6(_) => TcpSocket::new_v6()?,
-                };
-                // The connections that are already there do not stand in the way.
-                socket.set_reuseaddr(true)?;
-                socket.bind(self.address)?;
-                Socket::Bound(socket)
+                Socket::Bound(bind(self.address)?)
             }
             (Socket::Bound(socket), false) => Socket::Listening(socket.listen(BACKLOG)?),
+            // An earlier attempt failed, for want of a descriptor; this one may not.
+            (Socket::Neither, true) => Socket::Bound(bind(self.address)?),
+            (Socket::Neither, false) => Socket::Listening(bind(self.address)?.listen(BACKLOG)?),
             (socket, _) => socket,
         };
         Ok(())
     }
+}
+
+/// A socket that has the port and does not listen.
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // The connections that are already there do not stand in the way.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 impl Stream for TcpStream {

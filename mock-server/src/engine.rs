@@ -127,13 +127,21 @@ impl Engine {
         };
         let plan = Arc::clone(&self.plan);
         for (index, rule) in plan.rules.iter().enumerate() {
-            if let Some((hit, action)) = self.meet(index, rule, request, call, elapsed) {
-                decision.rule = Some(hit);
-                decision.action = action;
-                break;
+            let Some((hit, action)) = self.meet(index, rule, request, call, elapsed) else {
+                continue;
+            };
+            // What the provider refuses by itself never comes to the rule: it loses no step.
+            if is_admitted(action) && !self.admit(request, &mut decision, now) {
+                return decision;
             }
+            self.commit(index, rule, call);
+            decision.rule = Some(hit);
+            decision.action = action.clone();
+            settle(request, &mut decision);
+            return decision;
         }
-        self.settle(request, decision, now)
+        self.admit(request, &mut decision, now);
+        decision
     }
 
     /// Tells how an attempt was served; its call may go on, or is answered.
@@ -176,15 +184,15 @@ impl Engine {
             .collect()
     }
 
-    /// What one rule does about a request: nothing, if it does not match or does not act.
-    fn meet(
+    /// What one rule would do about a request: nothing, if it does not match or does not act.
+    fn meet<'a>(
         &mut self,
         index: usize,
-        rule: &Rule,
+        rule: &'a Rule,
         request: &Request,
         call: u64,
         elapsed: Duration,
-    ) -> Option<(RuleHit, Action)> {
+    ) -> Option<(RuleHit, &'a Action)> {
         let in_time = rule.when.from.is_none_or(|from| from.0 <= elapsed)
             && rule.when.until.is_none_or(|until| elapsed < until.0);
         if !in_time || !request.meets(&rule.when) {
@@ -199,7 +207,8 @@ impl Engine {
         progress.hits += 1;
         let hit = progress.hits;
         let subject = match (&rule.draw, rule.per) {
-            (Some(name), _) => format!("draw {name}"),
+            (Some(name), Scope::Lane) => format!("draw {name}"),
+            (Some(name), Scope::Call) => format!("draw {name} call {call}"),
             (None, Scope::Lane) => format!("rule {index}"),
             (None, Scope::Call) => format!("rule {index} call {call}"),
         };
@@ -226,42 +235,30 @@ impl Engine {
         if !strikes(action, request) {
             return None;
         }
-        if let Act::Script { steps, .. } = &rule.act {
-            progress.played += 1;
-            let length = steps.iter().map(|step| u64::from(step.times())).sum::<u64>();
-            if progress.played == length {
-                state.completed += 1;
-            }
-        }
+        Some((RuleHit { rule: index, hit, step, beyond }, action))
+    }
+
+    /// Notes that a rule has acted.
+    fn commit(&mut self, index: usize, rule: &Rule, call: u64) {
+        let state = self.rules.get_mut(index).expect("one state for each rule");
         state.acted += 1;
-        Some((RuleHit { rule: index, hit, step, beyond }, action.clone()))
-    }
-
-    /// Fills in the numbers of the action, and lets the healthy provider refuse what it must.
-    fn settle(&mut self, request: &Request, mut decision: Decision, now: Duration) -> Decision {
-        let input = request.input_tokens;
-        match &decision.action {
-            Action::RateLimited(settings) => {
-                let wait = settings.retry_after.map(|after| after.0);
-                decision.limited = Some(Limited::scripted(settings.limit, wait, input));
-            }
-            Action::ContextLength(settings) => {
-                decision.window = settings.window.unwrap_or(input.saturating_sub(1)).max(1);
-            }
-            Action::Answer(_)
-            | Action::CutStream(_)
-            | Action::Slow(_)
-            | Action::StreamError(_)
-            | Action::Truncated(_) => self.admit(request, &mut decision, now),
-            _ => {}
+        let Act::Script { steps, .. } = &rule.act else { return };
+        let progress = match rule.per {
+            Scope::Call => state.calls.entry(call).or_default(),
+            Scope::Lane => &mut state.lane,
+        };
+        progress.played += 1;
+        let length = steps.iter().map(|step| u64::from(step.times())).sum::<u64>();
+        if progress.played == length {
+            state.completed += 1;
         }
-        decision
     }
 
-    /// The checks of a healthy provider, in OpenAI's order: rate, then capacity, then context.
-    fn admit(&mut self, request: &Request, decision: &mut Decision, now: Duration) {
+    /// The checks of a healthy provider, in OpenAI's order: model, rate, capacity, context. Tells
+    /// whether it takes the request; if not, the decision says why.
+    fn admit(&mut self, request: &Request, decision: &mut Decision, now: Duration) -> bool {
         if decision.unknown_model {
-            return;
+            return false;
         }
         let key = Fingerprint::of(&request.key);
         match self.quotas.admit(&key, &request.model, request.input_tokens, now) {
@@ -271,15 +268,21 @@ impl Engine {
                 let limit = limited.level.dimension;
                 let settings = RateLimited { retry_after, limit, ..RateLimited::default() };
                 decision.action = Action::RateLimited(settings);
+                decision.levels = self.quotas.levels(&key, &request.model);
                 decision.limited = Some(limited);
-                return;
+                return false;
             }
         }
+        let wanted = request.input_tokens.saturating_add(request.output_tokens_max.unwrap_or(0));
         if self.plan.provider.capacity.is_some_and(|capacity| self.in_flight > capacity) {
             decision.action = Action::Overloaded(Hinted::default());
-        } else if request.input_tokens + request.output_tokens_max.unwrap_or(0) > decision.window {
-            decision.action = Action::ContextLength(ContextLength::default());
+            return false;
         }
+        if wanted > decision.window {
+            decision.action = Action::ContextLength(ContextLength::default());
+            return false;
+        }
+        true
     }
 
     /// The scenario's word on a model, and its window; no word if it lists others only.
@@ -302,6 +305,33 @@ impl Engine {
 
 /// The answer to a request after `then: fail`: an error that no client can mistake for success.
 static BEYOND: Action = Action::BadRequest(Plain { times: crate::action::Times(1) });
+
+/// Whether an action is done to a request that the provider has taken, and not instead of taking it.
+fn is_admitted(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Answer(_)
+            | Action::CutStream(_)
+            | Action::Slow(_)
+            | Action::StreamError(_)
+            | Action::Truncated(_)
+    )
+}
+
+/// Fills in the numbers of a rule's action.
+fn settle(request: &Request, decision: &mut Decision) {
+    let input = request.input_tokens;
+    match &decision.action {
+        Action::RateLimited(settings) => {
+            let wait = settings.retry_after.map(|after| after.0);
+            decision.limited = Some(Limited::scripted(settings.limit, wait, input));
+        }
+        Action::ContextLength(settings) => {
+            decision.window = settings.window.unwrap_or(input.saturating_sub(1)).max(1);
+        }
+        _ => {}
+    }
+}
 
 /// Whether a rule acts on its n-th hit.
 fn picks(pick: Pick, draws: Draws, subject: &str, hit: u64) -> bool {
@@ -507,6 +537,57 @@ mod tests {
         let quota = Quota::default();
         let plain = Plan { provider: Provider { quota, ..Provider::default() }, ..Plan::default() };
         assert_eq!(decide(plain, &request("a")).window, 128_000);
+    }
+
+    #[test]
+    fn what_the_provider_refuses_by_itself_costs_a_rule_nothing() {
+        let rules = vec![script(&[json!({"slow": {}})], Then::Fail, Scope::Lane)];
+        let refused = |provider: Value, error: ErrorKind| {
+            let provider = serde_json::from_value::<Provider>(provider).unwrap();
+            let plan = Plan { rules: rules.clone(), provider, ..Plan::default() };
+            let mut engine = Engine::new(Arc::new(plan), Draws::new(1));
+            let other = Request { route: Route::AnthropicMessages, ..request("other") };
+            let long = Request { input_tokens: 1_000, ..request("long") };
+            let decision = engine.decide(&long, SECOND);
+            assert_eq!((decision.rule, decision.action.error()), (None, Some(error)));
+            let report = RuleReport { hits: 1, acted: 0, completed: 0 };
+            assert_eq!(engine.reports(), [report]);
+            engine.ended(decision.call, Served::Error(error));
+            assert_eq!(engine.decide(&other, SECOND).rule.unwrap().step, Some(0));
+        };
+        refused(json!({"quota": {"tokens": "999/min"}}), ErrorKind::RateLimited);
+        refused(json!({"models": {"*": {"window": 999}}}), ErrorKind::ContextLength);
+        // The first request has the only place, so the second is refused.
+        let provider = serde_json::from_value::<Provider>(json!({"capacity": 1})).unwrap();
+        let steps = [json!({"slow": {}}), json!({"truncated": {}})];
+        let rules = vec![script(&steps, Then::Healthy, Scope::Lane)];
+        let plan = Plan { provider, rules, ..Plan::default() };
+        let mut engine = Engine::new(Arc::new(plan), Draws::new(1));
+        let slow = engine.decide(&request("a"), SECOND);
+        assert_eq!(slow.action.name(), "slow");
+        let busy = engine.decide(&request("b"), SECOND);
+        assert_eq!((busy.rule, busy.action.name()), (None, "overloaded"));
+        engine.ended(slow.call, Served::Answer);
+        engine.ended(busy.call, Served::Error(ErrorKind::Overloaded));
+        assert_eq!(engine.decide(&request("b"), SECOND).rule.unwrap().step, Some(1));
+    }
+
+    #[test]
+    fn a_shared_draw_is_drawn_for_each_call_if_its_rule_is() {
+        let rule = Rule {
+            pick: Pick::Chance(Share { ppm: 500_000 }),
+            per: Scope::Call,
+            draw: Some("weather".to_owned()),
+            ..fault(json!({"overloaded": {}}))
+        };
+        let mut engine = engine(vec![rule]);
+        let names = (0..40).map(|n| {
+            let request = request(&format!("call {n}"));
+            engine.decide(&request, SECOND).action.name()
+        });
+        // Every one of them is the first hit of its call.
+        let names: std::collections::BTreeSet<_> = names.collect();
+        assert_eq!(names.len(), 2, "{names:?}");
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! Nothing waits while it holds the lock: lock, decide, record, unlock, and only then wait.
 
 use std::{
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
@@ -32,7 +34,7 @@ struct Shared {
     draws: Draws,
     clock: Clock,
     state: Mutex<State>,
-    /// Told when the first request starts the lane's time.
+    /// Told when the first request starts the lane's time, and when a reset takes it back.
     started: Notify,
 }
 
@@ -41,6 +43,8 @@ struct State {
     engine: Engine,
     journal: Journal,
     connections: u64,
+    /// How often all connections that there may be were open.
+    limit_hits: u64,
     stopping: bool,
     /// Attempts of an earlier generation belong to no entry of the journal.
     generation: u64,
@@ -68,6 +72,7 @@ impl Lane {
             engine: Engine::new(Arc::clone(&plan), draws),
             journal: Journal::new(plan.limits.journal_entries_max),
             connections: 0,
+            limit_hits: 0,
             stopping: false,
             generation: 0,
         };
@@ -103,6 +108,16 @@ impl Lane {
         state.engine = Engine::new(Arc::clone(&self.shared.plan), self.shared.draws);
         state.journal = Journal::new(self.shared.plan.limits.journal_entries_max);
         state.generation += 1;
+        state.limit_hits = 0;
+        drop(state);
+        self.shared.started.notify_waiters();
+    }
+
+    /// How often a connection had to wait because [`connections_max`] were open.
+    ///
+    /// [`connections_max`]: crate::plan::Limits::connections_max
+    pub fn connection_limit_hits(&self) -> u64 {
+        self.state().limit_hits
     }
 
     /// Records what the application says of a call.
@@ -167,16 +182,25 @@ impl Lane {
         (by, next.zip(started).map(|(edge, started)| started + edge))
     }
 
-    /// Whether no request has come yet.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.state().engine.started().is_none()
+    /// Notes that no further connection is accepted until one has ended.
+    pub(crate) fn hit_connection_limit(&self) {
+        self.state().limit_hits += 1;
     }
 
-    /// Waits for the first request, from which the plan's times are counted.
-    pub(crate) async fn first_request(&self) {
-        // Made before the look, so that a request in between is not missed.
-        let notified = self.shared.started.notified();
-        if self.is_waiting() {
+    /// When its first request came, from which the plan's times are counted.
+    pub(crate) fn started(&self) -> Option<Duration> {
+        self.state().engine.started()
+    }
+
+    /// Waits until its first request is another one than it was: it has come, or a reset has taken
+    /// it back.
+    pub(crate) async fn started_anew(&self, seen: Option<Duration>) {
+        loop {
+            // Made before the look, so that a change in between is not missed.
+            let notified = self.shared.started.notified();
+            if self.started() != seen {
+                return;
+            }
             notified.await;
         }
     }
@@ -278,23 +302,46 @@ impl Recorder {
         self.head_at = Some(self.lane.shared.clock.now());
     }
 
-    /// A part of the body is about to be written.
-    pub(crate) fn piece(&mut self, bytes: usize, event: bool) {
-        self.body_bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
-        self.events += u64::from(event);
+    /// So much more of the body was taken by the system, and so many events are whole with it.
+    pub(crate) fn sent(&mut self, body_bytes: u64, events: u64) {
+        self.body_bytes = self.body_bytes.saturating_add(body_bytes);
+        self.events = self.events.saturating_add(events);
     }
 
-    /// The attempt is over. It must be told before the last byte or the end of the connection can
-    /// reach the client, or the client's next request would be read before this one ended.
+    /// Writes the last bytes of a whole answer, and records the end with them.
+    ///
+    /// The attempt is over when they are taken, not before: a client that leaves earlier did not
+    /// get the answer. And it must be over before the client's next request is claimed. So the
+    /// bytes are written under the lock, which is possible because a write does not wait.
+    pub(crate) fn finish(
+        &mut self,
+        write: impl FnOnce() -> Poll<io::Result<usize>>,
+        length: usize,
+        body_bytes: u64,
+        events: u64,
+    ) -> Poll<io::Result<usize>> {
+        let lane = self.lane.clone();
+        let mut state = lane.state();
+        let written = write();
+        if matches!(written, Poll::Ready(Ok(count)) if count == length) {
+            self.sent(body_bytes, events);
+            self.end_in(&mut state, EndKind::Complete);
+        }
+        written
+    }
+
+    /// The attempt is over. It must be told before the end of the connection can reach the client,
+    /// or the client's next request would be read before this one ended.
     pub(crate) fn end(&mut self, end: EndKind) {
-        if std::mem::replace(&mut self.ended, true) {
+        let lane = self.lane.clone();
+        self.end_in(&mut lane.state(), end);
+    }
+
+    fn end_in(&mut self, state: &mut State, end: EndKind) {
+        if std::mem::replace(&mut self.ended, true) || state.generation != self.generation {
             return;
         }
         let now = self.lane.shared.clock.now();
-        let mut state = self.lane.state();
-        if state.generation != self.generation {
-            return;
-        }
         let end = match end {
             EndKind::ClientLeft if state.stopping => EndKind::Stopped,
             end => end,

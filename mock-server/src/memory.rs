@@ -91,9 +91,13 @@ impl MemoryListener {
         }
     }
 
-    /// Refuses new connections, or stops refusing them.
-    pub fn refuse(&self, refusing: bool) {
+    /// Refuses new connections, or stops refusing them. Those that wait to be accepted are reset,
+    /// as they are when a port is closed.
+    pub fn refuse(&mut self, refusing: bool) {
         *self.refusing.lock().unwrap_or_else(PoisonError::into_inner) = refusing;
+        while refusing && let Ok(mut stream) = self.backlog.try_recv() {
+            stream.reset();
+        }
     }
 }
 
@@ -270,8 +274,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_connection_looks_like_a_closed_port() {
-        let (listener, connector) = listen();
+        let (mut listener, connector) = listen();
+        let mut waiting = connector.connect().unwrap();
         listener.refuse(true);
+        let reset = waiting.read(&mut [0; 1]).await.unwrap_err().kind();
+        assert_eq!(reset, io::ErrorKind::ConnectionReset);
         let refused = connector.connect().unwrap_err().kind();
         assert_eq!(refused, io::ErrorKind::ConnectionRefused);
         listener.refuse(false);

@@ -1,13 +1,10 @@
 //! Accepts connections, hands requests to the dialects and the engine, and plays what they say.
 
-use std::{convert::Infallible, future::Future, io, pin::pin, time::Duration};
+use std::{convert::Infallible, error::Error as _, future::Future, io, pin::pin, time::Duration};
 
-use axum::{
-    Router,
-    body::{Body, to_bytes},
-    extract::{Extension, Request as HttpRequest, State},
-    response::Response,
-};
+use axum::{Router, body::Body, response::Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
@@ -15,16 +12,15 @@ use tokio::task::JoinSet;
 use crate::{
     action::ErrorKind,
     admin,
-    clock::Clock,
-    dialect::{self, Exchange, Found, Head, Moment, Reply},
+    dialect::{self, Exchange, Found, Head, Moment, Reply, ReplyBody},
     door::{Door, Stream},
     identity::{CALL_HEADER, Served},
     journal::Claimed,
     lane::{Lane, Recorder, nanos},
     plan::{ProviderName, Route},
     request::{Conversation, Fingerprint, Headers, Request},
-    timeline::{self, Timeline},
-    wire::{self, Connection},
+    timeline::{self, End, Timeline},
+    wire::{self, Connection, Manner},
 };
 
 /// Serves a lane until told to stop; every connection is closed before it returns.
@@ -37,51 +33,70 @@ pub async fn run(
     admin: Router,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let admin = admin::routes(lane.clone()).merge(admin);
-    let routes = Router::new()
-        .fallback(answer)
-        .with_state(lane.clone())
-        .nest("/_brownout", admin.layer(axum::middleware::from_fn(admin::guard)));
-    let served = accept(door, &lane, routes, shutdown).await;
+    let admin = admin::router(lane.clone(), admin);
+    let served = accept(door, &lane, &admin, shutdown).await;
     lane.stop();
     served
 }
+
+/// How long accepting rests when the system has nothing left to accept with. Connections that end
+/// meanwhile give back what is missing.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(10);
 
 /// Accepts until told to stop, refusing while the plan says so.
 async fn accept(
     mut door: impl Door,
     lane: &Lane,
-    routes: Router,
+    admin: &Router,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let clock = lane.clock();
     let mut shutdown = pin!(shutdown);
     let mut connections = JoinSet::new();
     let mut refused_by = None;
+    let mut had_room = true;
+    let mut rest_until = None;
     loop {
-        let waiting = lane.is_waiting();
+        let started = lane.started();
         let (refusing, until) = lane.refusing();
-        door.refuse(refusing.is_some()).await?;
+        match door.refuse(refusing.is_some()).await {
+            Ok(()) => {}
+            Err(error) if is_of_the_moment(&error) => {
+                rest_until = Some(clock.now() + EXHAUSTED_PAUSE);
+            }
+            Err(error) => return Err(error),
+        }
         if let Some(rule) = refusing.filter(|_| refusing != refused_by) {
             lane.refuse(rule);
         }
         refused_by = refusing;
         let room = connections.len() < lane.plan().limits.connections_max;
+        if had_room && !room {
+            lane.hit_connection_limit();
+        }
+        had_room = room;
+        let rests = rest_until.is_some();
         // Far enough away to mean never, near enough for every clock.
         let edge = until.unwrap_or(clock.now() + Duration::from_secs(86_400));
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            () = lane.first_request(), if waiting => {}
+            () = lane.started_anew(started) => {}
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            () = clock.sleep_until(edge) => {}
-            stream = door.accept(), if room && refusing.is_none() => match stream {
+            () = clock.sleep_until(rest_until.unwrap_or(edge).min(edge)) => rest_until = None,
+            stream = door.accept(), if room && !rests && refusing.is_none() => match stream {
+                // A timer may be late by a millisecond, in which nobody is to be let in.
+                Ok(mut stream) if lane.refusing().0.is_some() => stream.reset(),
                 Ok(stream) => {
                     let (number, delay) = lane.connect();
-                    connections.spawn(serve(stream, number, delay, clock, routes.clone()));
+                    let (lane, admin) = (lane.clone(), admin.clone());
+                    connections.spawn(serve(stream, number, delay, lane, admin));
                 }
                 // The connection is gone, the door is not.
                 Err(error) if is_of_one_connection(&error) => {}
+                Err(error) if is_of_the_moment(&error) => {
+                    rest_until = Some(clock.now() + EXHAUSTED_PAUSE);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -93,38 +108,90 @@ async fn accept(
 }
 
 /// Serves one connection to its end.
-async fn serve<S: Stream>(stream: S, number: u64, delay: Duration, clock: Clock, routes: Router) {
+async fn serve<S: Stream>(stream: S, number: u64, delay: Duration, lane: Lane, admin: Router) {
+    let clock = lane.clock();
     if !delay.is_zero() {
         clock.sleep_until(clock.now() + delay).await;
     }
-    let (stamped, connection, mut takeover) = wire::stamp(stream, number, clock);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(connection.clone());
-        let mut routes = routes.clone();
-        async move { tower_service::Service::call(&mut routes, request).await }
-    });
-    let mut http = http1::Builder::new()
-        // Ours, from the clock that rules the run.
-        .auto_date_header(false)
-        .serve_connection(TokioIo::new(stamped), service);
-    let taken = tokio::select! {
-        biased;
-        taken = takeover.recv() => taken,
-        // How a connection ended is in the journal, attempt by attempt.
-        _ended = &mut http => None,
-    };
-    if let Some(taken) = taken {
-        taken.play(http.into_parts().io.into_inner()).await;
+    let (mut stamped, connection, mut takeover) = wire::stamp(stream, number, clock);
+    loop {
+        let service = service_fn(|mut request: hyper::Request<Incoming>| {
+            let (lane, connection, mut admin) = (lane.clone(), connection.clone(), admin.clone());
+            async move {
+                if let Some(uri) = admin::own(request.uri()) {
+                    *request.uri_mut() = uri;
+                    tower_service::Service::call(&mut admin, request.map(Body::new)).await
+                } else {
+                    Ok::<_, Infallible>(answer(&lane, &connection, request).await)
+                }
+            }
+        });
+        let mut http = http1::Builder::new()
+            // Ours, from the clock that rules the run.
+            .auto_date_header(false)
+            // A client that has said all it has to say may still wait for the answer.
+            .half_close(true)
+            .serve_connection(TokioIo::new(stamped), service);
+        let taken = tokio::select! {
+            biased;
+            taken = takeover.recv() => taken,
+            // How a connection ended is in the journal, attempt by attempt.
+            _ended = &mut http => None,
+        };
+        let Some(taken) = taken else { return };
+        let parts = http.into_parts();
+        let unused = parts.io.into_inner().unread(&parts.read_buf);
+        match taken.play(unused).await {
+            Some(open) => stamped = open,
+            None => return,
+        }
+    }
+}
+
+/// Why a body cannot be read to its end.
+enum BodyMistake {
+    /// The client left, or broke the connection.
+    Left,
+    /// Its framing is no HTTP.
+    Malformed,
+    /// It is longer than the plan allows.
+    TooLong,
+}
+
+/// The whole body, unless it is announced or found to be too long.
+async fn read_body(
+    parts: &http::request::Parts,
+    body: Incoming,
+    most: usize,
+) -> Result<Bytes, BodyMistake> {
+    let announced = parts.headers.get(http::header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let too_long = |length| usize::try_from(length).is_ok_and(|length| length > most);
+    if announced.is_some_and(too_long) {
+        return Err(BodyMistake::TooLong);
+    }
+    match Limited::new(body, most).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(BodyMistake::TooLong),
+        Err(error) => {
+            let cause = error.downcast_ref::<hyper::Error>().and_then(hyper::Error::source);
+            let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+            match cause.map(io::Error::kind) {
+                Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
+                    Err(BodyMistake::Malformed)
+                }
+                _ => Err(BodyMistake::Left),
+            }
+        }
     }
 }
 
 /// Answers a request to the provider.
 async fn answer(
-    State(lane): State<Lane>,
-    Extension(connection): Extension<Connection>,
-    request: HttpRequest,
-) -> Result<Response, Infallible> {
+    lane: &Lane,
+    connection: &Connection,
+    request: hyper::Request<Incoming>,
+) -> Response {
     let (parts, body) = request.into_parts();
     let headers = parts.headers.iter().map(|(name, value)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -132,36 +199,49 @@ async fn answer(
     let headers = Headers(headers.collect());
     let path = tidy(parts.uri.path());
     let head = Head { method: parts.method.as_str(), path: &path, headers: &headers };
-    let body = to_bytes(body, lane.plan().limits.body_bytes_max).await;
+    let manner = Manner::of(&parts);
+    let (body, manner) = match read_body(&parts, body, lane.plan().limits.body_bytes_max).await {
+        Ok(body) => (Some(body), manner),
+        // The rest of it is still to come, so that no further request can be told from it.
+        Err(BodyMistake::TooLong) => (None, manner.closing()),
+        // Nobody asked for anything: there is no attempt to speak of.
+        Err(BodyMistake::Left) => {
+            return connection.play(Timeline::silent(End::Close), None, manner.closing()).await;
+        }
+        Err(BodyMistake::Malformed) => {
+            let timeline = Timeline::reply(malformed(), Served::Broken);
+            return connection.play(timeline, None, manner.closing()).await;
+        }
+    };
     let read_at = lane.clock().now();
     let arrival =
         Arrival { first_byte_at: connection.request_read(read_at), connection: connection.number };
     let (timeline, recorder) = match dialect::find(&head) {
         Found::Unserved(provider) => lane.claim_unserved(
             |attempt, now| {
-                let reply = provider.not_found(&head, &moment(&lane, attempt, now));
+                let reply = provider.not_found(&head, &moment(lane, attempt, now));
                 Timeline::reply(reply, Served::Error(ErrorKind::BadRequest))
             },
             |attempt, _, now| arrival.unserved(attempt, &head, provider.name(), None, now),
         ),
         Found::Served(dialect, route) => {
             let read = |moment: &Moment| match &body {
-                Ok(body) => dialect.read(route, &head, body, moment),
-                Err(_) => Err(dialect.too_large(moment)),
+                Some(body) => dialect.read(route, &head, body, moment),
+                None => Err(dialect.too_large(moment)),
             };
             // Reading takes time and is done without the lock. A refusal is worded again under it,
             // because only there the attempt has its number, and with it ids of its own.
-            match read(&moment(&lane, 0, read_at)) {
+            match read(&moment(lane, 0, read_at)) {
                 Err(refusal) => {
                     let word =
-                        |attempt, now| read(&moment(&lane, attempt, now)).err().unwrap_or(refusal);
+                        |attempt, now| read(&moment(lane, attempt, now)).err().unwrap_or(refusal);
                     let body = body.as_deref().unwrap_or_default();
-                    refuse(&lane, word, &arrival, &head, body, route)
+                    refuse(lane, word, &arrival, &head, body, route)
                 }
                 Ok(request) => lane.claim(
                     &request,
                     |decision, now| {
-                        let moment = moment(&lane, decision.attempt, now);
+                        let moment = moment(lane, decision.attempt, now);
                         let exchange = Exchange { request: &request, decision, moment };
                         timeline::compose(dialect, &exchange, &lane.plan().provider)
                     },
@@ -194,7 +274,13 @@ async fn answer(
             }
         }
     };
-    Ok(connection.play(timeline, recorder).await)
+    connection.play(timeline, Some(recorder), manner).await
+}
+
+/// The answer to what is no HTTP; it is nobody's in particular.
+fn malformed() -> Reply {
+    let headers = vec![("content-type", "text/plain".to_owned())];
+    Reply { status: 400, headers, body: ReplyBody::Whole(Bytes::from_static(b"Bad Request\n")) }
 }
 
 /// Records and words a refusal by the provider of a request that no rule ever sees.
@@ -286,18 +372,170 @@ fn moment(lane: &Lane, attempt: u64, now: Duration) -> Moment {
 }
 
 /// A path without empty segments: SDKs join a base URL and a route with one slash too many.
-fn tidy(path: &str) -> String {
+pub(crate) fn tidy(path: &str) -> String {
     let segments = path.split('/').filter(|segment| !segment.is_empty());
     segments.fold(String::new(), |path, segment| path + "/" + segment)
 }
 
-/// Whether an accept error belongs to the connection that was to be accepted.
+/// Whether an accept error belongs to the connection that was to be accepted; see
+/// [accept(2)](https://man7.org/linux/man-pages/man2/accept.2.html), error handling.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::HostUnreachable
             | io::ErrorKind::Interrupted
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::PermissionDenied
     )
+}
+
+/// Whether an error says that the system has run out of something that it gets back.
+fn is_of_the_moment(error: &io::Error) -> bool {
+    let no_buffers = if cfg!(target_os = "linux") { 105 } else { 55 };
+    // `ENOMEM`, `ENFILE`, `EMFILE` and `ENOBUFS`, most of which have no name in `io::ErrorKind`.
+    error.raw_os_error().is_some_and(|code| [12, 23, 24, no_buffers].contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, sync::Arc};
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        sync::oneshot,
+        task::JoinHandle,
+    };
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        draw::Draws,
+        journal::Entry,
+        memory::{self, MemoryConnector, MemoryListener, MemoryStream},
+        plan::{ConnectionAct, ConnectionRule, Limits, Plan},
+    };
+
+    /// A door at which accepting fails before it succeeds.
+    struct Failing {
+        door: MemoryListener,
+        errors: VecDeque<io::Error>,
+    }
+
+    impl Door for Failing {
+        type Stream = MemoryStream;
+
+        async fn accept(&mut self) -> io::Result<MemoryStream> {
+            match self.errors.pop_front() {
+                Some(error) => Err(error),
+                None => Door::accept(&mut self.door).await,
+            }
+        }
+
+        async fn refuse(&mut self, refusing: bool) -> io::Result<()> {
+            Door::refuse(&mut self.door, refusing).await
+        }
+    }
+
+    /// A server in memory, told to stop by dropping the sender.
+    fn start(
+        plan: Plan,
+        errors: Vec<io::Error>,
+    ) -> (MemoryConnector, Lane, oneshot::Sender<()>, JoinHandle<io::Result<()>>) {
+        let (door, connector) = memory::listen();
+        let door = Failing { door, errors: errors.into() };
+        let lane = Lane::new(Arc::new(plan), Draws::new(1), Clock::simulated());
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async { drop(stopped.await) };
+        let server = tokio::spawn(run(door, lane.clone(), Router::new(), stopped));
+        (connector, lane, stop, server)
+    }
+
+    async fn ask(mut stream: MemoryStream) -> io::Result<String> {
+        stream.write_all(b"GET /v1/x HTTP/1.1\r\nconnection: close\r\n\r\n").await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        Ok(text)
+    }
+
+    fn refusal(from: Option<Duration>, until: Option<Duration>) -> Plan {
+        let rule = ConnectionRule { from, until, nth: None, act: ConnectionAct::Refuse };
+        Plan { connections: vec![rule], ..Plan::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn running_out_of_descriptors_does_not_end_the_server() {
+        let errors = [23, 24, 12, 24].map(io::Error::from_raw_os_error).into();
+        let (connector, lane, stop, server) = start(Plan::default(), errors);
+        let text = ask(connector.connect().unwrap()).await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 404"), "{text}");
+        // It rested each time, and did not spin.
+        assert!(lane.clock().now() >= EXHAUSTED_PAUSE * 4);
+        drop(stop);
+        server.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_door_that_is_broken_ends_the_server() {
+        let broken = io::Error::from(io::ErrorKind::InvalidInput);
+        let (_connector, _lane, _stop, server) = start(Plan::default(), vec![broken]);
+        assert_eq!(server.await.unwrap().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    /// The timer that begins the window is late by up to a millisecond.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_let_in_while_the_refusal_is_late() {
+        let plan = refusal(Some(Duration::from_micros(1_500)), None);
+        let (connector, lane, stop, server) = start(plan, Vec::new());
+        ask(connector.connect().unwrap()).await.unwrap();
+        // The first connection is over for the server too, and wakes it no more.
+        lane.clock().sleep_until(Duration::from_millis(1)).await;
+        tokio::time::advance(Duration::from_micros(600)).await;
+        let late = ask(connector.connect().unwrap()).await.unwrap_err().kind();
+        assert_eq!(late, io::ErrorKind::ConnectionReset);
+        drop(stop);
+        server.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reset_lane_refuses_again_from_its_next_first_request_on() {
+        let second = Duration::from_secs(1);
+        let (connector, lane, stop, server) =
+            start(refusal(Some(second), Some(second * 2)), Vec::new());
+        for _ in 0..2 {
+            ask(connector.connect().unwrap()).await.unwrap();
+            let clock = lane.clock();
+            clock.sleep_until(clock.now() + second * 3 / 2).await;
+            let refused = connector.connect().unwrap_err().kind();
+            assert_eq!(refused, io::ErrorKind::ConnectionRefused);
+            // Without a first request there is no time, and nothing to refuse.
+            lane.reset();
+            tokio::task::yield_now().await;
+            clock.sleep_until(clock.now() + second * 60).await;
+        }
+        drop(stop);
+        server.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_of_connections_makes_the_next_one_wait_and_is_reported() {
+        let limits = Limits { connections_max: 1, ..Limits::default() };
+        let plan = Plan { limits, ..Plan::default() };
+        let (connector, lane, stop, server) = start(plan, Vec::new());
+        let first = connector.connect().unwrap();
+        let second = tokio::spawn(ask(connector.connect().unwrap()));
+        lane.clock().sleep_until(Duration::from_secs(5)).await;
+        assert_eq!(lane.connection_limit_hits(), 1);
+        assert!(!second.is_finished());
+        drop(first);
+        assert!(second.await.unwrap().unwrap().starts_with("HTTP/1.1 404"));
+        let journal = lane.journal();
+        let claims = journal.entries().iter().filter(|entry| matches!(entry, Entry::Claimed(_)));
+        assert_eq!(claims.count(), 1);
+        drop(stop);
+        server.await.unwrap().unwrap();
+    }
 }

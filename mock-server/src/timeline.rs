@@ -65,6 +65,8 @@ pub(crate) enum End {
     Complete,
     /// Never: nothing more is sent, and nothing is closed.
     Hang,
+    /// As HTTP wants it, and then the connection is closed.
+    Last,
     /// The connection is reset.
     Reset,
 }
@@ -132,8 +134,11 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
         }
         Action::StreamError(error) => {
             timeline.keep_texts(error.after);
+            timeline.keep_unfinished();
             let bytes = dialect.stream_error(exchange, error.error);
             timeline.pieces.push(Piece { after: Duration::ZERO, bytes, event: true, text: false });
+            // Recorded: nothing follows an error event, not even on the connection.
+            timeline.end = End::Last;
             timeline.served = Served::Broken;
         }
         Action::Truncated(truncated) => {
@@ -171,7 +176,7 @@ impl Timeline {
     }
 
     /// Nothing, ever, and then the end.
-    fn silent(end: End) -> Self {
+    pub(crate) fn silent(end: End) -> Self {
         Self {
             head: None,
             head_after: Duration::ZERO,
@@ -192,6 +197,13 @@ impl Timeline {
         });
         let end = end.unwrap_or(self.pieces.len().saturating_sub(1));
         self.pieces.truncate(end);
+    }
+
+    /// Leaves out what a stream says after its last text: that, and how, it is finished.
+    fn keep_unfinished(&mut self) {
+        if let Some(last) = self.pieces.iter().rposition(|piece| piece.text) {
+            self.pieces.truncate(last + 1);
+        }
     }
 
     /// Keeps the first bytes of a body that is sent at once.

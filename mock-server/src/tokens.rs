@@ -38,9 +38,26 @@ impl Tokenizer {
     }
 }
 
+/// Loads the tokenizers, which takes longer than any answer, so that the first request does not
+/// wait for them.
+pub fn warm_up() {
+    for tokenizer in [bpe_openai::cl100k_base(), bpe_openai::o200k_base()] {
+        let _loaded = tokenizer.count("warm");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Nothing to see but that it may be done at any time, and more than once.
+    #[test]
+    fn warming_up_changes_no_count() {
+        let before = Tokenizer::Cl100k.count("tiktoken is great!");
+        warm_up();
+        warm_up();
+        assert_eq!(Tokenizer::Cl100k.count("tiktoken is great!"), before);
+    }
 
     #[test]
     fn counts_are_those_of_the_public_tokenizers() {

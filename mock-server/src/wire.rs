@@ -1,29 +1,28 @@
-//! Plays a timeline on a connection: through hyper where HTTP can say it, over the bare
-//! connection where it cannot.
+//! Plays a timeline on a connection, byte by byte.
 //!
-//! A cut body, a reset, a length that is not kept: hyper rightly refuses to send such things.
-//! So the service hands the timeline to the connection's task, which takes the bytes back from
-//! hyper and writes the rest itself.
+//! Hyper reads requests, and we write the answers. A cut body, a reset, a length that is not kept:
+//! hyper rightly refuses to send such things. And what it does send it only takes in hand: it
+//! cannot say how much of an answer a client got, nor, once bytes stand behind a request, that the
+//! client has left. So each request's handler passes its timeline to the connection's task, which
+//! takes the stream back from hyper, plays the timeline, and returns the stream for the next
+//! request.
 
 use std::{
-    convert::Infallible,
-    future::Future,
+    future::poll_fn,
     io,
+    ops::Range,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use axum::body::Body;
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response};
-use http_body_util::BodyExt as _;
-use hyper::body::{Frame, SizeHint};
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{HeaderMap, Response, Version, header, request::Parts};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     sync::mpsc,
-    time::Sleep,
 };
 
 use crate::{
@@ -44,11 +43,24 @@ pub(crate) struct Connection {
     takeover: mpsc::Sender<Takeover>,
 }
 
-/// A timeline that is played over the bare connection.
+/// What a request says of the form of its answer, whatever the answer is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// HTTP/1.0: there are no chunks, and a connection stays open only if that is asked for.
+    old: bool,
+    /// The answer to a HEAD: its body is announced and not sent.
+    bodiless: bool,
+    /// The connection serves another request afterwards.
+    stays: bool,
+}
+
+/// A timeline that is to be played.
 #[derive(Debug)]
 pub(crate) struct Takeover {
     timeline: Timeline,
-    recorder: Recorder,
+    /// None for what is no attempt.
+    recorder: Option<Recorder>,
+    manner: Manner,
 }
 
 /// A stream that notes when the first byte of each request is read.
@@ -56,6 +68,8 @@ pub(crate) struct Takeover {
 pub(crate) struct Stamped<S> {
     stream: S,
     stamps: Arc<Stamps>,
+    /// What was read and belongs to a later request.
+    ahead: BytesMut,
 }
 
 #[derive(Debug)]
@@ -64,9 +78,43 @@ struct Stamps {
     first_byte_at: Mutex<Option<Duration>>,
 }
 
+/// Bytes that go out together, and which of them are body.
+#[derive(Debug, Default)]
+struct Frame {
+    bytes: Vec<u8>,
+    body: Range<usize>,
+    /// How many events it holds.
+    events: u64,
+    /// Whether the answer is whole with it.
+    last: bool,
+}
+
+/// How a body's end is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    Chunked,
+    /// By the end of the connection, for those who know no chunks.
+    Closing,
+    Length(usize),
+}
+
 /// How long a reset waits for the bytes before it to arrive; without it they would be discarded
 /// with the connection. Loopback needs microseconds.
 const RESET_GRACE: Duration = Duration::from_millis(20);
+
+/// The most bytes that are given to the system at once, and so the most by which the journal can
+/// overstate what a client got while the rest was refused.
+const WRITE_BYTES_MAX: usize = 64 << 10;
+
+/// How much of later requests is kept while an answer is delayed. Nothing more is read then: the
+/// client waits to be read, as it would at any busy server.
+const AHEAD_BYTES_MAX: usize = 1 << 20;
+
+/// How much is read and thrown away, and for how long, after an answer that ends a connection.
+/// A connection that is closed over unread bytes is reset, and a reset takes the answer with it
+/// ([RFC 9112 §9.6](https://www.rfc-editor.org/rfc/rfc9112#section-9.6)).
+const LINGER_BYTES_MAX: usize = 8 << 20;
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Wraps a stream, and gives what its requests' handlers need to know.
 pub(crate) fn stamp<S>(
@@ -77,7 +125,7 @@ pub(crate) fn stamp<S>(
     let stamps = Arc::new(Stamps { clock, first_byte_at: Mutex::new(None) });
     let (takeover, taken) = mpsc::channel(1);
     let connection = Connection { number, stamps: Arc::clone(&stamps), takeover };
-    (Stamped { stream, stamps }, connection, taken)
+    (Stamped { stream, stamps, ahead: BytesMut::new() }, connection, taken)
 }
 
 impl Connection {
@@ -88,192 +136,264 @@ impl Connection {
         first.take().unwrap_or(now)
     }
 
-    /// Answers with a timeline, from here or from the connection's task.
-    pub(crate) async fn play(&self, timeline: Timeline, mut recorder: Recorder) -> Response<Body> {
-        let clock = self.stamps.clock;
-        let by_hyper = matches!(timeline.end, End::Complete | End::Hang);
-        let Some(head) = timeline.head.as_ref().filter(|_| by_hyper) else {
-            if !by_hyper {
-                let takeover = Takeover { timeline, recorder };
-                // The task is gone only if the connection is, and then nobody waits for an answer.
-                let _gone = self.takeover.send(takeover).await.is_err();
-                return std::future::pending().await;
-            }
-            // Dropped, with the recorder, when the client leaves.
-            std::future::pending::<Infallible>().await;
-            unreachable!("a pending future never ends; {recorder:?}");
+    /// Has a timeline played by the connection's task, which ends this future by dropping it.
+    pub(crate) async fn play(
+        &self,
+        timeline: Timeline,
+        recorder: Option<Recorder>,
+        manner: Manner,
+    ) -> Response<Body> {
+        let takeover = Takeover { timeline, recorder, manner };
+        // The task is gone only if the connection is, and then nobody waits for an answer.
+        let _gone = self.takeover.send(takeover).await.is_err();
+        std::future::pending().await
+    }
+}
+
+impl Manner {
+    /// What the head of a request says.
+    pub(crate) fn of(parts: &Parts) -> Self {
+        let old = parts.version == Version::HTTP_10;
+        let stays = if old {
+            asks(&parts.headers, "keep-alive") && !asks(&parts.headers, "close")
+        } else {
+            !asks(&parts.headers, "close")
         };
-        if !timeline.head_after.is_zero() {
-            clock.sleep_until(clock.now() + timeline.head_after).await;
+        Self { old, bodiless: parts.method == http::Method::HEAD, stays }
+    }
+
+    /// The same, but the connection is closed after the answer.
+    pub(crate) fn closing(self) -> Self {
+        Self { stays: false, ..self }
+    }
+
+    fn framing(self, head: &Head) -> Framing {
+        match head.content_length {
+            Some(length) => Framing::Length(length),
+            None if self.old => Framing::Closing,
+            None => Framing::Chunked,
         }
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() =
-            http::StatusCode::from_u16(head.status).expect("a dialect's status has three digits");
-        for (name, value) in &head.headers {
-            let value = HeaderValue::from_str(value).expect("a dialect's header is visible ASCII");
-            response.headers_mut().append(HeaderName::from_static(name), value);
-        }
-        let date = http_date(clock.wall(clock.now()));
-        let date = HeaderValue::from_str(&date).expect("a date is visible ASCII");
-        response.headers_mut().insert(http::header::DATE, date);
-        recorder.head(head.status);
-        let body = Paced {
-            clock,
-            length: head.content_length,
-            pieces: timeline.pieces.into_iter(),
-            next: None,
-            hangs: timeline.end == End::Hang,
-            recorder,
-        };
-        response.map(|_| Body::new(body.map_err(|never| match never {})))
     }
 }
 
 impl Takeover {
-    /// Plays the timeline over a connection that hyper no longer uses, and ends it.
-    pub(crate) async fn play<S: Stream>(self, stamped: Stamped<S>) {
-        let Self { timeline, mut recorder } = self;
-        let Stamped { mut stream, stamps } = stamped;
+    /// Plays the timeline over a connection that hyper no longer uses, and gives the connection
+    /// back if it stays open.
+    pub(crate) async fn play<S: Stream>(self, mut stamped: Stamped<S>) -> Option<Stamped<S>> {
+        let Self { timeline, mut recorder, manner } = self;
+        let clock = stamped.stamps.clock;
         // An error means that the client has left; dropping the recorder says so.
-        if write(&timeline, &mut recorder, &mut stream, stamps.clock).await.is_err() {
-            return;
-        }
+        write(&timeline, &mut recorder, manner, &mut stamped).await.ok()?;
+        let framing = timeline.head.as_ref().map(|head| manner.framing(head));
         match timeline.end {
+            End::Complete if manner.stays && framing != Some(Framing::Closing) => {
+                return Some(stamped);
+            }
+            End::Close => {
+                if let Some(recorder) = &mut recorder {
+                    recorder.end(EndKind::Closed);
+                }
+                stamped.close().await;
+            }
+            End::Complete | End::Last => stamped.close().await,
+            End::Hang => stamped.left().await,
             End::Reset => {
                 if timeline.head.is_some() {
-                    stamps.clock.sleep_until(stamps.clock.now() + RESET_GRACE).await;
+                    clock.sleep_until(clock.now() + RESET_GRACE).await;
                 }
-                recorder.end(EndKind::Reset);
-                stream.reset();
-            }
-            End::Close | End::Complete | End::Hang => {
-                recorder.end(EndKind::Closed);
-                let _left = stream.shutdown().await.is_err();
+                if let Some(recorder) = &mut recorder {
+                    recorder.end(EndKind::Reset);
+                }
+                stamped.stream.reset();
             }
         }
+        None
     }
 }
 
-/// Writes head and pieces as the timeline says, with HTTP/1.1 framing of our own.
+/// Writes head and pieces as the timeline says.
 async fn write<S: Stream>(
     timeline: &Timeline,
-    recorder: &mut Recorder,
-    stream: &mut S,
-    clock: Clock,
+    recorder: &mut Option<Recorder>,
+    manner: Manner,
+    stamped: &mut Stamped<S>,
 ) -> io::Result<()> {
     let Some(head) = &timeline.head else { return Ok(()) };
-    wait(stream, clock, timeline.head_after).await?;
-    recorder.head(head.status);
-    let text = head_text(head, clock.wall(clock.now()));
-    stream.write_all(text.as_bytes()).await?;
-    for piece in &timeline.pieces {
-        wait(stream, clock, piece.after).await?;
-        recorder.piece(piece.bytes.len(), piece.event);
-        if head.content_length.is_some() {
-            stream.write_all(&piece.bytes).await?;
-        } else {
-            let mut chunk = format!("{:x}\r\n", piece.bytes.len()).into_bytes();
-            chunk.extend_from_slice(&piece.bytes);
-            chunk.extend_from_slice(b"\r\n");
-            stream.write_all(&chunk).await?;
-        }
-        stream.flush().await?;
+    let clock = stamped.stamps.clock;
+    stamped.wait(timeline.head_after).await?;
+    if let Some(recorder) = recorder {
+        recorder.head(head.status);
     }
-    Ok(())
+    let whole = matches!(timeline.end, End::Complete | End::Last);
+    let framing = manner.framing(head);
+    let text = head_text(head, framing, manner, clock.wall(clock.now()));
+    let mut frame = Frame { bytes: text.into_bytes(), ..Frame::default() };
+    let mut pieces = if manner.bodiless { [].iter() } else { timeline.pieces.iter() };
+    loop {
+        let piece = pieces.next();
+        if let Some(piece) = piece {
+            if !piece.after.is_zero() {
+                stamped.send(std::mem::take(&mut frame), recorder).await?;
+                stamped.wait(piece.after).await?;
+            }
+            frame.push(piece, framing);
+        }
+        // What follows the last event goes out with it, since a client may take that for the end.
+        if pieces.len() == 0 {
+            frame.last = whole;
+            if whole && framing == Framing::Chunked && !manner.bodiless {
+                frame.bytes.extend_from_slice(b"0\r\n\r\n");
+            }
+        }
+        let last = pieces.len() == 0;
+        stamped.send(std::mem::take(&mut frame), recorder).await?;
+        if last {
+            return Ok(());
+        }
+    }
 }
 
 /// A head as it stands on the wire.
-fn head_text(head: &Head, wall: Duration) -> String {
+fn head_text(head: &Head, framing: Framing, manner: Manner, wall: Duration) -> String {
     let status = http::StatusCode::from_u16(head.status).unwrap_or_default();
     let reason = status.canonical_reason().unwrap_or_default();
-    let framing = match head.content_length {
-        Some(length) => format!("content-length: {length}"),
-        None => "transfer-encoding: chunked".to_owned(),
+    let version = if manner.old { "HTTP/1.0" } else { "HTTP/1.1" };
+    let framing = match framing {
+        Framing::Chunked => Some("transfer-encoding: chunked".to_owned()),
+        Framing::Closing => None,
+        Framing::Length(length) => Some(format!("content-length: {length}")),
+    };
+    let connection = match (manner.old, manner.stays) {
+        (false, false) => Some("connection: close".to_owned()),
+        (true, true) if framing.is_some() => Some("connection: keep-alive".to_owned()),
+        (false, true) | (true, _) => None,
     };
     let headers = head.headers.iter().map(|(name, value)| format!("{name}: {value}"));
-    let lines = [format!("HTTP/1.1 {} {reason}", head.status)].into_iter().chain(headers);
-    let lines = lines.chain([format!("date: {}", http_date(wall)), framing]);
+    let lines = [format!("{version} {} {reason}", head.status)].into_iter().chain(headers);
+    let lines = lines.chain([format!("date: {}", http_date(wall))]);
+    let lines = lines.chain(connection).chain(framing);
     lines.map(|line| line + "\r\n").collect::<String>() + "\r\n"
 }
 
-/// Waits, or finds that the client has left.
-async fn wait<S: Stream>(stream: &mut S, clock: Clock, span: Duration) -> io::Result<()> {
-    if span.is_zero() {
-        return Ok(());
+/// Whether a `Connection` header holds a word.
+fn asks(headers: &HeaderMap, word: &str) -> bool {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let mut words = values.flat_map(|value| value.split(','));
+    words.any(|other| other.trim().eq_ignore_ascii_case(word))
+}
+
+impl Frame {
+    /// Adds a piece of the body.
+    fn push(&mut self, piece: &Piece, framing: Framing) {
+        let chunked = framing == Framing::Chunked;
+        if chunked {
+            self.bytes.extend_from_slice(format!("{:x}\r\n", piece.bytes.len()).as_bytes());
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&piece.bytes);
+        self.body = start..self.bytes.len();
+        if chunked {
+            self.bytes.extend_from_slice(b"\r\n");
+        }
+        self.events = u64::from(piece.event);
     }
-    let mut sleep = std::pin::pin!(clock.sleep_until(clock.now() + span));
-    let mut ignored = [0; 1_024];
-    loop {
-        tokio::select! {
-            biased;
-            read = stream.read(&mut ignored) => {
-                if read? == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+
+    /// How many of some bytes are body.
+    fn body_in(&self, bytes: Range<usize>) -> u64 {
+        let (start, end) = (bytes.start.max(self.body.start), bytes.end.min(self.body.end));
+        u64::try_from(end.saturating_sub(start)).unwrap_or(u64::MAX)
+    }
+}
+
+impl<S> Stamped<S> {
+    /// The same stream, with bytes that were read from it and not used.
+    pub(crate) fn unread(mut self, bytes: &Bytes) -> Self {
+        if !bytes.is_empty() {
+            let later = std::mem::replace(&mut self.ahead, BytesMut::from(&bytes[..]));
+            self.ahead.extend_from_slice(&later);
+        }
+        self
+    }
+}
+
+impl<S: Stream> Stamped<S> {
+    /// Writes a frame, and has recorded what the system took of it.
+    async fn send(&mut self, frame: Frame, recorder: &mut Option<Recorder>) -> io::Result<()> {
+        let mut start = 0;
+        while start < frame.bytes.len() {
+            let end = frame.bytes.len().min(start + WRITE_BYTES_MAX);
+            let bytes = &frame.bytes[start..end];
+            let ends = end == frame.bytes.len();
+            let stream = &mut self.stream;
+            let written = poll_fn(|cx| {
+                let mut write = || Pin::new(&mut *stream).poll_write(cx, bytes);
+                match recorder {
+                    Some(recorder) if ends && frame.last => {
+                        let body = frame.body_in(start..end);
+                        recorder.finish(write, bytes.len(), body, frame.events)
+                    }
+                    _ => write(),
+                }
+            });
+            let written = written.await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            let whole = start + written == frame.bytes.len();
+            if let Some(recorder) = recorder {
+                let body = frame.body_in(start..start + written);
+                recorder.sent(body, if whole { frame.events } else { 0 });
+            }
+            start += written;
+        }
+        self.stream.flush().await
+    }
+
+    /// Waits, or finds that the client has left.
+    async fn wait(&mut self, span: Duration) -> io::Result<()> {
+        if span.is_zero() {
+            return Ok(());
+        }
+        let clock = self.stamps.clock;
+        let mut sleep = std::pin::pin!(clock.sleep_until(clock.now() + span));
+        loop {
+            let room = self.ahead.len() < AHEAD_BYTES_MAX;
+            tokio::select! {
+                biased;
+                read = self.stream.read_buf(&mut self.ahead), if room => {
+                    if read? == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                () = &mut sleep => return Ok(()),
+            }
+        }
+    }
+
+    /// Waits until the client has left, whatever it sends until then.
+    async fn left(&mut self) {
+        let mut ignored = [0; 1_024];
+        while let Ok(1..) = self.stream.read(&mut ignored).await {}
+    }
+
+    /// Closes the connection so that what was sent arrives.
+    async fn close(&mut self) {
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let clock = self.stamps.clock;
+        let mut over = std::pin::pin!(clock.sleep_until(clock.now() + LINGER));
+        let mut ignored = [0; 4_096];
+        let mut room = LINGER_BYTES_MAX;
+        while room > 0 {
+            tokio::select! {
+                biased;
+                () = &mut over => return,
+                read = self.stream.read(&mut ignored) => match read {
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => room = room.saturating_sub(count),
                 }
             }
-            () = &mut sleep => return Ok(()),
-        }
-    }
-}
-
-/// A body that waits before each piece.
-#[derive(Debug)]
-struct Paced {
-    clock: Clock,
-    length: Option<usize>,
-    pieces: std::vec::IntoIter<Piece>,
-    next: Option<(Piece, Pin<Box<Sleep>>)>,
-    hangs: bool,
-    recorder: Recorder,
-}
-
-impl Paced {
-    /// A piece is about to go out; with the last one the attempt is over.
-    fn send(&mut self, piece: Piece) -> Frame<Bytes> {
-        self.recorder.piece(piece.bytes.len(), piece.event);
-        if self.pieces.len() == 0 && !self.hangs {
-            self.recorder.end(EndKind::Complete);
-        }
-        Frame::data(piece.bytes)
-    }
-}
-
-impl hyper::body::Body for Paced {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.next.is_none() {
-            match self.pieces.next() {
-                None if self.hangs => return Poll::Pending,
-                None => {
-                    self.recorder.end(EndKind::Complete);
-                    return Poll::Ready(None);
-                }
-                Some(piece) if piece.after.is_zero() => {
-                    return Poll::Ready(Some(Ok(self.send(piece))));
-                }
-                Some(piece) => {
-                    let at = self.clock.now() + piece.after;
-                    let sleep = Box::pin(self.clock.sleep_until(at));
-                    self.next = Some((piece, sleep));
-                }
-            }
-        }
-        if let Some((_, sleep)) = &mut self.next {
-            ready!(sleep.as_mut().poll(cx));
-        }
-        let (piece, _) = self.next.take().expect("a piece is waited for");
-        Poll::Ready(Some(Ok(self.send(piece))))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self.length.and_then(|length| u64::try_from(length).ok()) {
-            Some(length) => SizeHint::with_exact(length),
-            None => SizeHint::default(),
         }
     }
 }
@@ -285,8 +405,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stamped<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
+        let polled = if self.ahead.is_empty() {
+            Pin::new(&mut self.stream).poll_read(cx, buffer)
+        } else {
+            let count = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead[..count]);
+            self.ahead.advance(count);
+            Poll::Ready(Ok(()))
+        };
+        // A line break behind a body belongs to no request
+        // ([RFC 9112 §2.2](https://www.rfc-editor.org/rfc/rfc9112#section-2.2)).
+        let begins = |byte: &u8| !matches!(byte, b'\r' | b'\n');
+        if buffer.filled()[before..].iter().any(begins) {
             let stamps = &self.stamps;
             let mut first = stamps.first_byte_at.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert_with(|| stamps.clock.now());

@@ -68,6 +68,22 @@ impl Served {
         Got { head: head.to_owned(), body: body.to_owned(), error }
     }
 
+    /// Waits for the end of an attempt, as long as there is a server to tell of it.
+    fn ended(&self, attempt: usize) -> Ended {
+        loop {
+            assert!(!self.is_gone(), "the server is gone");
+            if let Some(ended) = self.ends().get(attempt - 1) {
+                return *ended;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    fn claims(&self) -> usize {
+        let journal = self.lane.journal();
+        journal.entries().iter().filter(|entry| matches!(entry, Entry::Claimed(_))).count()
+    }
+
     fn is_gone(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
@@ -193,11 +209,8 @@ fn a_hang_reads_the_request_and_answers_no_byte() {
     // It was claimed, and is under way until we leave.
     assert_eq!(served.lane.journal().entries().len(), 1);
     drop(stream);
-    while served.ends().is_empty() {
-        assert!(!served.is_gone(), "the server is gone");
-        std::thread::yield_now();
-    }
-    assert_eq!((served.ends()[0].end, served.ends()[0].head_at), (EndKind::ClientLeft, None));
+    let ended = served.ended(1);
+    assert_eq!((ended.end, ended.head_at), (EndKind::ClientLeft, None));
 }
 
 /// Whoever has read a byte of an answer finds its attempt in the journal.
@@ -214,12 +227,8 @@ fn an_attempt_is_in_the_journal_before_its_first_byte_goes_out() {
     }
 }
 
-#[test]
-fn a_connection_serves_one_request_after_another() {
-    let served = serve("");
-    let mut stream = TcpStream::connect(served.address).unwrap();
-    let first = request("POST", "/v1/chat/completions", "authorization: Bearer k\r\n", PLAIN);
-    stream.write_all(&first).unwrap();
+/// Reads one answer that has a length, and nothing behind it.
+fn read_answer(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0; 1];
@@ -229,7 +238,17 @@ fn a_connection_serves_one_request_after_another() {
     let head = String::from_utf8(head).unwrap();
     let length = head.split("content-length: ").nth(1).unwrap().lines().next().unwrap();
     let length: u64 = length.parse().unwrap();
-    io::copy(&mut (&mut stream).take(length), &mut io::sink()).unwrap();
+    io::copy(&mut stream.take(length), &mut io::sink()).unwrap();
+    head
+}
+
+#[test]
+fn a_connection_serves_one_request_after_another() {
+    let served = serve("");
+    let mut stream = TcpStream::connect(served.address).unwrap();
+    let first = request("POST", "/v1/chat/completions", "authorization: Bearer k\r\n", PLAIN);
+    stream.write_all(&first).unwrap();
+    read_answer(&mut stream);
     stream.write_all(&chat(PLAIN)).unwrap();
     let mut rest = String::new();
     stream.read_to_string(&mut rest).unwrap();
@@ -291,16 +310,12 @@ fn a_late_accept_reads_nothing_for_a_while() {
     let silence = stream.read(&mut [0; 1]).unwrap_err().kind();
     assert!(matches!(silence, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut));
     // Not even the request was read, so there is nothing to claim.
-    let claims = |served: &Served| {
-        let journal = served.lane.journal();
-        journal.entries().iter().filter(|entry| matches!(entry, Entry::Claimed(_))).count()
-    };
-    assert_eq!(claims(&served), 1);
+    assert_eq!(served.claims(), 1);
     stream.set_read_timeout(None).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     assert!(text.starts_with("HTTP/1.1 200"));
-    assert_eq!(claims(&served), 2);
+    assert_eq!(served.claims(), 2);
 }
 
 /// What the provider refuses by itself is a call like any other: sending it again is a retry.
@@ -349,4 +364,183 @@ fn hostile_requests_are_answered_in_the_providers_shape() {
     assert!(served.send(&bytes).head.starts_with("HTTP/1.1 400"));
     assert!(served.send(b"\x16\x03\x01\x02\x00\x01").head.is_empty() || served.ends().len() > 1);
     assert!(served.send(&chat(PLAIN)).head.starts_with("HTTP/1.1 200"));
+}
+
+/// Bytes that stand behind a request must not hide that the client has left.
+#[test]
+fn a_client_that_leaves_is_noticed_whatever_it_sent_behind_its_request() {
+    for fault in ["hang", "{ slow: { first-token: 1h } }"] {
+        for behind in [b"\r\n".to_vec(), chat(PLAIN), vec![b'x'; 100_000]] {
+            let served = serve(&format!("rules:\n  - fault: {fault}"));
+            let mut stream = TcpStream::connect(served.address).unwrap();
+            stream.write_all(&[chat(PLAIN), behind].concat()).unwrap();
+            while served.claims() == 0 {
+                assert!(!served.is_gone(), "the server is gone");
+                std::thread::yield_now();
+            }
+            drop(stream);
+            let ended = served.ended(1);
+            assert_eq!((ended.end, ended.head_at), (EndKind::ClientLeft, None), "{fault}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_stays_open_after_a_delayed_answer() {
+    let served = serve("provider: { latency: { first-token: 30ms } }");
+    let mut stream = TcpStream::connect(served.address).unwrap();
+    let keeping = request("POST", "/v1/chat/completions", "authorization: Bearer k\r\n", PLAIN);
+    // The second request stands behind the first while that waits, with a line break between them.
+    stream.write_all(&[keeping.clone(), b"\r\n".to_vec(), keeping].concat()).unwrap();
+    for _ in 0..2 {
+        assert!(read_answer(&mut stream).starts_with("HTTP/1.1 200"));
+    }
+    stream.write_all(&chat(PLAIN)).unwrap();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(rest.starts_with("HTTP/1.1 200") && rest.contains("connection: close\r\n"), "{rest}");
+    assert_eq!(served.ends().iter().filter(|ended| ended.end == EndKind::Complete).count(), 3);
+}
+
+/// An answer of some 24 MB does not fit into what lies between a server and a client that reads
+/// nothing.
+#[test]
+fn what_a_client_did_not_take_was_not_sent() {
+    let whole = serve("provider: { answers: { tokens: 100_000 } }");
+    let got = whole.send(&chat(STREAM));
+    let sent = whole.ended(1);
+    assert_eq!(sent.end, EndKind::Complete);
+    assert_eq!(u64::try_from(got.body.matches("data: ").count()).unwrap(), sent.events);
+
+    let served = serve("provider: { answers: { tokens: 100_000 } }");
+    let mut stream = TcpStream::connect(served.address).unwrap();
+    stream.write_all(&chat(STREAM)).unwrap();
+    stream.read_exact(&mut [0; 10]).unwrap();
+    drop(stream);
+    let left = served.ended(1);
+    assert_eq!(left.end, EndKind::ClientLeft);
+    assert!(left.body_bytes < sent.body_bytes, "{} of {}", left.body_bytes, sent.body_bytes);
+}
+
+/// Nothing can be said of a request that never came: it is no attempt, and nobody refused it.
+#[test]
+fn a_request_that_never_arrives_whole_is_no_attempt() {
+    let served = serve("");
+    let half = request("POST", "/v1/chat/completions", "authorization: Bearer k\r\n", PLAIN);
+    let mut stream = TcpStream::connect(served.address).unwrap();
+    stream.write_all(&half[..half.len() - 5]).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "");
+    let chunked = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\n\
+                   transfer-encoding: chunked\r\n\r\nno number\r\n";
+    let got = served.send(chunked.as_bytes());
+    assert!(got.head.starts_with("HTTP/1.1 400"), "{}", got.head);
+    assert!(!got.body.contains("error"), "{}", got.body);
+    assert_eq!(served.claims(), 0);
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_before_it_is_sent() {
+    let served = serve("");
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\n";
+    let announced = format!("{head}content-length: 40000000\r\n\r\n");
+    let mut stream = TcpStream::connect(served.address).unwrap();
+    stream.write_all(announced.as_bytes()).unwrap();
+    // Not a byte of it was sent.
+    assert!(read_answer(&mut stream).starts_with("HTTP/1.1 413"));
+    // A client that sends first and reads then gets its answer too.
+    let mut stream = TcpStream::connect(served.address).unwrap();
+    stream.write_all(announced.as_bytes()).unwrap();
+    stream.write_all(&vec![b' '; 4 << 20]).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 413") && text.contains("connection: close"), "{text}");
+    assert_eq!((served.claims(), served.ended(2).end), (2, EndKind::Complete));
+}
+
+#[test]
+fn an_error_event_ends_the_connection_and_comes_before_the_finish() {
+    let served = serve("rules:\n  - fault: { stream-error: { after: 90_000 } }");
+    for (path, headers) in [
+        ("/v1/chat/completions", "authorization: Bearer k\r\n"),
+        ("/v1/messages", "x-api-key: k\r\nanthropic-version: 2023-06-01\r\n"),
+    ] {
+        let model = if path == "/v1/messages" { "claude-haiku-4-5" } else { "gpt-4o-mini" };
+        let body = format!(
+            r#"{{"model":"{model}","max_tokens":500,"stream":true,"messages":[{{"role":"user","content":"hi"}}]}}"#
+        );
+        // The client would keep the connection; nothing but its end lets this return.
+        let got = served.send(&request("POST", path, headers, &body));
+        assert!(got.error.is_none() && got.body.ends_with("0\r\n\r\n"), "{}", got.body);
+        assert!(got.body.contains("overloaded"), "{}", got.body);
+        for finish in ["\"stop\"", "content_block_stop", "message_delta", "[DONE]"] {
+            assert!(!got.body.contains(finish), "{finish} in {}", got.body);
+        }
+    }
+}
+
+#[test]
+fn an_old_client_gets_no_chunks() {
+    let served = serve("provider: { latency: { between-tokens: 1ms } }");
+    let modern = String::from_utf8(chat(STREAM)).unwrap();
+    let got = served.send(modern.replace("HTTP/1.1", "HTTP/1.0").as_bytes());
+    assert!(got.head.starts_with("HTTP/1.0 200") && !got.head.contains("chunked"), "{}", got.head);
+    assert!(got.body.starts_with("data: ") && got.body.ends_with("data: [DONE]\n\n"));
+    assert_eq!(served.ended(1).end, EndKind::Complete);
+    assert_eq!(served.ended(1).body_bytes, u64::try_from(got.body.len()).unwrap());
+}
+
+#[test]
+fn a_head_is_answered_without_its_body_and_completely() {
+    let served = serve("");
+    let headers = "authorization: Bearer k\r\nconnection: close\r\n";
+    let got = served.send(&request("HEAD", "/v1/chat/completions", headers, ""));
+    assert!(got.head.starts_with("HTTP/1.1 405") && got.head.contains("content-length: "));
+    assert_eq!((got.body.as_str(), served.ended(1).end), ("", EndKind::Complete));
+    assert_eq!(served.ended(1).body_bytes, 0);
+}
+
+#[test]
+fn a_half_closed_client_gets_an_answer_that_is_not_delayed() {
+    let served = serve("");
+    let mut stream = TcpStream::connect(served.address).unwrap();
+    stream.write_all(&chat(PLAIN)).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+}
+
+/// The server's own pages are for those on this machine, and never a provider's.
+#[test]
+fn the_servers_own_pages_are_guarded_and_no_attempts() {
+    let served =
+        serve("connections:\n  - when: { from: 0s }\n    fault: { accept-late: { after: 1ms } }");
+    let get = |path: &str, headers: &str| {
+        let text = format!("GET {path} HTTP/1.1\r\nconnection: close\r\n{headers}\r\n");
+        served.send(text.as_bytes()).head.split(' ').nth(1).map(str::to_owned).unwrap()
+    };
+    for (path, headers, status) in [
+        ("/_brownout/health", "host: 127.0.0.1:80\r\n", "200"),
+        ("//_brownout//health?x=1", "host: LocalHost\r\n", "200"),
+        ("/_brownout/health", "host: [::1]:80\r\norigin: http://localhost:3000\r\n", "200"),
+        ("/_brownout", "host: localhost\r\n", "404"),
+        ("/_brownout/", "host: localhost\r\n", "404"),
+        ("/_brownout/nothing", "host: localhost\r\n", "404"),
+        ("//_brownout/nothing", "host: localhost\r\n", "404"),
+        ("/_brownout/health", "host: evil.example\r\n", "403"),
+        ("/_brownout/nothing", "host: evil.example\r\n", "403"),
+        ("/_brownout", "host: evil.example\r\n", "403"),
+        ("/_brownout/health", "host: localhost\r\norigin: https://evil.example\r\n", "403"),
+        ("/_brownout/health", "host: localhost\r\norigin: null\r\n", "403"),
+        ("/_brownout/health", "host: localhost\r\nsec-fetch-site: cross-site\r\n", "403"),
+    ] {
+        assert_eq!(get(path, headers), status, "{path} {headers}");
+    }
+    assert_eq!(served.claims(), 0);
+    assert_eq!(get("/_brownouts", "host: localhost\r\n"), "404");
+    assert_eq!(served.claims(), 1);
 }

@@ -7,13 +7,16 @@ mod error;
 mod read;
 mod success;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{Dialect, Exchange, Head, Moment, Provider, Reply};
 use crate::{
-    action::{ErrorKind, StreamErrorKind},
+    action::{Dimension, ErrorKind, StreamErrorKind},
     answer::Answer,
     plan::{ProviderName, Route},
+    quota::Level,
     request::Request,
 };
 
@@ -37,7 +40,10 @@ impl Provider for Anthropic {
 
 impl Dialect for Anthropic {
     fn route(&self, head: &Head<'_>) -> Option<Route> {
-        head.path.ends_with("/messages").then_some(Route::AnthropicMessages)
+        // Some SDKs take the version for a part of the base URL. Other providers have messages too,
+        // further down.
+        let served = head.path.ends_with("/v1/messages") || head.path == "/messages";
+        served.then_some(Route::AnthropicMessages)
     }
 
     fn read(
@@ -92,49 +98,90 @@ fn edge_headers(moment: &Moment, content_type: &str) -> Vec<(&'static str, Strin
     ]
 }
 
-/// The limit headers; `reset` is the instant at which the bucket is full, in whole seconds.
-fn limit_headers(levels: &[crate::quota::Level], moment: &Moment) -> Vec<(&'static str, String)> {
-    use crate::action::Dimension;
-
-    let mut headers = Vec::new();
-    for (dimension, names) in [
-        (
-            Dimension::Requests,
-            [
-                "anthropic-ratelimit-requests-limit",
-                "anthropic-ratelimit-requests-remaining",
-                "anthropic-ratelimit-requests-reset",
-            ],
-        ),
-        (
-            Dimension::Tokens,
-            [
-                "anthropic-ratelimit-tokens-limit",
-                "anthropic-ratelimit-tokens-remaining",
-                "anthropic-ratelimit-tokens-reset",
-            ],
-        ),
-    ] {
-        if let Some(level) = levels.iter().find(|level| level.dimension == dimension) {
-            let [limit, remaining, reset] = names;
-            // Token counts are rounded to thousands, down: what is announced can be used.
-            let left = match dimension {
-                Dimension::Requests => level.remaining,
-                Dimension::Tokens => level.remaining / 1_000 * 1_000,
-            };
-            headers.push((limit, level.limit.to_string()));
-            headers.push((remaining, left.to_string()));
-            headers.push((reset, rfc3339(moment.wall + level.reset)));
+/// The limit headers: all four limits, or none if nothing is limited; `reset` is the instant at
+/// which the bucket is full, in whole seconds.
+///
+/// What a scenario leaves unlimited is shown as a large account has it, and unused.
+fn limit_headers(
+    levels: &[Level],
+    exhausted: Option<&Level>,
+    moment: &Moment,
+) -> Vec<(&'static str, String)> {
+    if levels.is_empty() && exhausted.is_none() {
+        return Vec::new();
+    }
+    let shown = |dimension: Dimension, usual: u64| {
+        let exhausted = exhausted.filter(|level| level.dimension == dimension);
+        let level = exhausted.or_else(|| levels.iter().find(|level| level.dimension == dimension));
+        match (level, exhausted) {
+            (Some(level), Some(_)) => Shown { limit: level.limit, left: 0, reset: level.reset },
+            (Some(level), None) => {
+                Shown { limit: level.limit, left: level.remaining, reset: level.reset }
+            }
+            (None, _) => Shown { limit: usual, left: usual, reset: Duration::ZERO },
         }
+    };
+    let requests = shown(Dimension::Requests, 4_000);
+    let input = shown(Dimension::Tokens, 4_000_000);
+    // Recorded: an account has one output token for five of input.
+    let output = input.limit.div_ceil(5);
+    let output = Shown { limit: output, left: output, reset: Duration::ZERO };
+    let tokens = Shown {
+        limit: input.limit.saturating_add(output.limit),
+        left: input.left.saturating_add(output.left),
+        reset: input.reset,
+    };
+    // Token counts are rounded to thousands, down: what is announced can be used. A small limit
+    // would look used up from the start.
+    let rounded = |left: u64, limit: u64| if limit < 1_000 { left } else { left / 1_000 * 1_000 };
+    let mut headers = Vec::new();
+    for (names, shown, left) in [
+        (REQUESTS, &requests, requests.left),
+        (INPUT_TOKENS, &input, rounded(input.left, input.limit)),
+        (OUTPUT_TOKENS, &output, rounded(output.left, output.limit)),
+        (TOKENS, &tokens, rounded(tokens.left, tokens.limit)),
+    ] {
+        let [limit, remaining, reset] = names;
+        headers.push((limit, shown.limit.to_string()));
+        headers.push((remaining, left.to_string()));
+        headers.push((reset, rfc3339(moment.wall + shown.reset)));
     }
     headers
 }
 
+/// One limit as its headers show it.
+struct Shown {
+    limit: u64,
+    left: u64,
+    reset: Duration,
+}
+
 /// An instant as Anthropic prints it, rounded up to a second: `2026-08-19T14:35:02Z`.
-fn rfc3339(wall: std::time::Duration) -> String {
+fn rfc3339(wall: Duration) -> String {
     let seconds = wall.as_nanos().div_ceil(1_000_000_000);
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).to_string()
 }
+
+const REQUESTS: [&str; 3] = [
+    "anthropic-ratelimit-requests-limit",
+    "anthropic-ratelimit-requests-remaining",
+    "anthropic-ratelimit-requests-reset",
+];
+const INPUT_TOKENS: [&str; 3] = [
+    "anthropic-ratelimit-input-tokens-limit",
+    "anthropic-ratelimit-input-tokens-remaining",
+    "anthropic-ratelimit-input-tokens-reset",
+];
+const OUTPUT_TOKENS: [&str; 3] = [
+    "anthropic-ratelimit-output-tokens-limit",
+    "anthropic-ratelimit-output-tokens-remaining",
+    "anthropic-ratelimit-output-tokens-reset",
+];
+const TOKENS: [&str; 3] = [
+    "anthropic-ratelimit-tokens-limit",
+    "anthropic-ratelimit-tokens-remaining",
+    "anthropic-ratelimit-tokens-reset",
+];
 
 const ORGANIZATION: &str = "00000000-0000-4000-8000-000000000000";

@@ -19,7 +19,9 @@ impl Provider for Azure {
     }
 
     fn recognises(&self, head: &Head<'_>) -> bool {
-        head.path.contains("/openai/") || head.headers.get("api-key").is_some()
+        // Google's imitation of OpenAI lies under a path that looks like Azure's.
+        head.path.contains("/openai/") && !head.path.contains("/v1beta/openai/")
+            || head.headers.get("api-key").is_some()
     }
 
     fn not_found(&self, _: &Head<'_>, moment: &Moment) -> Reply {
@@ -48,6 +50,7 @@ impl Provider for Google {
 
     fn recognises(&self, head: &Head<'_>) -> bool {
         head.headers.get("x-goog-api-key").is_some()
+            || head.path.contains("/v1beta/openai/")
             || head.path.contains("Content") && head.path.contains(':')
     }
 

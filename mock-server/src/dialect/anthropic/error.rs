@@ -104,7 +104,8 @@ fn rate_limited(exchange: &Exchange<'_>) -> Reply {
     let limited = exchange.decision.limited.unwrap_or_else(|| scripted(exchange));
     let text = limit_text(exchange, &limited);
     let mut reply = envelope(&exchange.moment, 429, "rate_limit_error", &text);
-    reply.headers.extend(limit_headers(&[limited.level], &exchange.moment));
+    let levels = &exchange.decision.levels;
+    reply.headers.extend(limit_headers(levels, Some(&limited.level), &exchange.moment));
     reply
 }
 
@@ -118,13 +119,14 @@ fn limit_text(exchange: &Exchange<'_>, limited: &Limited) -> String {
         Dimension::Tokens => "input tokens",
     };
     format!(
-        "This request would exceed your organization's rate limit of {limit} {unit} per minute \
+        "This request would exceed your organization's rate limit of {limit} {unit} per {period} \
          (org: {ORGANIZATION}, model: {model}). For details, refer to: \
          https://docs.claude.com/en/api/rate-limits. You can see the response headers for current \
          usage. Please reduce the prompt length or the maximum tokens requested, or try again \
          later. You may also contact sales at https://claude.com/contact-sales to discuss your \
          options for a rate limit increase.",
         limit = grouped(limited.level.limit),
+        period = limited.level.period_name(),
         model = exchange.request.model,
     )
 }

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::error;
 use crate::{
-    dialect::{Head, Moment, Reply, bearer, content_text},
+    dialect::{Head, Moment, Reply, bearer, content_text, counted_text},
+    models,
     plan::Route,
     request::{Conversation, Request},
     tokens::Tokenizer,
@@ -25,15 +26,16 @@ pub(super) fn request(
         return Err(error::missing_key(moment));
     };
     let versions: Vec<&str> = head.headers.all("anthropic-version").collect();
-    match versions.as_slice() {
+    let samples = match versions.as_slice() {
         [] => return Err(error::invalid(moment, "anthropic-version: header is required")),
-        ["2023-06-01" | "2026-10-21"] => {}
+        ["2023-06-01"] => true,
+        ["2026-10-21"] => false,
         versions => {
             let versions = versions.join(", ");
             let message = format!("anthropic-version: \"{versions}\" is not a valid version");
             return Err(error::invalid(moment, &message));
         }
-    }
+    };
     let body: Value =
         serde_json::from_slice(body).map_err(|mistake| error::malformed_json(moment, &mistake))?;
     for field in ["model", "max_tokens", "messages"] {
@@ -45,15 +47,50 @@ pub(super) fn request(
         return Err(error::invalid(moment, "model: Input should be a valid string"));
     };
     let model = model.to_owned();
-    let Some(output_tokens_max) = body.get("max_tokens").and_then(Value::as_u64) else {
-        return Err(error::invalid(moment, "max_tokens: Input should be a valid integer"));
-    };
+    let output_tokens_max = output_tokens_max(&model, &body, moment)?;
     let Some(messages) = body.get("messages").and_then(Value::as_array) else {
         return Err(error::invalid(moment, "messages: Input should be a valid list"));
     };
     if messages.is_empty() {
         return Err(error::invalid(moment, "messages: at least one message is required"));
     }
+    for (index, message) in messages.iter().enumerate() {
+        if !message.is_object() {
+            let message = format!("messages.{index}: Input does not match the expected shape.");
+            return Err(error::invalid(moment, &message));
+        }
+        for field in ["role", "content"] {
+            if message.get(field).is_none() {
+                let message = format!("messages.{index}.{field}: Field required");
+                return Err(error::invalid(moment, &message));
+            }
+        }
+        let optional = index + 1 == messages.len()
+            && message.get("role").and_then(Value::as_str) == Some("assistant");
+        match message.get("content") {
+            Some(Value::String(text)) if text.is_empty() && !optional => {
+                let message = format!(
+                    "messages.{index}: all messages must have non-empty content except for the \
+                     optional final assistant message"
+                );
+                return Err(error::invalid(moment, &message));
+            }
+            Some(Value::Array(blocks)) if blocks.iter().any(is_empty_text) => {
+                let message = "messages: text content blocks must be non-empty";
+                return Err(error::invalid(moment, message));
+            }
+            _ => {}
+        }
+    }
+    if let Some(name) = SAMPLING.iter().find(|name| !samples && body.get(**name).is_some()) {
+        let message = format!("{name}: Extra inputs are not permitted");
+        return Err(error::invalid(moment, &message));
+    }
+    let streaming = match body.get("stream") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(streaming)) => *streaming,
+        Some(_) => return Err(error::invalid(moment, "stream: Input should be a valid boolean")),
+    };
     let system = body.get("system").map(|system| ("system", content_text(system)));
     let turns = messages.iter().map(|message| {
         let role = message.get("role").and_then(Value::as_str).unwrap_or("user");
@@ -65,7 +102,7 @@ pub(super) fn request(
         route,
         key: key.to_owned(),
         headers: head.headers.clone(),
-        streaming: body.get("stream").and_then(Value::as_bool).unwrap_or(false),
+        streaming,
         conversation,
         input_tokens,
         output_tokens_max: Some(output_tokens_max),
@@ -74,16 +111,42 @@ pub(super) fn request(
     })
 }
 
+/// What a client may no longer choose since version `2026-10-21`, not even by its default.
+const SAMPLING: [&str; 3] = ["temperature", "top_p", "top_k"];
+
+/// The most tokens of the answer, which the model must be able to write.
+fn output_tokens_max(model: &str, body: &Value, moment: &Moment) -> Result<u64, Reply> {
+    let given = body.get("max_tokens").unwrap_or(&Value::Null);
+    let most = models::facts(model).and_then(|facts| facts.max_output_tokens);
+    let message = match (given.as_u64(), most) {
+        (Some(0), _) => "max_tokens: must be greater than or equal to 1".to_owned(),
+        (Some(tokens), Some(most)) if tokens > most => format!(
+            "max_tokens: {tokens} > {most}, which is the maximum allowed number of output tokens \
+             for {model}"
+        ),
+        (Some(tokens), _) => return Ok(tokens),
+        (None, _) if given.is_i64() => "max_tokens: must be greater than or equal to 1".to_owned(),
+        (None, _) => "max_tokens: Input should be a valid integer".to_owned(),
+    };
+    Err(error::invalid(moment, &message))
+}
+
+/// Whether a block is a text that says nothing.
+fn is_empty_text(block: &Value) -> bool {
+    block.get("type").and_then(Value::as_str) == Some("text")
+        && block.get("text").and_then(Value::as_str).is_some_and(str::is_empty)
+}
+
 /// An estimate, since the tokenizer is not public: a plain question costs 7 more than its text.
 fn input_tokens(model: &str, messages: &[Value], body: &Value) -> u64 {
     let tokenizer = Tokenizer::of(model);
-    let spoken: u64 = messages
+    let spoken = messages
         .iter()
         .map(|message| {
-            3 + tokenizer.count(&content_text(message.get("content").unwrap_or(&Value::Null)))
+            3 + tokenizer.count(&counted_text(message.get("content").unwrap_or(&Value::Null)))
         })
-        .sum();
-    let system = body.get("system").map_or(0, |system| tokenizer.count(&content_text(system)));
+        .fold(4, u64::saturating_add);
+    let system = body.get("system").map_or(0, |system| tokenizer.count(&counted_text(system)));
     let tools = body.get("tools").map_or(0, |tools| tokenizer.count(&tools.to_string()));
-    4 + spoken + system + tools
+    spoken.saturating_add(system).saturating_add(tools)
 }

@@ -21,7 +21,7 @@ pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
     if streaming {
         headers.push(("cache-control", "no-cache".to_owned()));
     }
-    headers.extend(limit_headers(&exchange.decision.levels, moment));
+    headers.extend(limit_headers(&exchange.decision.levels, None, moment));
     let body = if streaming {
         ReplyBody::Stream(stream(exchange, answer))
     } else {

@@ -1,15 +1,13 @@
 //! Wording OpenAI's errors; texts and layers as quoted in public recordings and issues.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{application_headers, edge_headers, go_duration, limit_headers};
 use crate::{
-    action::{Dimension, ErrorKind, StreamErrorKind},
+    action::{Dimension, ErrorKind, HintForm, StreamErrorKind},
     dialect::{Exchange, Head, Moment, Reply, cloudflare_page, indented, retry_after},
-    quota::Limited,
+    quota::{Level, Limited, whole_millis},
 };
 
 /// The four fields of every error object.
@@ -83,6 +81,12 @@ pub(super) fn reply(exchange: &Exchange<'_>, kind: ErrorKind) -> Reply {
         ),
     };
     reply.headers.extend(retry_after(exchange.decision, moment.wall));
+    // Both, as OpenAI's SDKs expect: the exact one for those who read it.
+    if let Some((after, HintForm::Seconds)) = exchange.decision.action.hint()
+        && after.0.subsec_nanos() > 0
+    {
+        reply.headers.push(("retry-after-ms", whole_millis(after.0).to_string()));
+    }
     reply
 }
 
@@ -147,27 +151,58 @@ pub(super) fn missing_model(moment: &Moment) -> Reply {
     gateway(moment, 400, &invalid("you must provide a model parameter".to_owned(), None, None))
 }
 
-pub(super) fn missing_parameter(moment: &Moment, name: &'static str) -> Reply {
+pub(super) fn missing_parameter(moment: &Moment, name: &str) -> Reply {
     let message = format!("Missing required parameter: '{name}'.");
     application(moment, 400, &invalid(message, Some(name), Some("missing_required_parameter")))
 }
 
-pub(super) fn not_an_array(moment: &Moment, name: &'static str, found: &Value) -> Reply {
+pub(super) fn not_an_array(moment: &Moment, name: &str, found: &Value) -> Reply {
+    invalid_type(moment, name, "an array of objects", found)
+}
+
+pub(super) fn not_an_object(moment: &Moment, name: &str, found: &Value) -> Reply {
+    invalid_type(moment, name, "an object", found)
+}
+
+pub(super) fn not_a_boolean(moment: &Moment, name: &str, found: &Value) -> Reply {
+    invalid_type(moment, name, "a boolean", found)
+}
+
+pub(super) fn not_an_integer(moment: &Moment, name: &str, found: &Value) -> Reply {
+    invalid_type(moment, name, "an integer", found)
+}
+
+fn invalid_type(moment: &Moment, name: &str, expected: &str, found: &Value) -> Reply {
     let found = match found {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
+        Value::Number(number) if number.is_f64() => "a decimal number",
+        Value::Number(_) => "an integer",
         Value::String(_) => "a string",
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     };
-    let message = format!(
-        "Invalid type for '{name}': expected an array of objects, but got {found} instead."
-    );
+    let message =
+        format!("Invalid type for '{name}': expected {expected}, but got {found} instead.");
     application(moment, 400, &invalid(message, Some(name), Some("invalid_type")))
 }
 
-pub(super) fn empty_array(moment: &Moment, name: &'static str) -> Reply {
+pub(super) fn below_one(moment: &Moment, name: &str, found: &Value) -> Reply {
+    let message = format!(
+        "Invalid '{name}': integer below minimum value. Expected a value >= 1, but got {found} \
+         instead."
+    );
+    application(moment, 400, &invalid(message, Some(name), Some("integer_below_min_value")))
+}
+
+pub(super) fn unsupported_max_tokens(moment: &Moment) -> Reply {
+    let message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
+                   'max_completion_tokens' instead.";
+    let fault = invalid(message.to_owned(), Some("max_tokens"), Some("unsupported_parameter"));
+    application(moment, 400, &fault)
+}
+
+pub(super) fn empty_array(moment: &Moment, name: &str) -> Reply {
     let message = format!(
         "Invalid '{name}': empty array. Expected an array with minimum length 1, but got an empty \
          array instead."
@@ -198,7 +233,10 @@ fn rate_limited(exchange: &Exchange<'_>) -> Reply {
     }
     let limited = exchange.decision.limited.unwrap_or_else(|| scripted(exchange));
     let mut reply = application(&exchange.moment, 429, &limit_fault(exchange, &limited));
-    reply.headers.extend(limit_headers(&[limited.level]));
+    let others = exchange.decision.levels.iter().copied();
+    let others = others.filter(|level| level.dimension != limited.level.dimension);
+    let levels: Vec<Level> = others.chain([limited.level]).collect();
+    reply.headers.extend(limit_headers(&levels));
     reply
 }
 
@@ -208,21 +246,29 @@ fn scripted(exchange: &Exchange<'_>) -> Limited {
 
 fn limit_fault<'a>(exchange: &Exchange<'_>, limited: &Limited) -> Fault<'a> {
     let level = &limited.level;
-    let day = level.period > Duration::from_secs(60);
-    let (kind, unit) = match (level.dimension, day) {
-        (Dimension::Requests, false) => ("requests", "requests per min (RPM)"),
-        (Dimension::Requests, true) => ("requests", "requests per day (RPD)"),
-        (Dimension::Tokens, false) => ("tokens", "tokens per min (TPM)"),
-        (Dimension::Tokens, true) => ("tokens", "tokens per day (TPD)"),
+    let kind = match level.dimension {
+        Dimension::Requests => "requests",
+        Dimension::Tokens => "tokens",
+    };
+    // Minutes and days are recorded; seconds and hours are worded after them.
+    let unit = match (level.dimension, level.period_name()) {
+        (Dimension::Requests, "second") => "requests per second (RPS)",
+        (Dimension::Requests, "minute") => "requests per min (RPM)",
+        (Dimension::Requests, "hour") => "requests per hour (RPH)",
+        (Dimension::Requests, _) => "requests per day (RPD)",
+        (Dimension::Tokens, "second") => "tokens per second (TPS)",
+        (Dimension::Tokens, "minute") => "tokens per min (TPM)",
+        (Dimension::Tokens, "hour") => "tokens per hour (TPH)",
+        (Dimension::Tokens, _) => "tokens per day (TPD)",
     };
     let (model, limit, requested) = (&exchange.request.model, level.limit, limited.requested);
     let organization = "org-Ab12Cd34Ef56Gh78Ij90Kl12";
-    let message = match limited.wait {
+    let message = match limited.printed_wait() {
         Some(wait) => format!(
             "Rate limit reached for {model} in organization {organization} on {unit}: Limit \
              {limit}, Used {used}, Requested {requested}. Please try again in {wait}. Visit \
              https://platform.openai.com/account/rate-limits to learn more.",
-            used = limit - level.remaining,
+            used = limited.used,
             wait = go_duration(wait),
         ),
         None => format!(
@@ -247,7 +293,7 @@ fn context_length(exchange: &Exchange<'_>) -> Reply {
             "This model's maximum context length is {window} tokens. However, you requested \
              {total} tokens ({input} in the messages, {output} in the completion). Please reduce \
              the length of the messages or completion.",
-            total = input + output,
+            total = input.saturating_add(output),
         ),
         None => format!(
             "This model's maximum context length is {window} tokens. However, your messages \
@@ -327,6 +373,7 @@ fn bad_gateway(moment: &Moment) -> Reply {
         "private, max-age=0, no-store, no-cache, must-revalidate, post-check=0, pre-check=0"
             .to_owned(),
     ));
+    headers.push(("expires", "Thu, 01 Jan 1970 00:00:01 GMT".to_owned()));
     let body = json!({ "error": {
         "code": 502, "message": "Bad gateway.", "param": null, "type": "cf_bad_gateway",
     }});

@@ -112,7 +112,7 @@ fn usage(exchange: &Exchange<'_>, answer: &Answer) -> Value {
     json!({
         "prompt_tokens": input,
         "completion_tokens": output,
-        "total_tokens": input + output,
+        "total_tokens": input.saturating_add(output),
         "prompt_tokens_details": { "cached_tokens": 0, "audio_tokens": 0 },
         "completion_tokens_details": {
             "reasoning_tokens": 0,
