@@ -38,6 +38,7 @@ pub(super) async fn execute(serve: &Serve) -> Result<Ending, CliError> {
     let door = TcpDoor::new(listener).map_err(listen)?;
     let root = format!("http://{}", door.address());
     let lane = Lane::new(Arc::clone(&scenario.plan), draws(&scenario, seed), Clock::real());
+    mock_server::tokens::warm_up();
     announce(&scenario, seed, &root).map_err(CliError::Output)?;
     let admin = Router::new().route(
         "/verdict",

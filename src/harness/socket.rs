@@ -81,6 +81,8 @@ pub(super) async fn built_in(scenario: &Scenario, seed: u64) -> Result<Record, P
 
 impl Server {
     async fn start(scenario: &Scenario, seed: u64) -> Result<Self, PlayError> {
+        // Before the client starts, or its first request would wait for them.
+        mock_server::tokens::warm_up();
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(PlayError::Listen)?;
         let door = TcpDoor::new(listener).map_err(PlayError::Listen)?;
