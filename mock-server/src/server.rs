@@ -508,15 +508,18 @@ mod tests {
         let second = Duration::from_secs(1);
         let (connector, lane, stop, server) =
             start(refusal(Some(second), Some(second * 2)), Vec::new());
+        let clock = lane.clock();
+        // Over one connection, so that nothing but the request itself can wake the door.
+        let mut stream = connector.connect().unwrap();
         for _ in 0..2 {
-            ask(connector.connect().unwrap()).await.unwrap();
-            let clock = lane.clock();
+            stream.write_all(b"GET /v1/x HTTP/1.1\r\n\r\n").await.unwrap();
+            assert_ne!(stream.read(&mut [0; 4_096]).await.unwrap(), 0);
             clock.sleep_until(clock.now() + second * 3 / 2).await;
             let refused = connector.connect().unwrap_err().kind();
             assert_eq!(refused, io::ErrorKind::ConnectionRefused);
-            // Without a first request there is no time, and nothing to refuse.
+            clock.sleep_until(clock.now() + second * 60).await;
             lane.reset();
-            tokio::task::yield_now().await;
+            // Without a first request there is no time, and nothing to refuse.
             clock.sleep_until(clock.now() + second * 60).await;
         }
         drop(stop);
