@@ -118,7 +118,10 @@ async fn serve<S: Stream>(stream: S, number: u64, delay: Duration, lane: Lane, a
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
             let (lane, connection, mut admin) = (lane.clone(), connection.clone(), admin.clone());
             async move {
+                connection.head_read();
                 if let Some(uri) = admin::own(request.uri()) {
+                    // It is no attempt, and what comes after it is another request.
+                    connection.request_read(Duration::ZERO);
                     *request.uri_mut() = uri;
                     tower_service::Service::call(&mut admin, request.map(Body::new)).await
                 } else {
@@ -494,8 +497,8 @@ mod tests {
         // The first connection is over for the server too, and wakes it no more.
         lane.clock().sleep_until(Duration::from_millis(1)).await;
         tokio::time::advance(Duration::from_micros(600)).await;
-        let late = ask(connector.connect().unwrap()).await.unwrap_err().kind();
-        assert_eq!(late, io::ErrorKind::ConnectionReset);
+        let refused = ask(connector.connect().unwrap()).await.unwrap_err().kind();
+        assert_eq!(refused, io::ErrorKind::ConnectionReset);
         drop(stop);
         server.await.unwrap().unwrap();
     }
@@ -505,17 +508,37 @@ mod tests {
         let second = Duration::from_secs(1);
         let (connector, lane, stop, server) =
             start(refusal(Some(second), Some(second * 2)), Vec::new());
+        let clock = lane.clock();
+        // Over one connection, so that nothing but the request itself can wake the door.
+        let mut stream = connector.connect().unwrap();
         for _ in 0..2 {
-            ask(connector.connect().unwrap()).await.unwrap();
-            let clock = lane.clock();
+            stream.write_all(b"GET /v1/x HTTP/1.1\r\n\r\n").await.unwrap();
+            assert_ne!(stream.read(&mut [0; 4_096]).await.unwrap(), 0);
             clock.sleep_until(clock.now() + second * 3 / 2).await;
             let refused = connector.connect().unwrap_err().kind();
             assert_eq!(refused, io::ErrorKind::ConnectionRefused);
-            // Without a first request there is no time, and nothing to refuse.
+            clock.sleep_until(clock.now() + second * 60).await;
             lane.reset();
-            tokio::task::yield_now().await;
+            // Without a first request there is no time, and nothing to refuse.
             clock.sleep_until(clock.now() + second * 60).await;
         }
+        drop(stop);
+        server.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_never_ends_is_given_up_and_an_idle_connection_is_not() {
+        let (connector, lane, stop, server) = start(Plan::default(), Vec::new());
+        let clock = lane.clock();
+        let mut idle = connector.connect().unwrap();
+        clock.sleep_until(Duration::from_secs(3_600)).await;
+        idle.write_all(b"GET /v1/x HTTP/1.1\r\n\r\n").await.unwrap();
+        assert_ne!(idle.read(&mut [0; 4_096]).await.unwrap(), 0);
+        clock.sleep_until(Duration::from_secs(7_200)).await;
+        idle.write_all(b"GET /v1/x HTTP/1.1\r\n").await.unwrap();
+        let mut text = String::new();
+        idle.read_to_string(&mut text).await.unwrap();
+        assert_eq!((text.as_str(), clock.now()), ("", Duration::from_secs(7_230)));
         drop(stop);
         server.await.unwrap().unwrap();
     }

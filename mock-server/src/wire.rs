@@ -8,11 +8,11 @@
 //! request.
 
 use std::{
-    future::poll_fn,
+    future::{Future as _, poll_fn},
     io,
     ops::Range,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -23,6 +23,7 @@ use http::{HeaderMap, Response, Version, header, request::Parts};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     sync::mpsc,
+    time::Sleep,
 };
 
 use crate::{
@@ -70,12 +71,22 @@ pub(crate) struct Stamped<S> {
     stamps: Arc<Stamps>,
     /// What was read and belongs to a later request.
     ahead: BytesMut,
+    /// When a head that has begun must be whole.
+    overdue: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
 struct Stamps {
     clock: Clock,
-    first_byte_at: Mutex<Option<Duration>>,
+    request: Mutex<Begun>,
+}
+
+/// What is known of the request that is being read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Begun {
+    first_byte_at: Option<Duration>,
+    /// Whether its head has begun and is not whole.
+    in_head: bool,
 }
 
 /// Bytes that go out together, and which of them are body.
@@ -116,24 +127,32 @@ const AHEAD_BYTES_MAX: usize = 1 << 20;
 const LINGER_BYTES_MAX: usize = 8 << 20;
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long a head may take from its first byte on. A connection on which nothing has begun may stay
+/// as long as it likes: providers close idle ones too, but nobody here asked for that fault.
+const HEAD_MAX: Duration = Duration::from_secs(30);
+
 /// Wraps a stream, and gives what its requests' handlers need to know.
 pub(crate) fn stamp<S>(
     stream: S,
     number: u64,
     clock: Clock,
 ) -> (Stamped<S>, Connection, mpsc::Receiver<Takeover>) {
-    let stamps = Arc::new(Stamps { clock, first_byte_at: Mutex::new(None) });
+    let stamps = Arc::new(Stamps { clock, request: Mutex::default() });
     let (takeover, taken) = mpsc::channel(1);
     let connection = Connection { number, stamps: Arc::clone(&stamps), takeover };
-    (Stamped { stream, stamps, ahead: BytesMut::new() }, connection, taken)
+    (Stamped { stream, stamps, ahead: BytesMut::new(), overdue: None }, connection, taken)
 }
 
 impl Connection {
     /// When the first byte of the request at hand was read. Must be called once it was read whole,
     /// because the next byte to come is taken for the first of the next request.
     pub(crate) fn request_read(&self, now: Duration) -> Duration {
-        let mut first = self.stamps.first_byte_at.lock().unwrap_or_else(PoisonError::into_inner);
-        first.take().unwrap_or(now)
+        self.stamps.request().first_byte_at.take().unwrap_or(now)
+    }
+
+    /// The head of the request at hand was read, and its body may take its time.
+    pub(crate) fn head_read(&self) {
+        self.stamps.request().in_head = false;
     }
 
     /// Has a timeline played by the connection's task, which ends this future by dropping it.
@@ -147,6 +166,12 @@ impl Connection {
         // The task is gone only if the connection is, and then nobody waits for an answer.
         let _gone = self.takeover.send(takeover).await.is_err();
         std::future::pending().await
+    }
+}
+
+impl Stamps {
+    fn request(&self) -> MutexGuard<'_, Begun> {
+        self.request.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -416,12 +441,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stamped<S> {
         // A line break behind a body belongs to no request
         // ([RFC 9112 §2.2](https://www.rfc-editor.org/rfc/rfc9112#section-2.2)).
         let begins = |byte: &u8| !matches!(byte, b'\r' | b'\n');
-        if buffer.filled()[before..].iter().any(begins) {
-            let stamps = &self.stamps;
-            let mut first = stamps.first_byte_at.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert_with(|| stamps.clock.now());
+        let now = self.stamps.clock.now();
+        let mut request = self.stamps.request();
+        if request.first_byte_at.is_none() && buffer.filled()[before..].iter().any(begins) {
+            *request = Begun { first_byte_at: Some(now), in_head: true };
         }
-        polled
+        let Begun { first_byte_at, in_head } = *request;
+        drop(request);
+        let Some(began) = first_byte_at.filter(|_| in_head && polled.is_pending()) else {
+            if !in_head {
+                self.overdue = None;
+            }
+            return polled;
+        };
+        let clock = self.stamps.clock;
+        let overdue =
+            self.overdue.get_or_insert_with(|| Box::pin(clock.sleep_until(began + HEAD_MAX)));
+        overdue.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
