@@ -27,6 +27,7 @@ fn request() -> Request {
         conversation: Conversation::new([("user", "hello".to_owned())]),
         input_tokens: 10,
         output_tokens_max: None,
+        connection: 0,
     }
 }
 

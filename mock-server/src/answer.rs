@@ -185,6 +185,7 @@ mod tests {
             conversation: Conversation::new([("user", "<b>say \"it\"</b>".to_owned())]),
             input_tokens: 1,
             output_tokens_max,
+            connection: 0,
         }
     }
 

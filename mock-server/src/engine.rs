@@ -160,6 +160,11 @@ impl Engine {
         (self.attempts, call, evidence)
     }
 
+    /// Tells that a connection is closed.
+    pub fn disconnected(&mut self, connection: u64) {
+        self.identity.disconnected(connection);
+    }
+
     /// How an attempt that no dialect serves is counted: it has a number, and nothing else.
     pub fn count_unserved(&mut self, now: Duration) -> u64 {
         self.started.get_or_insert(now);
@@ -399,6 +404,7 @@ mod tests {
             conversation: Conversation::new([("user", text.to_owned())]),
             input_tokens: 10,
             output_tokens_max: None,
+            connection: 0,
         }
     }
 

@@ -5,7 +5,7 @@
 //! conversation comes again after it failed. The evidence is kept with every attempt, because a
 //! finding is worth no more than the evidence it rests on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,8 @@ const RETRY_COUNT_HEADER: &str = "x-stainless-retry-count";
 pub struct Identity {
     calls: Vec<Call>,
     named: BTreeMap<String, u64>,
+    /// The connections that requests came on, and that are not closed.
+    open: BTreeSet<u64>,
     /// The calls that may go on, by what their conversations have in common.
     unfinished: BTreeMap<u64, Vec<u64>>,
 }
@@ -38,7 +40,8 @@ pub struct Identity {
 #[serde(rename_all = "kebab-case")]
 pub enum Evidence {
     /// The same conversation failed before, but another call that asks the same may have begun:
-    /// several are unfinished, or an SDK that counts its retries starts to count anew.
+    /// several are unfinished, an SDK that counts its retries starts to count anew, or the earlier
+    /// attempt's connection is still open and was not used.
     Ambiguous,
     /// The call header, or an idempotency key, names it.
     Header,
@@ -67,6 +70,7 @@ struct Call {
     key: Fingerprint,
     conversation: Conversation,
     retry_count: Option<u32>,
+    connection: u64,
     in_flight: u32,
     last: Option<Served>,
 }
@@ -106,18 +110,34 @@ impl Identity {
         let key = Fingerprint::of(&request.key);
         let provider = request.route.provider();
         let conversation = request.conversation.clone();
+        let connection = request.connection;
+        self.open.insert(connection);
         if call == self.next() {
             if evidence != Evidence::Header {
                 self.unfinished.entry(conversation.anchor()).or_default().push(call);
             }
-            let fresh = Call { provider, key, conversation, retry_count, in_flight: 1, last: None };
+            let fresh = Call {
+                provider,
+                key,
+                conversation,
+                retry_count,
+                connection,
+                in_flight: 1,
+                last: None,
+            };
             self.calls.push(fresh);
         } else if let Some(known) = self.call(call) {
             known.in_flight += 1;
             (known.provider, known.key) = (provider, key);
             (known.conversation, known.retry_count) = (conversation, retry_count);
+            known.connection = connection;
         }
         (call, evidence)
+    }
+
+    /// Tells that a connection is closed.
+    pub fn disconnected(&mut self, connection: u64) {
+        self.open.remove(&connection);
     }
 
     /// Tells how an attempt of a call was served.
@@ -159,7 +179,9 @@ impl Identity {
         // An SDK counts from 0 in a new call, and under a layer that retries on top of it; after a
         // final error it would not have counted on.
         let anew = retry_count == Some(0) && !call.last.is_some_and(Served::is_final);
-        let ambiguous = alike > 1 || anew;
+        // Whoever asks one thing after another has no use for a second connection beside the first.
+        let beside = call.connection != request.connection && self.open.contains(&call.connection);
+        let ambiguous = alike > 1 || anew || beside;
         (id, if ambiguous { Evidence::Ambiguous } else { Evidence::Conversation })
     }
 
@@ -221,6 +243,7 @@ mod tests {
             conversation: Conversation::new(roles),
             input_tokens: 1,
             output_tokens_max: None,
+            connection: 0,
         }
     }
 
@@ -298,6 +321,22 @@ mod tests {
         identity.ended(1, RATE_LIMITED);
         identity.ended(2, RATE_LIMITED);
         assert_eq!(identity.assign(&hi), (1, Evidence::Ambiguous));
+    }
+
+    #[test]
+    fn a_second_connection_beside_an_open_one_may_be_another_callers() {
+        let mut identity = Identity::default();
+        let on = |connection| Request { connection, ..request(OPENAI, "k", &["hi"], &[]) };
+        for closed in [false, true] {
+            let (call, _) = identity.assign(&on(1));
+            identity.ended(call, RATE_LIMITED);
+            if closed {
+                identity.disconnected(1);
+            }
+            let expected = if closed { Evidence::Conversation } else { Evidence::Ambiguous };
+            assert_eq!(identity.assign(&on(2)), (call, expected));
+            identity.ended(call, Served::Answer);
+        }
     }
 
     #[test]

@@ -132,6 +132,11 @@ impl Lane {
         self.state().stopping = true;
     }
 
+    /// Tells that a connection is closed.
+    pub(crate) fn disconnect(&self, connection: u64) {
+        self.state().engine.disconnected(connection);
+    }
+
     /// Counts a connection, and tells how late it is served.
     pub(crate) fn connect(&self) -> (u64, Duration) {
         let now = self.shared.clock.now();

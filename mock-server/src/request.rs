@@ -31,6 +31,8 @@ pub struct Request {
     pub input_tokens: u64,
     /// The most output tokens it asks for.
     pub output_tokens_max: Option<u64>,
+    /// The connection it came on, counted from 1; 0 until the server says so.
+    pub connection: u64,
 }
 
 /// Header names in lower case with their values, in the order of arrival.
@@ -203,6 +205,7 @@ mod tests {
             conversation: Conversation::default(),
             input_tokens: 1,
             output_tokens_max: None,
+            connection: 0,
         };
         let when = |json: Value| serde_json::from_value::<When>(json).unwrap();
         for (conditions, expected) in [

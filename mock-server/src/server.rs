@@ -113,6 +113,7 @@ async fn serve<S: Stream>(stream: S, number: u64, delay: Duration, lane: Lane, a
     if !delay.is_zero() {
         clock.sleep_until(clock.now() + delay).await;
     }
+    let _open = Open { lane: lane.clone(), number };
     let (mut stamped, connection, mut takeover) = wire::stamp(stream, number, clock);
     loop {
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
@@ -148,6 +149,18 @@ async fn serve<S: Stream>(stream: S, number: u64, delay: Duration, lane: Lane, a
             Some(open) => stamped = open,
             None => return,
         }
+    }
+}
+
+/// A connection; its lane is told when it is closed, however that comes about.
+struct Open {
+    lane: Lane,
+    number: u64,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.lane.disconnect(self.number);
     }
 }
 
@@ -241,39 +254,42 @@ async fn answer(
                     let body = body.as_deref().unwrap_or_default();
                     refuse(lane, word, &arrival, &head, body, route)
                 }
-                Ok(request) => lane.claim(
-                    &request,
-                    |decision, now| {
-                        let moment = moment(lane, decision.attempt, now);
-                        let exchange = Exchange { request: &request, decision, moment };
-                        timeline::compose(dialect, &exchange, &lane.plan().provider)
-                    },
-                    |decision, timeline, now| Claimed {
-                        call: Some(decision.call),
-                        evidence: Some(decision.evidence),
-                        call_name: headers.get(CALL_HEADER).map(str::to_owned),
-                        model: request.model.clone(),
-                        key: Fingerprint::of(&request.key),
-                        streaming: request.streaming,
-                        input_tokens: request.input_tokens,
-                        output_tokens_max: request.output_tokens_max,
-                        rule: decision.rule,
-                        action: decision.action.name().to_owned(),
-                        error: timeline.served.error(),
-                        retry_after: decision
-                            .action
-                            .hint()
-                            .map(|(after, form)| (after.nanos(), form)),
-                        mark: timeline.mark.as_ref().map(ToString::to_string),
-                        ..arrival.unserved(
-                            decision.attempt,
-                            &head,
-                            route.provider(),
-                            Some(route),
-                            now,
-                        )
-                    },
-                ),
+                Ok(mut request) => {
+                    request.connection = connection.number;
+                    lane.claim(
+                        &request,
+                        |decision, now| {
+                            let moment = moment(lane, decision.attempt, now);
+                            let exchange = Exchange { request: &request, decision, moment };
+                            timeline::compose(dialect, &exchange, &lane.plan().provider)
+                        },
+                        |decision, timeline, now| Claimed {
+                            call: Some(decision.call),
+                            evidence: Some(decision.evidence),
+                            call_name: headers.get(CALL_HEADER).map(str::to_owned),
+                            model: request.model.clone(),
+                            key: Fingerprint::of(&request.key),
+                            streaming: request.streaming,
+                            input_tokens: request.input_tokens,
+                            output_tokens_max: request.output_tokens_max,
+                            rule: decision.rule,
+                            action: decision.action.name().to_owned(),
+                            error: timeline.served.error(),
+                            retry_after: decision
+                                .action
+                                .hint()
+                                .map(|(after, form)| (after.nanos(), form)),
+                            mark: timeline.mark.as_ref().map(ToString::to_string),
+                            ..arrival.unserved(
+                                decision.attempt,
+                                &head,
+                                route.provider(),
+                                Some(route),
+                                now,
+                            )
+                        },
+                    )
+                }
             }
         }
     };
@@ -308,6 +324,7 @@ fn refuse(
         conversation: Conversation::new([("user", said)]),
         input_tokens: 0,
         output_tokens_max: None,
+        connection: arrival.connection,
     };
     lane.claim_refused(
         &request,

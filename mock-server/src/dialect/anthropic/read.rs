@@ -102,6 +102,7 @@ pub(super) fn request(
         route,
         key: key.to_owned(),
         headers: head.headers.clone(),
+        connection: 0,
         streaming,
         conversation,
         input_tokens,

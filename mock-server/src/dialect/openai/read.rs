@@ -60,6 +60,7 @@ pub(super) fn request(
         route,
         key,
         headers: head.headers.clone(),
+        connection: 0,
         streaming,
         conversation,
         input_tokens,
