@@ -1,6 +1,6 @@
 //! Is every wrong client found out, and every right one left alone?
 
-use crate::program::{Ran, brownout, python_with_sdks, scratch};
+use crate::program::{Ran, brownout, scratch, sdk_clients};
 
 /// Judges a client of ours by a bundled scenario.
 fn judge(scenario: &str, python: &str, client: &str, options: &[&str]) -> Ran {
@@ -79,25 +79,23 @@ fn a_careful_client_of_few_lines_passes() {
 }
 
 #[test]
-fn the_official_python_sdks_pass() {
-    let Some(python) = python_with_sdks() else { return };
-    for client in ["openai_chat", "anthropic_message"] {
+fn the_official_sdks_pass() {
+    for (program, client) in sdk_clients() {
         for scenario in ["limits/two-429s-then-fine", "auth/a-401-is-never-retried"] {
-            let ran = judge(scenario, python.to_str().unwrap(), client, &[]);
+            let scenario = format!("scenarios/{scenario}.yaml");
+            let ran = brownout(&["run", &scenario, "--", &program, client]);
             assert_eq!(ran.code, Some(0), "{client}: {}\n{}", ran.stdout, ran.stderr);
         }
     }
 }
 
 #[test]
-fn the_official_python_sdks_read_our_streams() {
-    let Some(python) = python_with_sdks() else { return };
+fn the_official_sdks_read_our_streams() {
     let text = "brownout: 1\nname: a healthy stream\nexpect:\n  - attempts: { exactly: 1 }\n  - outcome: success\n";
     let scenario = scratch("healthy-stream", "healthy.yaml", text);
-    for client in ["openai_chat", "anthropic_message"] {
-        let client = format!("tests/clients/{client}.py");
-        let (scenario, python) = (scenario.to_str().unwrap(), python.to_str().unwrap());
-        let ran = brownout(&["run", scenario, "--", python, &client, "--stream"]);
+    for (program, client) in sdk_clients() {
+        let arguments = ["run", scenario.to_str().unwrap(), "--", &program, client, "--stream"];
+        let ran = brownout(&arguments);
         assert_eq!(ran.code, Some(0), "{client}: {}\n{}", ran.stdout, ran.stderr);
         // The whole answer arrived, with the marks at both of its ends.
         assert!(ran.stderr.contains("Ax") && ran.stderr.contains("Zx"), "{}", ran.stderr);

@@ -40,23 +40,40 @@ pub(crate) fn scratch(folder: &str, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// A Python that has the SDKs, or the reason why the tests that need it are skipped.
-pub(crate) fn python_with_sdks() -> Option<PathBuf> {
-    let python = root().join(".venv/bin/python");
-    let ready = Command::new(&python)
-        .args(["-c", "import openai, anthropic"])
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if ready {
-        return Some(python);
+/// The official SDKs' programs that this machine can run, each with what runs it; those it cannot
+/// are told, and skipped.
+pub(crate) fn sdk_clients() -> Vec<(String, &'static str)> {
+    let python = root().join(".venv/bin/python").to_str().unwrap().to_owned();
+    let runtimes = [
+        (
+            python,
+            "import openai, anthropic",
+            "-c",
+            ["tests/clients/openai_chat.py", "tests/clients/anthropic_message.py"],
+        ),
+        (
+            "node".to_owned(),
+            "import('openai'); import('@anthropic-ai/sdk')",
+            "-e",
+            ["tests/clients/openai_chat.mjs", "tests/clients/anthropic_message.mjs"],
+        ),
+    ];
+    let mut clients = Vec::new();
+    for (program, imports, flag, files) in runtimes {
+        let mut command = Command::new(&program);
+        command.args([flag, imports]).current_dir(root().join("tests/clients"));
+        if command.output().is_ok_and(|output| output.status.success()) {
+            clients.extend(files.map(|file| (program.clone(), file)));
+            continue;
+        }
+        // A machine that promised to have everything does not get to skip.
+        assert!(std::env::var_os("CI").is_none(), "`{program}` has no SDKs");
+        #[expect(clippy::print_stderr, reason = "a test that did nothing must say so")]
+        {
+            eprintln!("skipped: `{program}` has no SDKs; `./tests/run` installs them");
+        }
     }
-    // A machine that promised to have everything does not get to skip.
-    assert!(std::env::var_os("CI").is_none(), "no Python with SDKs at `{}`", python.display());
-    #[expect(clippy::print_stderr, reason = "a test that did nothing must say so")]
-    {
-        eprintln!("skipped: no Python with SDKs at `{}`; `./tests/run` makes it", python.display());
-    }
-    None
+    clients
 }
 
 impl From<Output> for Ran {
