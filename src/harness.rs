@@ -46,6 +46,8 @@ pub struct Record {
     pub rules: Vec<RuleReport>,
     /// Whether something happened that is not in the entries.
     pub journal_full: bool,
+    /// How often the server had no room for a connection.
+    pub connection_limit_hits: u64,
     /// Who made the requests.
     pub application: Application,
     /// How well times were measured.
@@ -83,6 +85,7 @@ impl Record {
             entries: &self.entries,
             rules: &self.rules,
             journal_full: self.journal_full,
+            connection_limit_hits: self.connection_limit_hits,
             application: &self.application,
             precision: self.precision,
         })
@@ -133,6 +136,7 @@ fn record(
         entries: journal.entries().to_vec(),
         rules: lane.rule_reports(),
         journal_full: journal.is_full(),
+        connection_limit_hits: lane.connection_limit_hits(),
         application,
         precision,
         took,

@@ -31,6 +31,8 @@ pub struct Evidence<'a> {
     pub rules: &'a [RuleReport],
     /// Whether something happened that is not in the entries.
     pub journal_full: bool,
+    /// How often the server had no room for a connection.
+    pub connection_limit_hits: u64,
     /// Who made the requests.
     pub application: &'a Application,
     /// How well times were measured.
@@ -156,6 +158,8 @@ pub enum Violation {
     BeyondScript { call: u64, attempt: u64 },
     /// The command ended with an error.
     CommandFailed { exit: Exit },
+    /// The server had no room for connections.
+    ConnectionLimit { most: usize, hits: u64 },
     /// The journal reached its limit.
     JournalFull { entries: usize },
     /// A call waited the same again and again.
@@ -230,6 +234,7 @@ impl Violation {
             Self::Ambiguous
             | Self::Amplified { .. }
             | Self::CommandFailed { .. }
+            | Self::ConnectionLimit { .. }
             | Self::JournalFull { .. }
             | Self::NoRequest
             | Self::NotExercised { .. }

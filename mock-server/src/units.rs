@@ -3,10 +3,7 @@
 //! Each type parses from text, prints the shortest text that parses back, and refuses a bare number
 //! with a repair, because a number without its unit is how outages get written down wrong.
 
-use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{fmt, str::FromStr, time::Duration};
 
 use crate::draw::scale;
 
@@ -437,44 +434,69 @@ impl fmt::Display for Ordinals {
     }
 }
 
+/// Lets types that parse from text, and print as it, stand in a scenario: serde and schemars speak of
+/// them as strings of a format, and a function checks a text against a format by its name.
+///
+/// The crate that calls it depends on serde and schemars.
+#[macro_export]
 macro_rules! written_as_text {
-    ($($type:ident, $format:literal;)*) => {$(
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(|mistake: UnitMistake| {
-                    de::Error::custom(format!("`{text}` {}; {}", mistake.message, mistake.help))
-                })
-            }
-        }
-
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl JsonSchema for $type {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($type).into()
+    (
+        $(#[$doc:meta])*
+        $visible:vis fn $check:ident, otherwise $otherwise:expr;
+        $($type:ident, $format:literal;)*
+    ) => {
+        $(
+            impl<'de> ::serde::Deserialize<'de> for $type {
+                fn deserialize<D: ::serde::Deserializer<'de>>(
+                    deserializer: D,
+                ) -> Result<Self, D::Error> {
+                    let text = <::std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                    text.parse().map_err(|mistake: $crate::units::UnitMistake| {
+                        let message = format!("`{text}` {}; {}", mistake.message, mistake.help);
+                        ::serde::de::Error::custom(message)
+                    })
+                }
             }
 
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "format": $format })
+            impl ::serde::Serialize for $type {
+                fn serialize<S: ::serde::Serializer>(
+                    &self,
+                    serializer: S,
+                ) -> Result<S::Ok, S::Error> {
+                    serializer.collect_str(self)
+                }
+            }
+
+            impl ::schemars::JsonSchema for $type {
+                fn schema_name() -> ::std::borrow::Cow<'static, str> {
+                    stringify!($type).into()
+                }
+
+                fn json_schema(_: &mut ::schemars::SchemaGenerator) -> ::schemars::Schema {
+                    ::schemars::json_schema!({ "type": "string", "format": $format })
+                }
+            }
+        )*
+
+        $(#[$doc])*
+        $visible fn $check(
+            format: &str,
+            text: &str,
+        ) -> Option<Result<(), $crate::units::UnitMistake>> {
+            match format {
+                $($format => Some(text.parse::<$type>().map(|_| ())),)*
+                _ => {
+                    let otherwise: fn(&str, &str) -> Option<Result<(), $crate::units::UnitMistake>> = $otherwise;
+                    otherwise(format, text)
+                }
             }
         }
-    )*
-
-    /// Checks a text against a schema format of this module; `None` if the format is not ours.
-    pub fn check(format: &str, text: &str) -> Option<Result<(), UnitMistake>> {
-        match format {
-            $($format => Some(text.parse::<$type>().map(|_| ())),)*
-            _ => None,
-        }
-    }};
+    };
 }
 
 written_as_text! {
+    /// Checks a text against a schema format of this module; `None` if the format is not ours.
+    pub fn check, otherwise |_, _| None;
     Span, "span";
     Delay, "delay";
     Rate, "rate";

@@ -100,6 +100,7 @@ fn verdict(scenario: &Scenario, lane: &Lane, seed: u64) -> serde_json::Value {
         entries: journal.entries().to_vec(),
         rules: lane.rule_reports(),
         journal_full: journal.is_full(),
+        connection_limit_hits: lane.connection_limit_hits(),
         application: Application::Unseen,
         precision: PRECISION,
         took: Duration::ZERO,

@@ -61,6 +61,7 @@ pub fn write(report: &SuiteReport, out: &mut dyn io::Write) -> io::Result<()> {
             "exit": exit,
             "marks": marks,
             "journal-full": record.journal_full,
+            "connection-limit-hits": record.connection_limit_hits,
             "error-ns": nanos(record.precision.error),
             "slack-ns": nanos(record.precision.slack),
             "starved": record.precision.starved,

@@ -107,6 +107,13 @@ impl fmt::Display for Violation {
                 }
                 Ok(())
             }
+            Self::ConnectionLimit { most, hits } => {
+                let times = times(*hits);
+                write!(
+                    f,
+                    "{times} the server had {most} connections open, and let further ones wait"
+                )
+            }
             Self::JournalFull { entries } => {
                 write!(f, "the journal is full at {entries} entries; what came after is unknown")
             }

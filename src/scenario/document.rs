@@ -3,16 +3,17 @@
 //! Keys, settings, units and their texts come from here; the schema that checks a file is made
 //! from these types, and so is what an editor shows.
 
-use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use indexmap::IndexMap;
 use mock_server::{
     action::{Action, ErrorKind},
     plan::{ConnectionAct, Provider, ProviderName, Scope, Then, When},
     units::{Ordinals, Portion, Rate, Share, Span, UnitMistake},
+    written_as_text,
 };
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// One scenario file.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -345,6 +346,8 @@ pub enum BuiltIn {
     BeyondScript,
     /// The command ended with an error.
     CommandFailed,
+    /// The server had no room for a connection.
+    ConnectionLimit,
     /// The journal reached its limit.
     JournalFull,
     /// No request came.
@@ -389,6 +392,7 @@ impl BuiltIn {
         match self {
             Self::BeyondScript => "beyond-script",
             Self::CommandFailed => "command-failed",
+            Self::ConnectionLimit => "connection-limit",
             Self::JournalFull => "journal-full",
             Self::NoRequest => "no-request",
             Self::NotExercised => "not-exercised",
@@ -513,44 +517,9 @@ impl fmt::Display for TargetName {
     }
 }
 
-macro_rules! written_as_text {
-    ($($type:ident, $format:literal;)*) => {$(
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(|mistake: UnitMistake| {
-                    de::Error::custom(format!("`{text}` {}; {}", mistake.message, mistake.help))
-                })
-            }
-        }
-
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl JsonSchema for $type {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($type).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "format": $format })
-            }
-        }
-    )*
-
-    /// Checks a text against a format of the language; `None` if there is no such format.
-    pub(super) fn check_format(format: &str, text: &str) -> Option<Result<(), UnitMistake>> {
-        match format {
-            $($format => Some(text.parse::<$type>().map(|_| ())),)*
-            _ => mock_server::units::check(format, text),
-        }
-    }};
-}
-
 written_as_text! {
+    /// Checks a text against a format of the language; `None` if there is no such format.
+    pub(super) fn check_format, otherwise mock_server::units::check;
     Factor, "multiple";
     TargetName, "target";
     TimesMean, "multiple of the mean";

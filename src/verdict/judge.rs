@@ -97,6 +97,13 @@ impl Run<'_> {
             find(BuiltIn::NoRequest, Status::Inconclusive, Place::Scenario, Violation::NoRequest);
             return findings;
         }
+        let hits = self.evidence.connection_limit_hits;
+        if hits > 0 {
+            let most = self.evidence.scenario.plan.limits.connections_max;
+            let violation = Violation::ConnectionLimit { most, hits };
+            let kind = BuiltIn::ConnectionLimit;
+            find(kind, Status::Inconclusive, Place::Scenario, violation);
+        }
         if self.evidence.journal_full {
             let entries = self.evidence.entries.len();
             let violation = Violation::JournalFull { entries };

@@ -127,6 +127,7 @@ fn judged(expect: &str, entries: &[Entry], application: &Application) -> Verdict
         entries,
         rules: &rules,
         journal_full: false,
+        connection_limit_hits: 0,
         application,
         precision: Precision {
             error: Duration::from_millis(1),
@@ -500,6 +501,31 @@ fn nothing_is_held_by_a_run_without_a_request() {
     assert!(verdict.findings.iter().any(|finding| finding.code == "no-request"));
 }
 
+/// A limit that was reached is named, and nothing is held by a run that reached it.
+#[test]
+fn a_limit_that_was_reached_leaves_the_run_open() {
+    let scenario = scenario("");
+    let entries = journal(&[(1, 0, OpenAi, Answer)]);
+    let application = command(0, &[]);
+    let rules = [RuleReport { hits: 1, acted: 1, completed: 1 }];
+    let reached = |journal_full, connection_limit_hits| {
+        let precision = Precision { error: Duration::ZERO, slack: Duration::ZERO, starved: false };
+        let (scenario, entries, application) = (&scenario, &entries, &application);
+        let verdict = judge(&Evidence {
+            scenario,
+            entries,
+            rules: &rules,
+            journal_full,
+            connection_limit_hits,
+            application,
+            precision,
+        });
+        (verdict.status(), verdict.findings[0].code)
+    };
+    assert_eq!(reached(true, 0), (Status::Inconclusive, "journal-full"));
+    assert_eq!(reached(false, 3), (Status::Inconclusive, "connection-limit"));
+}
+
 #[test]
 fn an_allowed_finding_is_told_and_counts_for_nothing() {
     let text = "brownout: 1\nname: judged\nallow: [command-failed]\n";
@@ -510,6 +536,7 @@ fn an_allowed_finding_is_told_and_counts_for_nothing() {
         entries: &entries,
         rules: &[],
         journal_full: false,
+        connection_limit_hits: 0,
         application: &command(7, &[]),
         precision: Precision { error: Duration::ZERO, slack: Duration::ZERO, starved: false },
     });
