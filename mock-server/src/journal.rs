@@ -42,6 +42,9 @@ pub struct Claimed {
     pub call: Option<u64>,
     /// Why it belongs to that call.
     pub evidence: Option<Evidence>,
+    /// What its conversation has in common with truncated and retried versions of it.
+    #[serde(default)]
+    pub conversation: u64,
     /// The call's name, if its header gives one.
     pub call_name: Option<String>,
     /// The HTTP method.

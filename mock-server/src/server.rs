@@ -266,6 +266,7 @@ async fn answer(
                         |decision, timeline, now| Claimed {
                             call: Some(decision.call),
                             evidence: Some(decision.evidence),
+                            conversation: request.conversation.anchor(),
                             call_name: headers.get(CALL_HEADER).map(str::to_owned),
                             model: request.model.clone(),
                             key: Fingerprint::of(&request.key),
@@ -337,6 +338,7 @@ fn refuse(
             Timeline::reply(reply, Served::Error(kind))
         },
         |attempt, timeline, now| Claimed {
+            conversation: request.conversation.anchor(),
             key: Fingerprint::of(&request.key),
             error: timeline.served.error(),
             action: "refused".to_owned(),
@@ -368,6 +370,7 @@ impl Arrival {
             connection: self.connection,
             call: None,
             evidence: None,
+            conversation: 0,
             call_name: None,
             method: head.method.to_owned(),
             path: head.path.to_owned(),

@@ -61,10 +61,21 @@ impl<'a> Call<'a> {
         self.attempts.first().map_or(0, |attempt| attempt.claimed.first_byte_at)
     }
 
-    /// Whether it is certain that all its attempts are one call's.
-    pub fn is_certain(&self) -> bool {
-        let mut evidence = self.attempts.iter().filter_map(|attempt| attempt.claimed.evidence);
-        !evidence.any(|evidence| evidence == Evidence::Ambiguous)
+    /// Whether it is certain, among all calls of the run, that its attempts are one call's.
+    ///
+    /// A conversation that comes again after it was answered is asked by several calls, and then
+    /// it tells none of their attempts apart.
+    pub fn is_certain(&self, calls: &[Call<'_>]) -> bool {
+        let tied_by =
+            |wanted| self.attempts.iter().any(|attempt| attempt.claimed.evidence == Some(wanted));
+        let asks_the_same =
+            |other: &Call<'_>| other.id != self.id && other.conversation() == self.conversation();
+        let shared = tied_by(Evidence::Conversation) && calls.iter().any(asks_the_same);
+        !tied_by(Evidence::Ambiguous) && !shared
+    }
+
+    fn conversation(&self) -> u64 {
+        self.last().claimed.conversation
     }
 
     /// The attempt after each one that was sent to the same target.

@@ -203,7 +203,7 @@ impl Run<'_> {
     /// A finding that rests on attempts which may be different calls' is no more than a suspicion.
     fn weigh(&self, finding: &mut Finding) {
         let certain = |violation: &Violation| match violation.call() {
-            Some(id) => self.calls.iter().any(|call| call.id == id && call.is_certain()),
+            Some(id) => self.calls.iter().any(|call| call.id == id && call.is_certain(self.calls)),
             None => true,
         };
         if finding.status == Status::Fail && !finding.violations.iter().any(certain) {

@@ -150,7 +150,7 @@ pub(super) fn judge(
 /// Whether a call's later attempts may be another call's, and what it showed before was cut.
 fn doubtful(calls: &[Call<'_>], id: u64, application: &Application) -> bool {
     let Application::Command(end) = application else { return false };
-    let Some(call) = calls.iter().find(|call| call.id == id && !call.is_certain()) else {
+    let Some(call) = calls.iter().find(|call| call.id == id && !call.is_certain(calls)) else {
         return false;
     };
     let (_, earlier) = call.attempts.split_last().expect("a call has at least one attempt");

@@ -76,6 +76,7 @@ fn journal(steps: &[Step]) -> Vec<Entry> {
             connection: 1,
             call: Some(call),
             evidence: Some(Tie::Conversation),
+            conversation: call,
             call_name: None,
             method: "POST".to_owned(),
             path: "/".to_owned(),
@@ -456,6 +457,19 @@ fn an_ambiguous_call_is_no_evidence() {
         let verdict = judged(expect, &early, &command(0, &[]));
         assert_eq!(verdict.status(), Status::Inconclusive, "{expect}: {verdict:?}");
     }
+    // Threads that ask the same: what looked like an early retry was another one's first attempt.
+    let mut threads = journal(&[
+        (1, 0, OpenAi, asked(2_000)),
+        (1, 700, OpenAi, Answer),
+        (2, 2_010, OpenAi, Answer),
+    ]);
+    assert_eq!(judged("", &threads, &command(0, &[])).status(), Status::Fail);
+    for entry in &mut threads {
+        if let Entry::Claimed(claimed) = entry {
+            claimed.conversation = 7;
+        }
+    }
+    assert_eq!(judged("", &threads, &command(0, &[])).status(), Status::Inconclusive);
     let patient = ambiguous(&[(1, 0, OpenAi, asked(2_000)), (1, 2_010, OpenAi, Answer)]);
     assert_eq!(judged("", &patient, &command(0, &[])).status(), Status::Pass);
 }
