@@ -185,13 +185,6 @@ impl Journal {
     }
 }
 
-impl EndKind {
-    /// Whether the provider did not send what it began to.
-    pub fn is_broken(self) -> bool {
-        self != Self::Complete
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

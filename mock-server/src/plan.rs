@@ -151,7 +151,7 @@ pub enum Then {
     Cycle,
     /// A further request is a finding; it is refused as invalid, which no client should repeat.
     Fail,
-    /// The healthy answer.
+    /// The script is over: the healthy answer, unless a later rule acts.
     #[default]
     Healthy,
     /// The last step again.

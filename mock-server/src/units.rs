@@ -260,11 +260,6 @@ impl Share {
     /// The whole.
     pub const ALL: Self = Self { ppm: 1_000_000 };
 
-    /// The share as a fraction from 0 to 1.
-    pub fn fraction(self) -> f64 {
-        f64::from(self.ppm) / 1_000_000.0
-    }
-
     /// Whether a uniform draw falls inside the share.
     pub fn takes(self, draw: u64) -> bool {
         // Exact: the draw is scaled onto 0..1,000,000 without a float.
