@@ -5,11 +5,12 @@
 //!
 //! The order of calls:
 //!
-//! 1. `poll` *must* be called first, after every `handle`, at the instant an action names, and when [`Pool::pop_news`] tells of the call's seat.
-//! 2. After [`Action::Send`] the driver hands the attempt to a transport and *may* report [`Event::Connecting`], [`Event::Connected`], [`Event::Token`] and [`Event::Committed`]; it *must* report [`Event::Answered`] or [`Event::Failed`], unless a poll says that the attempt is over.
-//! 3. An action other than [`Action::Attend`] means that no attempt is out; whatever the transport still does is to be dropped.
-//! 4. After [`Action::Done`] nothing changes any more. A call that is dropped before it *must* be abandoned, so that it leaves the lines it stands in.
+//! 1. `poll` *must* be called first, after every action that is carried out, after every `handle`, at the instant an action names, and when [`Pool::pop_news`] tells of the call's seat.
+//! 2. After [`Action::Send`] the driver hands the attempt to a transport and *may* report [`Event::Connecting`], [`Event::Connected`], [`Event::Token`] and [`Event::Committed`]; it *must* report [`Event::Answered`] or [`Event::Failed`], unless it is told to drop the attempt.
+//! 3. After [`Action::Drop`] whatever the transport still does is to be dropped; a report that comes late changes nothing.
+//! 4. After [`Action::Done`] no attempt is out and nothing changes any more. A call that is dropped before it *must* be abandoned, so that it leaves the lines it stands in.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,10 @@ pub struct Call {
     policy: Policy,
     deadline: Nanos,
     state: State,
+    /// The attempts that are with a transport, oldest first.
+    outs: Vec<Out>,
+    /// Attempts that are over, and whose transports do not know it yet.
+    dooms: VecDeque<u32>,
     /// One for each target of the pool.
     tries: Vec<Try>,
     /// Where the last attempt went, or the next one should go first.
@@ -55,7 +60,8 @@ enum State {
     Done(Finish),
     /// An attempt has failed and nothing is decided yet.
     Failed(Failed),
-    Out(Out),
+    /// At least one attempt is out.
+    Out,
     Queued {
         seat: Seat,
         cost: Cost,
@@ -85,8 +91,8 @@ struct Try {
     skipped: Option<Skip>,
 }
 
-/// An attempt that is with the transport.
-#[derive(Clone, Copy, Debug)]
+/// An attempt that is with a transport.
+#[derive(Debug)]
 struct Out {
     attempt: u32,
     target: usize,
@@ -121,13 +127,16 @@ pub enum Action {
     },
     /// An attempt is out: poll at `until` if nothing has happened before.
     Attend {
-        /// When the phase is over.
+        /// When the first of the running phases is over.
         until: Nanos,
-        /// The phase.
-        phase: Phase,
     },
     /// The call has ended.
     Done(Finish),
+    /// This attempt is over: drop it, whatever its transport is doing, then poll.
+    Drop {
+        /// Its number.
+        attempt: u32,
+    },
     /// Send this, then poll.
     Send {
         /// The attempt's number, from 1.
@@ -148,7 +157,7 @@ pub enum Action {
     },
 }
 
-/// What happened to the attempt that is out.
+/// What happened to an attempt that is out.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
     /// It was answered in full.
@@ -176,6 +185,8 @@ impl Call {
             policy,
             deadline: now + policy.timeouts.call,
             state: State::Ready,
+            outs: Vec::new(),
+            dooms: VecDeque::new(),
             tries: Vec::new(),
             current: None,
             leaving: Leave::Busy,
@@ -196,6 +207,26 @@ impl Call {
         self.attempts
     }
 
+    /// The number that is the address of its draws.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The target of the last attempt, by its place in the pool; `None` before the first.
+    pub fn target(&self) -> Option<usize> {
+        self.current
+    }
+
+    /// The attempts that are with their transports.
+    pub fn out(&self) -> impl Iterator<Item = u32> {
+        self.outs.iter().map(|out| out.attempt)
+    }
+
+    /// Whether an attempt is still with its transport.
+    pub fn is_out(&self, attempt: u32) -> bool {
+        self.outs.iter().any(|out| out.attempt == attempt)
+    }
+
     /// What happened so far.
     pub fn trace(&self) -> &Trace {
         &self.trace
@@ -211,15 +242,26 @@ impl Call {
     pub fn poll(&mut self, pool: &mut Pool, draws: &Draws, now: Nanos) -> Action {
         self.tries.resize_with(pool.targets().len(), Try::default);
         loop {
+            if let Some(attempt) = self.dooms.pop_front() {
+                return Action::Drop { attempt };
+            }
             match &self.state {
                 State::Done(finish) => return Action::Done(*finish),
-                State::Out(out) => {
-                    let (phase, until) = out.alarm(self.deadline);
+                State::Out => {
+                    let alarms = self.outs.iter().enumerate();
+                    let (until, phase, out) = alarms
+                        .map(|(index, out)| {
+                            let (phase, until) = out.alarm(self.deadline);
+                            (until, phase, index)
+                        })
+                        .min_by_key(|(until, ..)| *until)
+                        .expect("in this state an attempt is out");
                     if now < until {
-                        return Action::Attend { until, phase };
+                        return Action::Attend { until };
                     }
+                    self.dooms.push_back(self.outs[out].attempt);
                     let overdue = self.overdue(phase);
-                    self.fail(overdue, pool, now);
+                    self.fail(out, overdue, pool, now);
                 }
                 State::Failed(failed) => {
                     let failed = *failed;
@@ -262,24 +304,30 @@ impl Call {
         }
     }
 
-    /// Takes note of what happened to the attempt that is out; without one, of nothing.
-    pub fn handle(&mut self, event: Event, pool: &mut Pool, now: Nanos) {
+    /// Takes note of what happened to an attempt; of one that is over, of nothing.
+    pub fn handle(&mut self, attempt: u32, event: Event, pool: &mut Pool, now: Nanos) {
         let timeouts = self.policy.timeouts;
-        let State::Out(out) = &mut self.state else { return };
-        let attempt = out.attempt;
+        let Some(index) = self.outs.iter().position(|out| out.attempt == attempt) else { return };
+        let out = &mut self.outs[index];
         match event {
             Event::Answered => {
-                let Out { target, began, .. } = *out;
+                let Out { target, began, .. } = self.outs.remove(index);
                 pool.answered(target, began);
                 self.trace.push(What::AttemptEnded { attempt, target, failure: None }, now);
+                self.drop_outs("another attempt was first", now);
                 self.finish(Finish::Served { target, attempt }, now);
             }
             Event::Committed => {
                 if !out.committed {
                     out.committed = true;
                     self.trace.push(What::Committed { attempt }, now);
+                    let committed = self.outs.remove(index);
+                    self.drop_outs("another attempt was first", now);
+                    self.outs.push(committed);
                 }
             }
+            // A second report of the same would begin the phase anew.
+            Event::Connected if !matches!(out.phase, None | Some((Phase::Connect, _))) => {}
             Event::Connected => {
                 // Only a stream has a first token to wait for.
                 out.phase =
@@ -287,7 +335,7 @@ impl Call {
                 self.trace.push(What::Connected { attempt }, now);
             }
             Event::Connecting => out.phase = Some((Phase::Connect, now + timeouts.connect)),
-            Event::Failed(failure) => self.fail(failure, pool, now),
+            Event::Failed(failure) => self.fail(index, failure, pool, now),
             Event::Token => {
                 out.phase = Some((Phase::Idle, now + timeouts.idle));
                 if !out.token {
@@ -303,19 +351,24 @@ impl Call {
         match self.state {
             State::Done(_) => return,
             State::Queued { seat, .. } => pool.cancel(seat, now),
-            State::Out(Out { attempt, target, .. }) => {
-                let failure = Some(transport(Transport::Cancelled, "the caller dropped the call"));
-                self.trace.push(What::AttemptEnded { attempt, target, failure }, now);
-            }
-            State::Failed(_) | State::Ready | State::Waiting { .. } => {}
+            State::Failed(_) | State::Out | State::Ready | State::Waiting { .. } => {}
         }
+        self.drop_outs("the caller dropped the call", now);
         self.stop(StopReason::Abandoned, None, now);
     }
 
-    /// The attempt has failed: books it, and tells everybody whom it concerns.
-    fn fail(&mut self, failure: Failure, pool: &mut Pool, now: Nanos) {
-        let State::Out(out) = self.state else { return };
-        let Out { attempt, target, cost, committed, .. } = out;
+    /// Ends every attempt that is still out, because its answer is not wanted any more.
+    fn drop_outs(&mut self, why: &str, now: Nanos) {
+        for Out { attempt, target, .. } in std::mem::take(&mut self.outs) {
+            let failure = Some(transport(Transport::Cancelled, why));
+            self.trace.push(What::AttemptEnded { attempt, target, failure }, now);
+            self.dooms.push_back(attempt);
+        }
+    }
+
+    /// An attempt has failed: books it, and tells everybody whom it concerns.
+    fn fail(&mut self, index: usize, failure: Failure, pool: &mut Pool, now: Nanos) {
+        let Out { attempt, target, cost, committed, .. } = self.outs.remove(index);
         if failure.sent == Sent::No {
             pool.give_back(target, cost, now);
         }
@@ -341,7 +394,7 @@ impl Call {
         let messages = self.messages(target);
         let ends = (now + self.policy.timeouts.attempt).min(self.deadline);
         debug_assert!(target < pool.targets().len(), "a seat belongs to a target of this pool");
-        self.state = State::Out(Out {
+        self.outs.push(Out {
             attempt,
             target,
             cost,
@@ -351,6 +404,7 @@ impl Call {
             token: false,
             committed: false,
         });
+        self.state = State::Out;
         self.trace.push(What::AttemptStarted { attempt, target, messages: messages.len() }, now);
         Action::Send { attempt, target, messages, ends }
     }

@@ -106,6 +106,12 @@ mod client;
 #[cfg(feature = "tokio")]
 mod clock;
 #[cfg(feature = "tokio")]
+mod drive;
+#[cfg(feature = "tokio")]
+mod observe;
+#[cfg(feature = "tokio")]
+mod stream;
+#[cfg(feature = "tokio")]
 mod throttle;
 
 #[cfg(feature = "tokio")]
@@ -122,11 +128,15 @@ pub use draw::{Draws, Purpose, scale};
 pub use failure::{Failure, MESSAGE_CHARS_MAX};
 pub use limiter::{Cost, Limit, Limiter, Quota, QuotaMistake, Refusal};
 pub use message::{Message, Request, Role, ToolCall};
+#[cfg(feature = "tokio")]
+pub use observe::{Ended, Observer};
 pub use outcome::{Answer, CallError, Hop, Success, Usage};
 pub use policy::{Fallback, Policy, PolicyMistake, Retry, Spread, Timeouts};
 pub use pool::{CoolReason, Cooling, Pool, Seat};
 pub use provider::Provider;
 pub use queue::{Claim, Queue, Ticket};
+#[cfg(feature = "tokio")]
+pub use stream::{Piece, Streaming};
 pub use target::{Target, Window};
 #[cfg(feature = "tokio")]
 pub use throttle::Throttle;

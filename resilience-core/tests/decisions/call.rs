@@ -129,9 +129,9 @@ fn nothing_is_repeated_once_the_caller_has_seen_content() {
     let mut call = Call::new(1, hello().streaming(), exact(), Nanos::ZERO);
     assert!(matches!(call.poll(&mut pool, &draws, Nanos::ZERO), Action::Send { .. }));
     for event in [Event::Connected, Event::Token, Event::Committed] {
-        call.handle(event, &mut pool, Nanos::ZERO);
+        call.handle(1, event, &mut pool, Nanos::ZERO);
     }
-    call.handle(failing(Class::Overloaded), &mut pool, at(1));
+    call.handle(1, failing(Class::Overloaded), &mut pool, at(1));
     let Action::Done(finish) = call.poll(&mut pool, &draws, at(1)) else { panic!("goes on") };
     assert_eq!(stopped(finish).0, StopReason::Committed);
 }
@@ -154,11 +154,13 @@ fn each_phase_has_its_own_limit() {
         let mut now = Nanos::ZERO;
         for (when, event) in events {
             now = at(when);
-            call.handle(event, &mut pool, now);
+            call.handle(1, event, &mut pool, now);
         }
         let action = call.poll(&mut pool, &draws, now);
-        let Action::Attend { until: alarm, phase: ticking } = action else { panic!("{action:?}") };
-        assert_eq!((ticking, alarm), (phase, at(until)));
+        let Action::Attend { until: alarm } = action else { panic!("{action:?}") };
+        assert_eq!(alarm, at(until), "{phase}");
+        let overdue = call.poll(&mut pool, &draws, at(until));
+        assert!(matches!(overdue, Action::Drop { attempt: 1 }), "{overdue:?}");
         assert!(matches!(call.poll(&mut pool, &draws, at(until)), Action::Done(_)));
         let (_, _, failure) = call.trace().attempts().next().unwrap();
         let class = failure.unwrap().class;
@@ -176,11 +178,11 @@ fn an_unstreamed_answer_has_only_the_attempts_limit() {
     let draws = Draws::new(1);
     let mut call = Call::new(1, hello(), exact(), Nanos::ZERO);
     call.poll(&mut pool, &draws, Nanos::ZERO);
-    call.handle(Event::Connecting, &mut pool, Nanos::ZERO);
-    call.handle(Event::Connected, &mut pool, at(1));
+    call.handle(1, Event::Connecting, &mut pool, Nanos::ZERO);
+    call.handle(1, Event::Connected, &mut pool, at(1));
     assert!(matches!(
         call.poll(&mut pool, &draws, at(1)),
-        Action::Attend { phase: Phase::Attempt, until } if until == at(120)
+        Action::Attend { until } if until == at(120)
     ));
 }
 
@@ -192,6 +194,7 @@ fn a_call_that_runs_out_of_time_blames_nobody() {
     let draws = Draws::new(1);
     let mut call = Call::new(1, hello(), Policy { timeouts, ..exact() }, Nanos::ZERO);
     call.poll(&mut pool, &draws, Nanos::ZERO);
+    assert!(matches!(call.poll(&mut pool, &draws, at(50)), Action::Drop { attempt: 1 }));
     let Action::Done(finish) = call.poll(&mut pool, &draws, at(50)) else { panic!("goes on") };
     assert_eq!(stopped(finish).0, StopReason::Deadline);
     let (_, _, failure) = call.trace().attempts().next().unwrap();

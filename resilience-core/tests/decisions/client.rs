@@ -179,7 +179,7 @@ async fn an_answer_that_the_caller_has_seen_is_not_repeated() {
             sends.set(sends.get() + 1);
             attempt.connected();
             attempt.token();
-            attempt.committed();
+            assert!(attempt.commit());
             let payload =
                 br#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
             Err::<Answer<()>, _>(classify::stream_error(Provider::Anthropic, payload))

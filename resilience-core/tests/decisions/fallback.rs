@@ -153,7 +153,7 @@ fn a_pause_that_grows_during_a_wait_is_seen_after_it() {
     let draws = Draws::new(1);
     let mut call = Call::new(1, hello(), exact(), Nanos::ZERO);
     assert!(matches!(call.poll(&mut pool, &draws, Nanos::ZERO), Action::Send { .. }));
-    call.handle(hinted(LIMITED, secs(2)), &mut pool, Nanos::ZERO);
+    call.handle(1, hinted(LIMITED, secs(2)), &mut pool, Nanos::ZERO);
     assert!(matches!(
         call.poll(&mut pool, &draws, Nanos::ZERO),
         Action::Wait { until, .. } if until == at(2)

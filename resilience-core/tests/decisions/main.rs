@@ -13,6 +13,7 @@ mod limits;
 mod overflow;
 mod play;
 mod quota;
+mod stream;
 #[cfg(feature = "tokio")]
 mod throttle;
 mod truncation;

@@ -82,9 +82,10 @@ pub(crate) fn play(
                 now = until;
             }
             Action::Done(finish) => return (finish, call.take_trace()),
+            Action::Drop { attempt } => assert!(!call.is_out(attempt), "dropped and still out"),
             Action::Send { attempt, target, messages, .. } => {
                 let event = script(&Sent { target, attempt, messages: &messages });
-                call.handle(event, pool, now);
+                call.handle(attempt, event, pool, now);
             }
         }
     }

@@ -57,8 +57,8 @@ struct World {
     calls: Vec<Call>,
     /// When each call wants to be polled; absent once it has ended.
     alarms: BTreeMap<usize, Nanos>,
-    /// What will happen to the attempts that are out.
-    pending: BTreeMap<usize, (Nanos, Event)>,
+    /// What will happen to the attempts that are out, by call and number.
+    pending: BTreeMap<(usize, u32), (Nanos, Event)>,
     seats: BTreeMap<Seat, usize>,
     fates: Vec<Fate>,
     sends: Vec<(Nanos, usize, usize)>,
@@ -70,12 +70,13 @@ impl World {
     fn run(&mut self, draws: Draws) {
         let mut now = Nanos::ZERO;
         for _ in 0..100_000 {
-            let event = self.pending.iter().map(|(call, (at, _))| (*at, 0, *call)).min();
-            let alarm = self.alarms.iter().map(|(call, at)| (*at, 1, *call)).min();
-            let Some((at, kind, call)) = event.into_iter().chain(alarm).min() else { return };
+            let event = self.pending.iter().map(|(out, (at, _))| (*at, Some(out.1), out.0)).min();
+            let alarm = self.alarms.iter().map(|(call, at)| (*at, None, *call)).min();
+            // At the same instant a limit comes before an answer.
+            let Some((at, attempt, call)) = event.into_iter().chain(alarm).min() else { return };
             now = now.max(at);
-            if kind == 0 {
-                let (_, event) = self.pending.remove(&call).unwrap();
+            if let Some(attempt) = attempt {
+                let (_, event) = self.pending.remove(&(call, attempt)).unwrap();
                 if let Event::Failed(Failure { class, hint: Some(hint), .. }) = &event
                     && class.retryable()
                 {
@@ -83,7 +84,7 @@ impl World {
                         *self.sends.iter().rfind(|(_, sender, _)| *sender == call).unwrap();
                     self.pauses.push((target, now, now + hint.after));
                 }
-                self.calls[call].handle(event, &mut self.pool, now);
+                self.calls[call].handle(attempt, event, &mut self.pool, now);
             }
             self.poll(call, draws, now);
             while let Some(seat) = self.pool.pop_news() {
@@ -98,9 +99,6 @@ impl World {
     fn poll(&mut self, call: usize, draws: Draws, now: Nanos) {
         self.seats.retain(|_, sitting| *sitting != call);
         let action = self.calls[call].poll(&mut self.pool, &draws, now);
-        if !matches!(action, Action::Attend { .. }) {
-            self.pending.remove(&call);
-        }
         match action {
             Action::Acquire { seat, until } => {
                 self.seats.insert(seat, call);
@@ -112,15 +110,20 @@ impl World {
             }
             Action::Done(_) => {
                 self.alarms.remove(&call);
+                assert!(!self.pending.keys().any(|(of, _)| *of == call), "done and still out");
             }
-            Action::Send { target, .. } => {
+            Action::Drop { attempt } => {
+                self.pending.remove(&(call, attempt)).expect("dropped once, while it was out");
+                self.poll(call, draws, now);
+            }
+            Action::Send { attempt, target, .. } => {
                 self.sends.push((now, call, target));
                 let fate = self.fates[self.sends.len() % self.fates.len()].clone();
                 for _ in 0..fate.tokens {
-                    self.calls[call].handle(Event::Token, &mut self.pool, now);
+                    self.calls[call].handle(attempt, Event::Token, &mut self.pool, now);
                 }
                 if fate.commits {
-                    self.calls[call].handle(Event::Committed, &mut self.pool, now);
+                    self.calls[call].handle(attempt, Event::Committed, &mut self.pool, now);
                 }
                 let event = fate.class.map_or(Event::Answered, |class| {
                     let mut failure = Failure::new(class, "as fated");
@@ -129,16 +132,10 @@ impl World {
                     failure.should_retry = fate.should_retry;
                     Event::Failed(failure)
                 });
-                self.pending.insert(call, (now + fate.after, event));
-                self.poll_again(call, draws, now);
+                self.pending.insert((call, attempt), (now + fate.after, event));
+                self.poll(call, draws, now);
             }
         }
-    }
-
-    fn poll_again(&mut self, call: usize, draws: Draws, now: Nanos) {
-        let action = self.calls[call].poll(&mut self.pool, &draws, now);
-        let Action::Attend { until, .. } = action else { panic!("{action:?} after a send") };
-        self.alarms.insert(call, until);
     }
 }
 
