@@ -37,7 +37,7 @@ mod retry;
 pub struct Call {
     id: u64,
     request: Request,
-    policy: Policy,
+    policy: Arc<Policy>,
     deadline: Nanos,
     state: State,
     /// The attempts that are with a transport, oldest first.
@@ -178,12 +178,13 @@ impl Call {
     /// A call that begins now.
     ///
     /// `id` is the address of its draws: two calls with the same id and seed meet the same luck.
-    pub fn new(id: u64, request: Request, policy: Policy, now: Nanos) -> Self {
+    pub fn new(id: u64, request: Request, policy: impl Into<Arc<Policy>>, now: Nanos) -> Self {
+        let policy = policy.into();
         Self {
             id,
             request,
-            policy,
             deadline: now + policy.timeouts.call,
+            policy,
             state: State::Ready,
             outs: Vec::new(),
             dooms: VecDeque::new(),
@@ -200,6 +201,14 @@ impl Call {
     /// The instant at which the call ends in any case.
     pub fn deadline(&self) -> Nanos {
         self.deadline
+    }
+
+    /// From when on an attempt may not begin any more.
+    fn too_late(&self) -> Nanos {
+        let least = self.policy.timeouts.attempt_min;
+        // An attempt that fills the time that is left may still begin; one without any time may not.
+        let begins = Duration::from_nanos(u64::from(!least.is_zero()));
+        self.deadline.saturating_sub(least) + begins
     }
 
     /// How many attempts were sent.
@@ -267,11 +276,11 @@ impl Call {
                     let failed = *failed;
                     self.decide(failed, pool, *draws, now);
                 }
-                State::Queued { seat, .. } if now >= self.deadline => {
+                State::Queued { seat, .. } if now >= self.too_late() => {
                     pool.cancel(*seat, now);
                     self.stop(StopReason::Deadline, None, now);
                 }
-                _ if now >= self.deadline => self.stop(StopReason::Deadline, None, now),
+                _ if now >= self.too_late() => self.stop(StopReason::Deadline, None, now),
                 State::Queued { seat, cost } => {
                     let (seat, cost) = (*seat, *cost);
                     match pool.claim(seat, now) {
@@ -285,9 +294,9 @@ impl Call {
                                 self.state = State::Ready;
                                 continue;
                             }
-                            return Action::Acquire { seat, until: until.min(self.deadline) };
+                            return Action::Acquire { seat, until: until.min(self.too_late()) };
                         }
-                        Claim::Behind => return Action::Acquire { seat, until: self.deadline },
+                        Claim::Behind => return Action::Acquire { seat, until: self.too_late() },
                         Claim::Unknown => self.state = State::Ready,
                     }
                 }

@@ -29,7 +29,7 @@ use crate::target::Target;
 /// Calls may run at the same time; put the client in an [`Arc`] to share it among tasks.
 /// Dropping the future of a call ends the call and gives back its place in any line.
 pub struct Client {
-    policy: Policy,
+    policy: Arc<Policy>,
     targets: Arc<[Target]>,
     draws: Draws,
     shared: Mutex<Shared>,
@@ -57,7 +57,7 @@ impl Client {
         let policy_mistakes = policy.validate().err().unwrap_or_default();
         match Pool::new(targets) {
             Ok(pool) if policy_mistakes.is_empty() => Ok(Self {
-                policy,
+                policy: Arc::new(policy),
                 targets: Arc::clone(pool.targets()),
                 draws: Draws::new(seed),
                 shared: Mutex::new(Shared { pool, seats: BTreeMap::new() }),
@@ -78,7 +78,7 @@ impl Client {
     }
 
     /// The policy.
-    pub fn policy(&self) -> &Policy {
+    pub fn policy(&self) -> &Arc<Policy> {
         &self.policy
     }
 

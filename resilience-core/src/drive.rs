@@ -53,7 +53,7 @@ impl<'a> Drive<'a> {
         let clock = client.clock();
         Self {
             client,
-            call: Call::new(id, request.clone(), *client.policy(), clock.now()),
+            call: Call::new(id, request.clone(), Arc::clone(client.policy()), clock.now()),
             clock,
             progress: Arc::new(Progress::default()),
             seat: None,

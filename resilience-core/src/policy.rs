@@ -11,7 +11,7 @@ use crate::target::Target;
 use crate::time::whole_nanos;
 
 /// Everything that a client decides by.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Policy {
     /// How one target is asked again.
     pub retry: Retry,
@@ -53,7 +53,11 @@ impl Policy {
         if self.attempts_max == 0 {
             mistakes.push(PolicyMistake::NoAttempts);
         }
-        let Timeouts { connect, first_token, idle, attempt, call } = self.timeouts;
+        let Timeouts { connect, first_token, idle, attempt, attempt_min, call } = self.timeouts;
+        if attempt_min > attempt.min(call) {
+            mistakes
+                .push(PolicyMistake::AttemptMinTooLong { attempt_min, most: attempt.min(call) });
+        }
         for (name, span) in [
             ("connect", connect),
             ("first_token", first_token),
@@ -146,6 +150,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// One attempt as a whole.
     pub attempt: Duration,
+    /// What an attempt needs at the least: none is begun with less time left to the call.
+    pub attempt_min: Duration,
     /// The call as a whole, with its waits and all its targets.
     pub call: Duration,
 }
@@ -157,6 +163,8 @@ impl Default for Timeouts {
             first_token: Duration::from_secs(60),
             idle: Duration::from_secs(30),
             attempt: Duration::from_secs(120),
+            // Nothing is known about how fast a target can be.
+            attempt_min: Duration::ZERO,
             call: Duration::from_secs(600),
         }
     }
@@ -189,6 +197,14 @@ impl Default for Fallback {
 /// What is wrong with a [`Policy`], or with the targets that it is to act on.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum PolicyMistake {
+    /// No attempt would ever be begun.
+    #[error("an attempt needs {attempt_min:?}, and may take no longer than {most:?}")]
+    AttemptMinTooLong {
+        /// What an attempt needs.
+        attempt_min: Duration,
+        /// What it may take.
+        most: Duration,
+    },
     /// The first delay is longer than the longest.
     #[error("backoff base {base:?} is longer than its cap {cap:?}")]
     BaseAboveCap {

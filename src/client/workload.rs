@@ -41,6 +41,7 @@ pub(super) fn policy(settings: &scenario::Client) -> Policy {
             idle: or(timeouts.idle, default.timeouts.idle),
             attempt: or(timeouts.attempt, default.timeouts.attempt),
             call: or(timeouts.call, default.timeouts.call),
+            ..default.timeouts
         },
         fallback: Fallback {
             wait_max: or(settings.fall_back_beyond, default.fallback.wait_max),

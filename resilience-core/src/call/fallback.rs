@@ -52,7 +52,7 @@ impl Call {
                 cooling.why == CoolReason::Hint && wait <= self.policy.retry.hint_max
             });
             let passes_soon =
-                granted && wait <= self.policy.fallback.wait_max && ready < self.deadline;
+                granted && wait <= self.policy.fallback.wait_max && ready < self.too_late();
             if ready == now || passes_soon {
                 chosen = Some((ready, target, cooling));
                 break;
@@ -87,7 +87,7 @@ impl Call {
         if asked && wait > self.policy.retry.hint_max {
             self.stop(StopReason::HintBeyondCap, Some(wait), now);
             None
-        } else if ready >= self.deadline {
+        } else if ready >= self.too_late() {
             self.stop(StopReason::Deadline, Some(wait), now);
             None
         } else {
@@ -109,7 +109,7 @@ impl Call {
             let spread = self.policy.retry.spread.draw(cooling.until.since(now), draw);
             // The spread gives way to the deadline, the rest does not.
             let until = cooling.until + spread;
-            let until = if until < self.deadline { until } else { cooling.until };
+            let until = if until < self.too_late() { until } else { cooling.until };
             self.wait(target, until, Wait::Cooling(cooling), now);
             return None;
         }
@@ -117,7 +117,7 @@ impl Call {
             self.fall_back(from, target, now);
         }
         let cost = self.cost(target, pool);
-        match pool.enqueue(target, cost, self.deadline, now) {
+        match pool.enqueue(target, cost, self.too_late(), now) {
             Ok(None) => Some((target, cost)),
             Ok(Some(seat)) => {
                 if pool.claim(seat, now) == Claim::Granted {
@@ -143,7 +143,7 @@ impl Call {
 
     /// Another target that could be asked within the fallback's patience.
     pub(super) fn elsewhere(&mut self, not: usize, pool: &mut Pool, now: Nanos) -> Option<usize> {
-        let patience = (now + self.policy.fallback.wait_max).min(self.deadline);
+        let patience = (now + self.policy.fallback.wait_max).min(self.too_late());
         self.order().into_iter().filter(|target| *target != not).find(|target| {
             let cost = self.cost(*target, pool);
             let (rested, why) = pool.resting(*target);

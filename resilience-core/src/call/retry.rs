@@ -67,7 +67,7 @@ impl Call {
         self.tries[target].previous = Some(wait);
         let too_long = hinted.is_some() && least > self.policy.fallback.wait_max;
         let beyond_cap = hinted.is_some() && least > self.policy.retry.hint_max;
-        let too_late = now + least >= self.deadline;
+        let too_late = now + least >= self.too_late();
         if next_is_ready && (too_long || beyond_cap || too_late) {
             // What cannot be in time now will not be later; what was asked to rest may be asked again.
             self.tries[target].closed = too_late;
@@ -84,7 +84,7 @@ impl Call {
         } else {
             // The spread gives way to the deadline, the hint does not.
             let until = now + wait;
-            let until = if until < self.deadline { until } else { now + least };
+            let until = if until < self.too_late() { until } else { now + least };
             self.wait(target, until, why, now);
         }
     }

@@ -16,7 +16,7 @@ use crate::play::{
 fn five_retries_follow_the_backoff_and_then_the_call_ends() {
     let mut pool = chain(&["a"]);
     let (finish, trace) =
-        play(exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(Class::Server));
+        play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(Class::Server));
     assert_eq!(stopped(finish), (StopReason::Exhausted, None));
     assert_eq!(starts(&trace), [0, 1, 3, 7, 15, 31].map(at));
 }
@@ -34,7 +34,7 @@ fn what_is_final_gets_one_attempt() {
         Class::Cancelled,
     ] {
         let mut pool = chain(&["a"]);
-        let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(class));
+        let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(class));
         assert_eq!(stopped(finish).0, StopReason::Final, "{class}");
         assert_eq!(asked(&trace), [0], "{class}");
     }
@@ -45,7 +45,7 @@ fn what_is_final_gets_one_attempt() {
 fn a_hint_is_kept_or_the_call_ends() {
     for (hint, kept) in [(20, true), (60, true), (61, false), (86_400 * 30, false)] {
         let mut pool = chain(&["a"]);
-        let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
+        let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
             if sent.attempt == 1 { hinted(LIMITED, secs(hint)) } else { Event::Answered }
         });
         if kept {
@@ -64,7 +64,7 @@ fn the_spread_gives_way_to_the_deadline_and_the_hint_does_not() {
     let retry = Retry { spread: Spread::default(), ..exact().retry };
     let policy = Policy { timeouts, retry, ..exact() };
     let mut pool = chain(&["a"]);
-    let (finish, trace) = play(policy, &mut pool, Nanos::ZERO, hello(), |sent| {
+    let (finish, trace) = play(&policy, &mut pool, Nanos::ZERO, hello(), |sent| {
         if sent.attempt == 1 { hinted(LIMITED, secs(3)) } else { Event::Answered }
     });
     assert_eq!(finish, Finish::Served { target: 0, attempt: 2 });
@@ -74,7 +74,7 @@ fn the_spread_gives_way_to_the_deadline_and_the_hint_does_not() {
 #[test]
 fn a_hint_replaces_the_backoff_and_a_zero_does_not() {
     let mut pool = chain(&["a"]);
-    let (_, trace) = play(exact(), &mut pool, Nanos::ZERO, hello(), |sent| match sent.attempt {
+    let (_, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |sent| match sent.attempt {
         1 => hinted(LIMITED, Duration::from_millis(10)),
         2 => hinted(LIMITED, Duration::ZERO),
         _ => Event::Answered,
@@ -87,7 +87,7 @@ fn a_hint_replaces_the_backoff_and_a_zero_does_not() {
 #[test]
 fn a_servers_no_without_alternative_is_final() {
     let mut pool = chain(&["a"]);
-    let (finish, _) = play(exact(), &mut pool, Nanos::ZERO, hello(), |_| {
+    let (finish, _) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| {
         let mut failure = Failure::new(Class::Server, "no");
         failure.should_retry = Some(false);
         Event::Failed(failure)
@@ -100,7 +100,8 @@ fn no_wait_is_begun_that_the_deadline_would_cut() {
     let mut pool = chain(&["a"]);
     let timeouts = Timeouts { call: secs(7), ..Timeouts::default() };
     let policy = Policy { timeouts, ..exact() };
-    let (finish, trace) = play(policy, &mut pool, Nanos::ZERO, hello(), |_| failing(Class::Server));
+    let (finish, trace) =
+        play(&policy, &mut pool, Nanos::ZERO, hello(), |_| failing(Class::Server));
     // The third retry would begin at seven seconds; the call ends at three, with its last error.
     assert_eq!(stopped(finish), (StopReason::Deadline, Some(secs(4))));
     assert_eq!(starts(&trace), [0, 1, 3].map(at));
@@ -116,9 +117,9 @@ fn a_hint_past_the_deadline_falls_back_or_ends() {
     let script = |sent: &Sent<'_>| {
         if sent.target == 0 { hinted(LIMITED, secs(4)) } else { Event::Answered }
     };
-    let (finish, _) = play(policy, &mut chain(&["a"]), Nanos::ZERO, hello(), script);
+    let (finish, _) = play(&policy, &mut chain(&["a"]), Nanos::ZERO, hello(), script);
     assert_eq!(stopped(finish), (StopReason::Deadline, Some(secs(4))));
-    let (finish, _) = play(policy, &mut chain(&["a", "b"]), Nanos::ZERO, hello(), script);
+    let (finish, _) = play(&policy, &mut chain(&["a", "b"]), Nanos::ZERO, hello(), script);
     assert_eq!(finish, Finish::Served { target: 1, attempt: 2 });
 }
 
@@ -149,7 +150,7 @@ fn each_phase_has_its_own_limit() {
     ] {
         let mut pool = chain(&["a"]);
         let draws = Draws::new(1);
-        let mut call = Call::new(1, hello().streaming(), policy, Nanos::ZERO);
+        let mut call = Call::new(1, hello().streaming(), policy.clone(), Nanos::ZERO);
         assert!(matches!(call.poll(&mut pool, &draws, Nanos::ZERO), Action::Send { .. }));
         let mut now = Nanos::ZERO;
         for (when, event) in events {
@@ -206,7 +207,7 @@ fn a_call_that_runs_out_of_time_blames_nobody() {
 fn what_was_not_processed_is_sent_again_at_once_but_not_for_ever() {
     let mut pool = chain(&["a"]);
     let (_, trace) =
-        play(exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(Class::NotProcessed));
+        play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(Class::NotProcessed));
     assert_eq!(starts(&trace)[..4], [0, 0, 0, 1].map(at));
     assert_eq!(asked(&trace).len(), 8);
 }
@@ -215,7 +216,7 @@ fn what_was_not_processed_is_sent_again_at_once_but_not_for_ever() {
 fn an_unreadable_answer_is_retried_once() {
     let mut pool = chain(&["a"]);
     let (finish, trace) =
-        play(exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(Class::Decode));
+        play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(Class::Decode));
     assert_eq!(stopped(finish).0, StopReason::Exhausted);
     assert_eq!(asked(&trace), [0, 0]);
 }

@@ -7,6 +7,7 @@ mod call;
 mod classification;
 #[cfg(feature = "tokio")]
 mod client;
+mod contract;
 mod fallback;
 mod hints;
 mod limits;

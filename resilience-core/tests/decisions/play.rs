@@ -64,13 +64,13 @@ pub(crate) struct Sent<'a> {
 
 /// Plays one call to its end; the script answers each attempt at once.
 pub(crate) fn play(
-    policy: Policy,
+    policy: &Policy,
     pool: &mut Pool,
     begun: Nanos,
     request: Request,
     mut script: impl FnMut(&Sent<'_>) -> Event,
 ) -> (Finish, Trace) {
-    let mut call = Call::new(1, request, policy, begun);
+    let mut call = Call::new(1, request, policy.clone(), begun);
     let mut now = begun;
     let draws = Draws::new(1);
     for _ in 0..10_000 {

@@ -52,8 +52,8 @@ async fn pass(span: Duration) {
     tokio::time::sleep(span).await;
 }
 
-fn client(policy: Policy) -> Client {
-    Client::new(policy, [Target::new(Provider::OpenAi, "gpt-4o-mini")], 1).unwrap()
+fn client(policy: &Policy) -> Client {
+    Client::new(policy.clone(), [Target::new(Provider::OpenAi, "gpt-4o-mini")], 1).unwrap()
 }
 
 /// What the caller saw, and how it ended.
@@ -90,7 +90,7 @@ async fn what_fails_before_content_is_retried_and_leaves_no_trace_in_the_stream(
     let failing = [Beat::Error, Beat::Cut, Beat::Hang].map(|end| vec![Beat::Preamble, end]);
     for fails in failing {
         let answers = [fails, vec![Beat::Preamble, Beat::Content(1), Beat::Content(1), Beat::End]];
-        let (seen, error) = read(&client(exact()), &answers).await;
+        let (seen, error) = read(&client(&exact()), &answers).await;
         assert!(error.is_none(), "{error:?}");
         assert_eq!(seen, ["2.0", "2.1", "2.2", "2.3"]);
     }
@@ -104,7 +104,7 @@ async fn what_fails_after_content_is_not_repeated() {
         (Beat::Hang, Class::Timeout { phase: Phase::Idle }),
     ] {
         let answers = [vec![Beat::Preamble, Beat::Content(1), end]];
-        let (seen, error) = read(&client(exact()), &answers).await;
+        let (seen, error) = read(&client(&exact()), &answers).await;
         let error = error.unwrap();
         assert_eq!(seen, ["1.0", "1.1"]);
         assert_eq!((error.why, error.attempts()), (StopReason::Committed, 1));
@@ -117,18 +117,18 @@ async fn what_fails_after_content_is_not_repeated() {
 async fn a_stream_that_never_ends_is_ended() {
     let policy = Policy { retry: Retry { retries_max: 0, ..exact().retry }, ..exact() };
     let endless = vec![vec![Beat::Content(25); 100]];
-    let (seen, error) = read(&client(policy), &endless).await;
+    let (seen, error) = read(&client(&policy), &endless).await;
     assert_eq!(seen.len(), 4, "an attempt has two minutes");
     assert_eq!(error.unwrap().last().unwrap().class, Class::Timeout { phase: Phase::Attempt });
-    let (_, error) = read(&client(policy), &[vec![Beat::Hang]]).await;
+    let (_, error) = read(&client(&policy), &[vec![Beat::Hang]]).await;
     assert_eq!(error.unwrap().last().unwrap().class, Class::Timeout { phase: Phase::FirstToken });
-    let (seen, error) = read(&client(policy), &[vec![Beat::Preamble; 300]]).await;
+    let (seen, error) = read(&client(&policy), &[vec![Beat::Preamble; 300]]).await;
     assert_eq!((seen.len(), error.unwrap().last().unwrap().class), (0, Class::Decode));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_without_content_is_an_answer() {
-    let (seen, error) = read(&client(exact()), &[vec![Beat::Preamble, Beat::End]]).await;
+    let (seen, error) = read(&client(&exact()), &[vec![Beat::Preamble, Beat::End]]).await;
     assert!(error.is_none());
     assert_eq!(seen, ["1.0", "1.1"]);
 }
@@ -136,7 +136,7 @@ async fn an_answer_without_content_is_an_answer() {
 /// The gaps of the provider count, not those of a caller who reads slowly.
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_is_not_a_slow_provider() {
-    let client = client(exact());
+    let client = client(&exact());
     let beats = [Beat::Content(0), Beat::Content(0), Beat::End];
     let open = async |attempt: Attempt| Ok(played(attempt.number, &beats));
     let mut streaming = client.stream(&hello(), open).await.unwrap();
@@ -176,7 +176,7 @@ fn stopped(why: StopReason) -> What {
 #[tokio::test(start_paused = true)]
 async fn property_54_each_call_ends_once_and_each_attempt_that_started_ended() {
     let witness = Arc::new(Witness::default());
-    let client = client(exact()).observed_by(Arc::<Witness>::clone(&witness));
+    let client = client(&exact()).observed_by(Arc::<Witness>::clone(&witness));
     let usage = Some(Usage { input: 1, output: 2 });
     client.call(&hello(), async |_| Ok(Answer { value: (), usage })).await.unwrap();
     let fails = async |_| Err::<Answer<()>, _>(Failure::new(Class::Server, "no"));
@@ -234,7 +234,7 @@ proptest! {
             .start_paused(true)
             .build()
             .unwrap();
-        let (seen, error) = runtime.block_on(read(&client(exact()), &attempts));
+        let (seen, error) = runtime.block_on(read(&client(&exact()), &attempts));
         let owners: std::collections::BTreeSet<_> =
             seen.iter().map(|piece| piece.split_once('.').unwrap().0).collect();
         prop_assert!(owners.len() <= 1, "{seen:?}");

@@ -1,6 +1,7 @@
 //! Many calls on shared targets that fail at random, without a runtime: what holds for each of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -144,8 +145,9 @@ fn world(
     calls: u64,
     targets: usize,
     quota: Option<u64>,
-    policy: Policy,
+    policy: &Policy,
 ) -> World {
+    let policy = Arc::new(policy.clone());
     let targets: Vec<_> = (0..targets)
         .map(|index| {
             let mut target = target(&format!("t{index}"), &format!("k{}", index / 2));
@@ -154,7 +156,7 @@ fn world(
         })
         .collect();
     let calls: Vec<_> = (0..calls)
-        .map(|id| Call::new(id, long_request().streaming(), policy, at(id / 2)))
+        .map(|id| Call::new(id, long_request().streaming(), Arc::clone(&policy), at(id / 2)))
         .collect();
     World {
         pool: Pool::new(targets).unwrap(),
@@ -231,7 +233,7 @@ proptest! {
     ) {
         let timeouts = Timeouts { call: secs(call_secs), ..Timeouts::default() };
         let policy = Policy { timeouts, attempts_max, ..Policy::default() };
-        let mut world = world(fates, calls, targets, quota, policy);
+        let mut world = world(fates, calls, targets, quota, &policy);
         world.run(Draws::new(3));
         for call in &world.calls {
             check(call.trace(), &policy);
@@ -254,7 +256,7 @@ proptest! {
         seed: u64,
     ) {
         let traces = || {
-            let mut world = world(fates.clone(), calls, 3, Some(20), Policy::default());
+            let mut world = world(fates.clone(), calls, 3, Some(20), &Policy::default());
             world.run(Draws::new(seed));
             world.calls.iter_mut().map(Call::take_trace).collect::<Vec<_>>()
         };
@@ -269,7 +271,7 @@ proptest! {
         targets in 1..4usize,
         quota in prop_oneof![Just(None), (1..30u64).prop_map(Some)],
     ) {
-        let mut world = world(fates, calls, targets, quota, Policy::default());
+        let mut world = world(fates, calls, targets, quota, &Policy::default());
         world.run(Draws::new(3));
         for (target, from, until) in &world.pauses {
             for (at, _, sent_to) in &world.sends {
@@ -293,7 +295,7 @@ proptest! {
                 fate.class = Some(Class::Server);
             }
         }
-        let mut world = world(fates, calls, 1, Some(requests), Policy::default());
+        let mut world = world(fates, calls, 1, Some(requests), &Policy::default());
         world.run(Draws::new(3));
         for (first, (from, ..)) in world.sends.iter().enumerate() {
             for (count, (to, ..)) in world.sends[first..].iter().enumerate() {
@@ -317,7 +319,7 @@ fn a_thousand_calls_share_a_quota_in_virtual_time() {
     };
     let timeouts = Timeouts { call: secs(3_000), ..Timeouts::default() };
     let policy = Policy { timeouts, ..Policy::default() };
-    let mut world = world(vec![answered], 1_000, 1, Some(60), policy);
+    let mut world = world(vec![answered], 1_000, 1, Some(60), &policy);
     world.run(Draws::new(1));
     assert_eq!(world.sends.len(), 1_000);
     assert!(world.sends.is_sorted(), "first come, first served");
