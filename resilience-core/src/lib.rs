@@ -83,6 +83,7 @@ pub mod hint;
 mod provider;
 
 mod backoff;
+mod budget;
 
 mod bucket;
 mod limiter;
@@ -112,9 +113,11 @@ mod throttle;
 pub use attempt::Attempt;
 pub use backoff::{Backoff, Jitter};
 pub use bucket::{Bucket, TOKENS_MAX};
+pub use budget::{Budget, BudgetMistake, BudgetSettings, Empty, Withdrawal};
 pub use call::{Action, Call, Event};
 pub use class::{
-    Blame, Class, Cools, Dimension, LocalReject, Missing, MovesOn, Phase, Retries, Sent, Treatment,
+    Blame, Class, Cools, Counts, Dimension, LocalReject, Missing, MovesOn, Phase, Retries, Sent,
+    Treatment,
 };
 #[cfg(feature = "tokio")]
 pub use client::Client;
