@@ -83,6 +83,7 @@ pub mod hint;
 mod provider;
 
 mod backoff;
+mod breaker;
 mod budget;
 
 mod bucket;
@@ -112,6 +113,7 @@ mod throttle;
 #[cfg(feature = "tokio")]
 pub use attempt::Attempt;
 pub use backoff::{Backoff, Jitter};
+pub use breaker::{Breaker, BreakerMistake, BreakerSettings, BreakerState, Pass, Rejection, Tally};
 pub use bucket::{Bucket, TOKENS_MAX};
 pub use budget::{Budget, BudgetMistake, BudgetSettings, Empty, Withdrawal};
 pub use call::{Action, Call, Event};
