@@ -83,6 +83,8 @@ pub mod hint;
 mod provider;
 
 mod backoff;
+mod breaker;
+mod budget;
 
 mod bucket;
 mod limiter;
@@ -117,10 +119,13 @@ mod throttle;
 #[cfg(feature = "tokio")]
 pub use attempt::Attempt;
 pub use backoff::{Backoff, Jitter};
+pub use breaker::{Breaker, BreakerMistake, BreakerSettings, BreakerState, Pass, Rejection, Tally};
 pub use bucket::{Bucket, TOKENS_MAX};
+pub use budget::{Budget, BudgetMistake, BudgetSettings, Empty, Withdrawal};
 pub use call::{Action, Call, Event};
 pub use class::{
-    Blame, Class, Cools, Dimension, LocalReject, Missing, MovesOn, Phase, Retries, Sent, Treatment,
+    Blame, Class, Cools, Counts, Dimension, LocalReject, Missing, MovesOn, Phase, Retries, Sent,
+    Treatment,
 };
 #[cfg(feature = "tokio")]
 pub use client::Client;

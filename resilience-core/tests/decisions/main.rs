@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may say so")]
 
 mod backoff;
+mod breaker;
+mod budget;
 mod call;
 mod classification;
 #[cfg(feature = "tokio")]
