@@ -18,7 +18,7 @@ use crate::time::{Nanos, whole_nanos};
 ///
 /// 1. [`Budget::began`] when the first attempt of a call is sent.
 /// 2. [`Budget::ended`] for each attempt, with what was paid for it: nothing for a first attempt, the [`Withdrawal`] for a retry.
-/// 3. [`Budget::allows`] may be asked before a wait; it promises nothing.
+/// 3. [`Budget::check`] may be asked before a wait; it promises nothing.
 /// 4. [`Budget::withdraw`] when a retry *is sent*, not when it is planned: a retry that is given up for a deadline costs nothing.
 ///    It looks and takes in one step, so whoever holds the lock around it cannot overdraw.
 ///    [`Budget::refund`] must follow if the send did not happen; otherwise 2 again.
@@ -57,9 +57,9 @@ impl Budget {
         }
     }
 
-    /// Whether a retry after such a failure could be paid at this moment; takes nothing.
-    pub fn allows(&mut self, class: Class, now: Nanos) -> bool {
-        self.price(class, now).is_ok()
+    /// Whether a retry after such a failure could be paid at this moment, or when; takes nothing.
+    pub fn check(&mut self, class: Class, now: Nanos) -> Result<(), Empty> {
+        self.price(class, now).map(drop)
     }
 
     /// Pays for a retry that is sent now, after such a failure, or says when it could be paid and takes nothing.

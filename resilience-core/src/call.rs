@@ -17,13 +17,13 @@ use std::time::Duration;
 use self::fitting::Fitting;
 use crate::class::{Class, Cools, Phase, Retries, Sent};
 use crate::classify::{Transport, transport};
-use crate::draw::{Draws, Purpose};
+use crate::draw::Purpose;
 use crate::failure::Failure;
 use crate::hint::Hint;
 use crate::limiter::Cost;
 use crate::message::{Message, Request};
 use crate::policy::Policy;
-use crate::pool::{Pool, Seat};
+use crate::pool::{Departure, Ledger, Pool, Refused, Seat};
 use crate::queue::Claim;
 use crate::time::Nanos;
 use crate::trace::{Finish, Leave, Skip, StopReason, Trace, Wait, What};
@@ -52,6 +52,8 @@ pub struct Call {
     attempts: u32,
     resends: u32,
     draws: u64,
+    /// The pool knows that it is over.
+    parted: bool,
     trace: Trace,
 }
 
@@ -79,6 +81,8 @@ struct Try {
     /// Not to be asked again.
     closed: bool,
     retries: u32,
+    /// The failure that a further attempt would be a retry of.
+    retry_of: Option<Failed>,
     /// The single retry of [`Retries::Once`] is used up.
     once: bool,
     fitting: Fitting,
@@ -104,6 +108,7 @@ struct Out {
     ends: Nanos,
     token: bool,
     committed: bool,
+    ledger: Ledger,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -194,6 +199,7 @@ impl Call {
             attempts: 0,
             resends: 0,
             draws: 0,
+            parted: false,
             trace: Trace::new(id, now),
         }
     }
@@ -248,14 +254,18 @@ impl Call {
     }
 
     /// What to do now.
-    pub fn poll(&mut self, pool: &mut Pool, draws: &Draws, now: Nanos) -> Action {
+    pub fn poll(&mut self, pool: &mut Pool, now: Nanos) -> Action {
         self.tries.resize_with(pool.targets().len(), Try::default);
         loop {
             if let Some(attempt) = self.dooms.pop_front() {
                 return Action::Drop { attempt };
             }
             match &self.state {
-                State::Done(finish) => return Action::Done(*finish),
+                State::Done(finish) => {
+                    let finish = *finish;
+                    self.part(pool);
+                    return Action::Done(finish);
+                }
                 State::Out => {
                     let alarms = self.outs.iter().enumerate();
                     let (until, phase, out) = alarms
@@ -274,7 +284,7 @@ impl Call {
                 }
                 State::Failed(failed) => {
                     let failed = *failed;
-                    self.decide(failed, pool, *draws, now);
+                    self.decide(failed, pool, now);
                 }
                 State::Queued { seat, .. } if now >= self.too_late() => {
                     pool.cancel(*seat, now);
@@ -284,7 +294,11 @@ impl Call {
                 State::Queued { seat, cost } => {
                     let (seat, cost) = (*seat, *cost);
                     match pool.claim(seat, now) {
-                        Claim::Granted => return self.send(seat.target, cost, pool, now),
+                        Claim::Granted => {
+                            if let Some(send) = self.send(seat.target, cost, pool, now) {
+                                return send;
+                            }
+                        }
                         Claim::Front { until } => {
                             // A pause has come while we stood here, and somebody else is ready.
                             if until.since(now) > self.policy.fallback.wait_max
@@ -305,8 +319,10 @@ impl Call {
                 }
                 State::Waiting { .. } => self.state = State::Ready,
                 State::Ready => {
-                    if let Some((target, cost)) = self.choose(pool, *draws, now) {
-                        return self.send(target, cost, pool, now);
+                    if let Some((target, cost)) = self.choose(pool, now)
+                        && let Some(send) = self.send(target, cost, pool, now)
+                    {
+                        return send;
                     }
                 }
             }
@@ -320,10 +336,11 @@ impl Call {
         let out = &mut self.outs[index];
         match event {
             Event::Answered => {
-                let Out { target, began, .. } = self.outs.remove(index);
+                let Out { target, began, ledger, .. } = self.outs.remove(index);
                 pool.answered(target, began);
+                pool.arrive(target, ledger, Ok(()), now);
                 self.trace.push(What::AttemptEnded { attempt, target, failure: None }, now);
-                self.drop_outs("another attempt was first", now);
+                self.drop_outs("another attempt was first", pool, now);
                 self.finish(Finish::Served { target, attempt }, now);
             }
             Event::Committed => {
@@ -331,7 +348,7 @@ impl Call {
                     out.committed = true;
                     self.trace.push(What::Committed { attempt }, now);
                     let committed = self.outs.remove(index);
-                    self.drop_outs("another attempt was first", now);
+                    self.drop_outs("another attempt was first", pool, now);
                     self.outs.push(committed);
                 }
             }
@@ -358,18 +375,29 @@ impl Call {
     /// Ends the call because nobody wants its answer any more; an ended call stays as it ended.
     pub fn abandon(&mut self, pool: &mut Pool, now: Nanos) {
         match self.state {
-            State::Done(_) => return,
+            State::Done(_) => return self.part(pool),
             State::Queued { seat, .. } => pool.cancel(seat, now),
             State::Failed(_) | State::Out | State::Ready | State::Waiting { .. } => {}
         }
-        self.drop_outs("the caller dropped the call", now);
+        self.drop_outs("the caller dropped the call", pool, now);
         self.stop(StopReason::Abandoned, None, now);
+        self.part(pool);
+    }
+
+    /// Tells the pool, once, that a call which had an attempt is over.
+    fn part(&mut self, pool: &mut Pool) {
+        if self.attempts > 0 && !self.parted {
+            self.parted = true;
+            pool.call_ended();
+        }
     }
 
     /// Ends every attempt that is still out, because its answer is not wanted any more.
-    fn drop_outs(&mut self, why: &str, now: Nanos) {
-        for Out { attempt, target, .. } in std::mem::take(&mut self.outs) {
-            let failure = Some(transport(Transport::Cancelled, why));
+    fn drop_outs(&mut self, why: &str, pool: &mut Pool, now: Nanos) {
+        for Out { attempt, target, ledger, .. } in std::mem::take(&mut self.outs) {
+            let failure = transport(Transport::Cancelled, why);
+            pool.arrive(target, ledger, Err(failure.class), now);
+            let failure = Some(failure);
             self.trace.push(What::AttemptEnded { attempt, target, failure }, now);
             self.dooms.push_back(attempt);
         }
@@ -377,7 +405,8 @@ impl Call {
 
     /// An attempt has failed: books it, and tells everybody whom it concerns.
     fn fail(&mut self, index: usize, failure: Failure, pool: &mut Pool, now: Nanos) {
-        let Out { attempt, target, cost, committed, .. } = self.outs.remove(index);
+        let Out { attempt, target, cost, committed, ledger, .. } = self.outs.remove(index);
+        pool.arrive(target, ledger, Err(failure.class), now);
         if failure.sent == Sent::No {
             pool.give_back(target, cost, now);
         }
@@ -392,11 +421,31 @@ impl Call {
             pool.rest_credential(target, now + self.policy.fallback.cooldown_credential, now);
         }
         let retries = failure.retries();
-        self.state = State::Failed(Failed { target, class, retries, hint, committed });
+        let failed = Failed { target, class, retries, hint, committed };
+        self.tries[target].retry_of = Some(failed);
+        self.state = State::Failed(failed);
         self.trace.push(What::AttemptEnded { attempt, target, failure: Some(failure) }, now);
     }
 
-    fn send(&mut self, target: usize, cost: Cost, pool: &Pool, now: Nanos) -> Action {
+    /// Sends, unless a breaker or the budget has changed its mind since the target was chosen.
+    fn send(&mut self, target: usize, cost: Cost, pool: &mut Pool, now: Nanos) -> Option<Action> {
+        let retry_of = self.tries[target].retry_of;
+        let departure = match retry_of {
+            _ if self.attempts == 0 => Departure::First,
+            None => Departure::Free,
+            Some(failed) => Departure::Retry(failed.class),
+        };
+        let ledger = match (pool.depart(target, departure, now), retry_of) {
+            (Ok(ledger), _) => ledger,
+            (Err(refused), retry_of) => {
+                pool.give_back(target, cost, now);
+                self.state = State::Ready;
+                if let (Refused::Budget, Some(failed)) = (refused, retry_of) {
+                    self.leave(failed, Leave::Budget, pool, now);
+                }
+                return None;
+            }
+        };
         self.attempts += 1;
         let attempt = self.attempts;
         self.current = Some(target);
@@ -412,10 +461,11 @@ impl Call {
             ends,
             token: false,
             committed: false,
+            ledger,
         });
         self.state = State::Out;
         self.trace.push(What::AttemptStarted { attempt, target, messages: messages.len() }, now);
-        Action::Send { attempt, target, messages, ends }
+        Some(Action::Send { attempt, target, messages, ends })
     }
 
     fn wait(&mut self, target: usize, until: Nanos, why: Wait, now: Nanos) {
@@ -423,9 +473,9 @@ impl Call {
         self.state = State::Waiting { until, why };
     }
 
-    fn draw(&mut self, draws: Draws, purpose: Purpose) -> u64 {
+    fn draw(&mut self, pool: &Pool, purpose: Purpose) -> u64 {
         self.draws += 1;
-        draws.draw(self.id, purpose, self.draws)
+        pool.draws().draw(self.id, purpose, self.draws)
     }
 
     fn overdue(&self, phase: Phase) -> Failure {

@@ -31,7 +31,6 @@ use crate::target::Target;
 pub struct Client {
     policy: Arc<Policy>,
     targets: Arc<[Target]>,
-    draws: Draws,
     shared: Mutex<Shared>,
     clock: OnceLock<Clock>,
     calls: AtomicU64,
@@ -54,20 +53,15 @@ impl Client {
         targets: impl Into<Arc<[Target]>>,
         seed: u64,
     ) -> Result<Self, Vec<PolicyMistake>> {
-        let policy_mistakes = policy.validate().err().unwrap_or_default();
-        match Pool::new(targets) {
-            Ok(pool) if policy_mistakes.is_empty() => Ok(Self {
-                policy: Arc::new(policy),
-                targets: Arc::clone(pool.targets()),
-                draws: Draws::new(seed),
-                shared: Mutex::new(Shared { pool, seats: BTreeMap::new() }),
-                clock: OnceLock::new(),
-                calls: AtomicU64::new(0),
-                observers: Vec::new(),
-            }),
-            Ok(_) => Err(policy_mistakes),
-            Err(mistakes) => Err([policy_mistakes, mistakes].concat()),
-        }
+        let pool = Pool::new(&policy, targets, Draws::new(seed))?;
+        Ok(Self {
+            policy: Arc::new(policy),
+            targets: Arc::clone(pool.targets()),
+            shared: Mutex::new(Shared { pool, seats: BTreeMap::new() }),
+            clock: OnceLock::new(),
+            calls: AtomicU64::new(0),
+            observers: Vec::new(),
+        })
     }
 
     /// The same client, telling one more observer what its calls do.
@@ -147,10 +141,6 @@ impl Client {
         self.calls.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn draws(&self) -> &Draws {
-        &self.draws
-    }
-
     pub(crate) fn observers(&self) -> &[Arc<dyn Observer>] {
         &self.observers
     }
@@ -168,11 +158,10 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { policy, targets, draws, .. } = self;
+        let Self { policy, targets, .. } = self;
         f.debug_struct("Client")
             .field("policy", policy)
             .field("targets", targets)
-            .field("draws", draws)
             .finish_non_exhaustive()
     }
 }

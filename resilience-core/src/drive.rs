@@ -153,10 +153,9 @@ impl<'a> Drive<'a> {
 
     /// Asks the machine what to do.
     pub(crate) fn step(&mut self, waker: &Waker) -> Action {
-        let draws = *self.client.draws();
         let seat_before = self.seat;
         let (action, seat) = self.with(|call, shared, now| {
-            let action = call.poll(&mut shared.pool, &draws, now);
+            let action = call.poll(&mut shared.pool, now);
             let seat = match action {
                 Action::Acquire { seat, .. } => Some(seat),
                 _ => None,

@@ -5,6 +5,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::backoff::{Backoff, PPM};
+use crate::breaker::{BreakerMistake, BreakerSettings};
+use crate::budget::{BudgetMistake, BudgetSettings};
 use crate::draw::scale;
 use crate::limiter::{Quota, QuotaMistake};
 use crate::target::Target;
@@ -19,6 +21,10 @@ pub struct Policy {
     pub timeouts: Timeouts,
     /// When another target is asked instead.
     pub fallback: Fallback,
+    /// What the retries of all calls may add together; `None` for no bound beside each call's own.
+    pub budget: Option<BudgetSettings>,
+    /// When a target is too ill to be asked at all; `None` to find out anew with each call.
+    pub breaker: Option<BreakerSettings>,
     /// The most attempts of one call, over all targets.
     pub attempts_max: u32,
 }
@@ -29,6 +35,8 @@ impl Default for Policy {
             retry: Retry::default(),
             timeouts: Timeouts::default(),
             fallback: Fallback::default(),
+            budget: Some(BudgetSettings::default()),
+            breaker: Some(BreakerSettings::default()),
             // Three targets with all their retries.
             attempts_max: 18,
         }
@@ -50,6 +58,10 @@ impl Policy {
             let Spread { least, most, .. } = self.retry.spread;
             mistakes.push(PolicyMistake::SpreadReversed { least, most });
         }
+        let budget = self.budget.iter().flat_map(BudgetSettings::mistakes);
+        mistakes.extend(budget.map(PolicyMistake::Budget));
+        let breaker = self.breaker.iter().flat_map(BreakerSettings::mistakes);
+        mistakes.extend(breaker.map(PolicyMistake::Breaker));
         if self.attempts_max == 0 {
             mistakes.push(PolicyMistake::NoAttempts);
         }
@@ -213,6 +225,12 @@ pub enum PolicyMistake {
         /// The cap.
         cap: Duration,
     },
+    /// The breaker makes no sense.
+    #[error("the breaker cannot be built: {0}")]
+    Breaker(BreakerMistake),
+    /// The retry budget makes no sense.
+    #[error("the retry budget cannot be kept: {0}")]
+    Budget(BudgetMistake),
     /// Two targets could not be told apart.
     #[error("two targets are called `{name}`")]
     DuplicateTarget {

@@ -48,6 +48,9 @@ pub(super) fn policy(settings: &scenario::Client) -> Policy {
             cooldown: or(settings.cooldown, default.fallback.cooldown),
             ..default.fallback
         },
+        // A scenario has no words for these yet, and its claims are about what it says.
+        budget: None,
+        breaker: None,
         ..default
     }
 }

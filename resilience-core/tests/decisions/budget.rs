@@ -73,7 +73,7 @@ fn withdraws(shared: &Mutex<Budget>) -> bool {
 fn asking_takes_nothing() {
     let mut budget = budget(ratio(0, 1, 1, 1));
     for _ in 0..3 {
-        assert!(budget.allows(Class::Server, Nanos::ZERO));
+        assert!(budget.check(Class::Server, Nanos::ZERO).is_ok());
     }
     assert_eq!(budget.balance(Nanos::ZERO), RETRY);
 }
@@ -87,8 +87,8 @@ fn the_wait_for_a_retry_is_exact() {
     };
     assert_eq!(wait, Duration::from_nanos(300_000_000));
     let nano = Duration::from_nanos(1);
-    assert!(!budget.allows(Class::Server, Nanos::from(wait).saturating_sub(nano)));
-    assert!(budget.allows(Class::Server, Nanos::from(wait)));
+    assert!(budget.check(Class::Server, Nanos::from(wait).saturating_sub(nano)).is_err());
+    assert!(budget.check(Class::Server, Nanos::from(wait)).is_ok());
 }
 
 #[test]
@@ -120,14 +120,14 @@ fn a_share_counts_calls_that_wait_and_retries_that_run() {
         .collect();
     assert_eq!(budget.withdraw(Class::Server, Nanos::ZERO), Err(Empty { retry_in: None }));
     budget.ended(Err(Class::Server), sent.pop(), Nanos::ZERO);
-    assert!(budget.allows(Class::Server, Nanos::ZERO));
+    assert!(budget.check(Class::Server, Nanos::ZERO).is_ok());
     for _ in 0..19 {
         budget.call_ended();
     }
     // As calls end the share shrinks, but never below its floor.
-    assert!(!budget.allows(Class::Server, Nanos::ZERO));
+    assert!(budget.check(Class::Server, Nanos::ZERO).is_err());
     budget.ended(Ok(()), sent.pop(), Nanos::ZERO);
-    assert!(budget.allows(Class::Server, Nanos::ZERO));
+    assert!(budget.check(Class::Server, Nanos::ZERO).is_ok());
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn grpc_meets_its_own_vectors() {
             }
             assert_eq!(budget.balance(Nanos::ZERO), milli(&row[1]), "{row}");
             if let Some(allowed) = row[2].as_bool() {
-                assert_eq!(budget.allows(Class::Server, Nanos::ZERO), allowed, "{row}");
+                assert_eq!(budget.check(Class::Server, Nanos::ZERO).is_ok(), allowed, "{row}");
             }
         }
     }
@@ -473,7 +473,7 @@ proptest! {
             let result = if succeeded { Ok(()) } else { Err(Class::Overloaded) };
             budget.ended(result, None, Nanos::ZERO);
             tokens = (tokens + if succeeded { ratio } else { -1_000 }).clamp(0, max);
-            prop_assert_eq!(budget.allows(Class::Server, Nanos::ZERO), 2 * tokens > max);
+            prop_assert_eq!(budget.check(Class::Server, Nanos::ZERO).is_ok(), 2 * tokens > max);
         }
     }
 

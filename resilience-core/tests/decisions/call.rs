@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use resilience_core::{
-    Action, Backoff, Call, Class, Draws, Event, Failure, Finish, Jitter, Missing, Nanos, Phase,
-    Policy, PolicyMistake, Pool, Retry, Spread, StopReason, Timeouts,
+    Action, Backoff, Call, Class, Event, Failure, Finish, Jitter, Missing, Nanos, Phase, Policy,
+    PolicyMistake, Retry, Spread, StopReason, Timeouts,
 };
 
 use crate::play::{
-    LIMITED, Sent, asked, at, chain, exact, failing, hello, hinted, play, secs, starts, stopped,
-    target,
+    LIMITED, Sent, asked, at, chain, exact, failing, hello, hinted, play, pool_of, secs, starts,
+    stopped, target,
 };
 
 #[test]
@@ -126,14 +126,13 @@ fn a_hint_past_the_deadline_falls_back_or_ends() {
 #[test]
 fn nothing_is_repeated_once_the_caller_has_seen_content() {
     let mut pool = chain(&["a", "b"]);
-    let draws = Draws::new(1);
     let mut call = Call::new(1, hello().streaming(), exact(), Nanos::ZERO);
-    assert!(matches!(call.poll(&mut pool, &draws, Nanos::ZERO), Action::Send { .. }));
+    assert!(matches!(call.poll(&mut pool, Nanos::ZERO), Action::Send { .. }));
     for event in [Event::Connected, Event::Token, Event::Committed] {
         call.handle(1, event, &mut pool, Nanos::ZERO);
     }
     call.handle(1, failing(Class::Overloaded), &mut pool, at(1));
-    let Action::Done(finish) = call.poll(&mut pool, &draws, at(1)) else { panic!("goes on") };
+    let Action::Done(finish) = call.poll(&mut pool, at(1)) else { panic!("goes on") };
     assert_eq!(stopped(finish).0, StopReason::Committed);
 }
 
@@ -149,20 +148,19 @@ fn each_phase_has_its_own_limit() {
         (vec![(1, Event::Token), (100, Event::Token)], Phase::Attempt, 120),
     ] {
         let mut pool = chain(&["a"]);
-        let draws = Draws::new(1);
         let mut call = Call::new(1, hello().streaming(), policy.clone(), Nanos::ZERO);
-        assert!(matches!(call.poll(&mut pool, &draws, Nanos::ZERO), Action::Send { .. }));
+        assert!(matches!(call.poll(&mut pool, Nanos::ZERO), Action::Send { .. }));
         let mut now = Nanos::ZERO;
         for (when, event) in events {
             now = at(when);
             call.handle(1, event, &mut pool, now);
         }
-        let action = call.poll(&mut pool, &draws, now);
+        let action = call.poll(&mut pool, now);
         let Action::Attend { until: alarm } = action else { panic!("{action:?}") };
         assert_eq!(alarm, at(until), "{phase}");
-        let overdue = call.poll(&mut pool, &draws, at(until));
+        let overdue = call.poll(&mut pool, at(until));
         assert!(matches!(overdue, Action::Drop { attempt: 1 }), "{overdue:?}");
-        assert!(matches!(call.poll(&mut pool, &draws, at(until)), Action::Done(_)));
+        assert!(matches!(call.poll(&mut pool, at(until)), Action::Done(_)));
         let (_, _, failure) = call.trace().attempts().next().unwrap();
         let class = failure.unwrap().class;
         match phase {
@@ -176,13 +174,12 @@ fn each_phase_has_its_own_limit() {
 #[test]
 fn an_unstreamed_answer_has_only_the_attempts_limit() {
     let mut pool = chain(&["a"]);
-    let draws = Draws::new(1);
     let mut call = Call::new(1, hello(), exact(), Nanos::ZERO);
-    call.poll(&mut pool, &draws, Nanos::ZERO);
+    call.poll(&mut pool, Nanos::ZERO);
     call.handle(1, Event::Connecting, &mut pool, Nanos::ZERO);
     call.handle(1, Event::Connected, &mut pool, at(1));
     assert!(matches!(
-        call.poll(&mut pool, &draws, at(1)),
+        call.poll(&mut pool, at(1)),
         Action::Attend { until } if until == at(120)
     ));
 }
@@ -192,11 +189,10 @@ fn an_unstreamed_answer_has_only_the_attempts_limit() {
 fn a_call_that_runs_out_of_time_blames_nobody() {
     let timeouts = Timeouts { call: secs(50), ..Timeouts::default() };
     let mut pool = chain(&["a", "b"]);
-    let draws = Draws::new(1);
     let mut call = Call::new(1, hello(), Policy { timeouts, ..exact() }, Nanos::ZERO);
-    call.poll(&mut pool, &draws, Nanos::ZERO);
-    assert!(matches!(call.poll(&mut pool, &draws, at(50)), Action::Drop { attempt: 1 }));
-    let Action::Done(finish) = call.poll(&mut pool, &draws, at(50)) else { panic!("goes on") };
+    call.poll(&mut pool, Nanos::ZERO);
+    assert!(matches!(call.poll(&mut pool, at(50)), Action::Drop { attempt: 1 }));
+    let Action::Done(finish) = call.poll(&mut pool, at(50)) else { panic!("goes on") };
     assert_eq!(stopped(finish).0, StopReason::Deadline);
     let (_, _, failure) = call.trace().attempts().next().unwrap();
     assert_eq!(failure.unwrap().class, Class::Cancelled);
@@ -243,7 +239,7 @@ fn every_mistake_in_a_policy_is_told() {
     assert_eq!(mistakes[0].to_string(), "backoff base 5s is longer than its cap 1s");
     let mut cramped = target("a", "a");
     cramped.window.tokens = 10;
-    let mistakes = Pool::new([target("a", "a"), cramped]).unwrap_err();
+    let mistakes = pool_of([target("a", "a"), cramped]).unwrap_err();
     assert_eq!(
         mistakes,
         [
@@ -251,5 +247,5 @@ fn every_mistake_in_a_policy_is_told() {
             PolicyMistake::WindowTooSmall { target: "a".to_owned() },
         ]
     );
-    assert_eq!(Pool::new(Vec::new()).unwrap_err(), [PolicyMistake::NoTargets]);
+    assert_eq!(pool_of(Vec::new()).unwrap_err(), [PolicyMistake::NoTargets]);
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use resilience_core::{
-    Action, Call, Class, CoolReason, Draws, Event, Failure, Finish, Leave, Missing, Nanos, Policy,
-    Pool, Retry, Skip, Spread, StopReason, Timeouts, Wait, What,
+    Action, Call, Class, CoolReason, Event, Failure, Finish, Leave, Missing, Nanos, Policy, Retry,
+    Skip, Spread, StopReason, Timeouts, Wait, What,
 };
 
 use crate::play::{
-    LIMITED, Sent, asked, at, chain, exact, failing, hello, hinted, play, secs, starts, stopped,
-    target,
+    LIMITED, Sent, asked, at, chain, exact, failing, hello, hinted, play, pool_of, secs, starts,
+    stopped, target,
 };
 
 #[test]
@@ -52,7 +52,7 @@ fn an_outage_exhausts_its_retries_and_moves_on() {
 #[test]
 fn a_spent_quota_moves_on_at_once_and_only_to_another_key() {
     let targets = vec![target("a", "shared"), target("b", "shared"), target("c", "own")];
-    let mut pool = Pool::new(targets).unwrap();
+    let mut pool = pool_of(targets).unwrap();
     let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
         if sent.target == 0 { failing(Class::QuotaExhausted) } else { Event::Answered }
     });
@@ -134,9 +134,7 @@ fn a_hint_pauses_every_call_on_the_same_key_and_model() {
     let mut starting = Vec::new();
     for id in 0..20 {
         let mut call = Call::new(id, hello(), policy.clone(), at(4));
-        let Action::Wait { until, why } = call.poll(&mut pool, &Draws::new(1), at(4)) else {
-            panic!("not paused")
-        };
+        let Action::Wait { until, why } = call.poll(&mut pool, at(4)) else { panic!("not paused") };
         assert!(matches!(why, Wait::Cooling(cooling) if cooling.why == CoolReason::Hint));
         assert!(at(20) <= until && until <= at(20) + Duration::from_millis(1_600));
         starting.push(until);
@@ -150,22 +148,21 @@ fn a_hint_pauses_every_call_on_the_same_key_and_model() {
 #[test]
 fn a_pause_that_grows_during_a_wait_is_seen_after_it() {
     let mut pool = chain(&["a"]);
-    let draws = Draws::new(1);
     let mut call = Call::new(1, hello(), exact(), Nanos::ZERO);
-    assert!(matches!(call.poll(&mut pool, &draws, Nanos::ZERO), Action::Send { .. }));
+    assert!(matches!(call.poll(&mut pool, Nanos::ZERO), Action::Send { .. }));
     call.handle(1, hinted(LIMITED, secs(2)), &mut pool, Nanos::ZERO);
     assert!(matches!(
-        call.poll(&mut pool, &draws, Nanos::ZERO),
+        call.poll(&mut pool, Nanos::ZERO),
         Action::Wait { until, .. } if until == at(2)
     ));
     pool.pause(0, at(9));
     // A shorter pause afterwards must not cut it.
     pool.pause(0, at(3));
     assert!(matches!(
-        call.poll(&mut pool, &draws, at(2)),
+        call.poll(&mut pool, at(2)),
         Action::Wait { until, .. } if until == at(9)
     ));
-    assert!(matches!(call.poll(&mut pool, &draws, at(9)), Action::Send { attempt: 2, .. }));
+    assert!(matches!(call.poll(&mut pool, at(9)), Action::Send { attempt: 2, .. }));
 }
 
 #[test]
@@ -228,7 +225,7 @@ fn a_lone_target_never_rests_for_an_outage() {
 /// An answer that was under way when the key was refused proves nothing.
 #[test]
 fn only_a_later_answer_redeems_a_key() {
-    let mut pool = Pool::new([target("a", "shared"), target("b", "shared")]).unwrap();
+    let mut pool = pool_of([target("a", "shared"), target("b", "shared")]).unwrap();
     pool.rest_credential(0, at(100), at(10));
     pool.answered(1, at(9));
     assert!(pool.cooling(0, at(11)).is_some());

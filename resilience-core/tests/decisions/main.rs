@@ -16,6 +16,7 @@ mod limits;
 mod overflow;
 mod play;
 mod quota;
+mod shared;
 mod stream;
 #[cfg(feature = "tokio")]
 mod throttle;

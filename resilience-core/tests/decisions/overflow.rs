@@ -1,11 +1,12 @@
 //! Conversations that are too long for a target.
 
 use resilience_core::{
-    Class, Entry, Event, Finish, Missing, Nanos, Pool, Skip, StopReason, What, Window,
+    Class, Entry, Event, Finish, Missing, Nanos, Skip, StopReason, What, Window,
 };
 
 use crate::play::{
-    TOO_LONG, asked, at, chain, exact, failing, hello, long_request, play, starts, stopped, target,
+    TOO_LONG, asked, at, chain, exact, failing, hello, long_request, play, pool_of, starts,
+    stopped, target,
 };
 
 #[test]
@@ -74,7 +75,7 @@ fn an_overflow_moves_on_to_a_larger_window_only() {
     let mut targets = vec![target("a", "a"), target("b", "b"), target("c", "c")];
     targets[1].window = window(64_000);
     targets[2].window = window(1_000_000);
-    let mut pool = Pool::new(targets).unwrap();
+    let mut pool = pool_of(targets).unwrap();
     let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
         if sent.target == 2 { Event::Answered } else { failing(TOO_LONG) }
     });
@@ -90,7 +91,7 @@ fn a_fallback_with_a_smaller_window_gets_a_shorter_conversation() {
     let mut targets = vec![target("a", "a"), target("b", "b"), target("c", "c")];
     targets[1].window = Window { tokens: 10, output: 2, buffer: 0, ..Window::default() };
     targets[2].window = Window { tokens: 100, output: 10, buffer: 0, ..Window::default() };
-    let mut pool = Pool::new(targets).unwrap();
+    let mut pool = pool_of(targets).unwrap();
     let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
         if sent.target == 0 {
             return failing(Class::NotFound(Missing::Model));
