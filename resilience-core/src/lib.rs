@@ -90,6 +90,9 @@ mod bucket;
 mod limiter;
 mod queue;
 
+mod hedge;
+mod race;
+
 mod message;
 mod tokens;
 pub mod truncate;
@@ -125,6 +128,7 @@ pub use class::{
 pub use client::Client;
 pub use draw::{Draws, Purpose, scale};
 pub use failure::{Failure, MESSAGE_CHARS_MAX};
+pub use hedge::{Hedge, HedgeDelay, HedgeMistake, HedgeSettings, Hedger, Hindrance, NoHedge};
 pub use limiter::{Cost, Limit, Limiter, Quota, QuotaMistake, Refusal};
 pub use message::{Message, Request, Role, ToolCall};
 pub use outcome::{Answer, CallError, Hop, Success, Usage};
@@ -132,6 +136,7 @@ pub use policy::{Fallback, Policy, PolicyMistake, Retry, Spread, Timeouts};
 pub use pool::{CoolReason, Cooling, Pool, Seat};
 pub use provider::Provider;
 pub use queue::{Claim, Queue, Ticket};
+pub use race::{Entrant, Fate, Observation, Race, RaceVerdict};
 pub use target::{Target, Window};
 #[cfg(feature = "tokio")]
 pub use throttle::Throttle;

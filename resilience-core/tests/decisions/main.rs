@@ -10,6 +10,7 @@ mod classification;
 #[cfg(feature = "tokio")]
 mod client;
 mod fallback;
+mod hedge;
 mod hints;
 mod limits;
 mod overflow;
