@@ -90,6 +90,7 @@ mod bucket;
 mod limiter;
 mod queue;
 
+mod adaptive;
 mod hedge;
 mod race;
 
@@ -113,6 +114,9 @@ mod clock;
 #[cfg(feature = "tokio")]
 mod throttle;
 
+pub use adaptive::aimd::{Aimd, AimdMistake, AimdSettings};
+pub use adaptive::cubic::Cubic;
+pub use adaptive::shed::{Shed, SreMistake, SreSettings, SreThrottle};
 #[cfg(feature = "tokio")]
 pub use attempt::Attempt;
 pub use backoff::{Backoff, Jitter};
