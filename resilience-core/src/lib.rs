@@ -90,6 +90,10 @@ mod bucket;
 mod limiter;
 mod queue;
 
+mod adaptive;
+mod hedge;
+mod race;
+
 mod message;
 mod tokens;
 pub mod truncate;
@@ -116,6 +120,9 @@ mod stream;
 #[cfg(feature = "tokio")]
 mod throttle;
 
+pub use adaptive::aimd::{Aimd, AimdMistake, AimdSettings};
+pub use adaptive::cubic::Cubic;
+pub use adaptive::shed::{Shed, SreMistake, SreSettings, SreThrottle};
 #[cfg(feature = "tokio")]
 pub use attempt::Attempt;
 pub use backoff::{Backoff, Jitter};
@@ -131,6 +138,7 @@ pub use class::{
 pub use client::Client;
 pub use draw::{Draws, Purpose, scale};
 pub use failure::{Failure, MESSAGE_CHARS_MAX};
+pub use hedge::{Hedge, HedgeDelay, HedgeMistake, HedgeSettings, Hedger, Hindrance, NoHedge};
 pub use limiter::{Cost, Limit, Limiter, Quota, QuotaMistake, Refusal};
 pub use message::{Message, Request, Role, ToolCall};
 #[cfg(feature = "tokio")]
@@ -140,6 +148,7 @@ pub use policy::{Fallback, Policy, PolicyMistake, Retry, Spread, Timeouts};
 pub use pool::{CoolReason, Cooling, Pool, Seat};
 pub use provider::Provider;
 pub use queue::{Claim, Queue, Ticket};
+pub use race::{Entrant, Fate, Observation, Race, RaceVerdict};
 #[cfg(feature = "tokio")]
 pub use stream::{Piece, Streaming};
 pub use target::{Target, Window};

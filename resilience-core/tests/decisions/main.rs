@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may say so")]
 
+mod adaptive;
 mod backoff;
 mod breaker;
 mod budget;
@@ -11,6 +12,7 @@ mod classification;
 mod client;
 mod contract;
 mod fallback;
+mod hedge;
 mod hints;
 mod limits;
 mod overflow;
