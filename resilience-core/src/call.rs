@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::fitting::Fitting;
+use self::hedge::Hedging;
 use crate::class::{Class, Cools, Phase, Retries, Sent};
 use crate::classify::{Transport, transport};
 use crate::draw::Purpose;
@@ -25,11 +26,13 @@ use crate::message::{Message, Request};
 use crate::policy::Policy;
 use crate::pool::{Departure, Ledger, Pool, Refused, Seat};
 use crate::queue::Claim;
+use crate::race::Race;
 use crate::time::Nanos;
 use crate::trace::{Finish, Leave, Skip, StopReason, Trace, Wait, What};
 
 mod fallback;
 mod fitting;
+mod hedge;
 mod retry;
 
 /// One logical call: all its attempts, on all targets.
@@ -42,6 +45,10 @@ pub struct Call {
     state: State,
     /// The attempts that are with a transport, oldest first.
     outs: Vec<Out>,
+    /// The attempts that run side by side, if the policy hedges.
+    race: Option<Race>,
+    /// How the original failed, while a hedge of it is still out.
+    first: Option<Failed>,
     /// Attempts that are over, and whose transports do not know it yet.
     dooms: VecDeque<u32>,
     /// One for each target of the pool.
@@ -109,6 +116,8 @@ struct Out {
     token: bool,
     committed: bool,
     ledger: Ledger,
+    /// Its place in the race; the first one is the original, the others are hedges.
+    place: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -192,6 +201,8 @@ impl Call {
             policy,
             state: State::Ready,
             outs: Vec::new(),
+            race: None,
+            first: None,
             dooms: VecDeque::new(),
             tries: Vec::new(),
             current: None,
@@ -276,7 +287,13 @@ impl Call {
                         .min_by_key(|(until, ..)| *until)
                         .expect("in this state an attempt is out");
                     if now < until {
-                        return Action::Attend { until };
+                        match self.hedge(pool, now) {
+                            Hedging::Not => return Action::Attend { until },
+                            Hedging::Send(action) => return action,
+                            Hedging::Until(hedge) => {
+                                return Action::Attend { until: until.min(hedge) };
+                            }
+                        }
                     }
                     self.dooms.push_back(self.outs[out].attempt);
                     let overdue = self.overdue(phase);
@@ -336,20 +353,20 @@ impl Call {
         let out = &mut self.outs[index];
         match event {
             Event::Answered => {
-                let Out { target, began, ledger, .. } = self.outs.remove(index);
+                self.wins(index, pool, now);
+                let Some(Out { target, began, ledger, .. }) = self.outs.pop() else { return };
                 pool.answered(target, began);
                 pool.arrive(target, ledger, Ok(()), now);
+                self.current = Some(target);
                 self.trace.push(What::AttemptEnded { attempt, target, failure: None }, now);
-                self.drop_outs("another attempt was first", pool, now);
                 self.finish(Finish::Served { target, attempt }, now);
             }
             Event::Committed => {
                 if !out.committed {
                     out.committed = true;
+                    self.current = Some(out.target);
                     self.trace.push(What::Committed { attempt }, now);
-                    let committed = self.outs.remove(index);
-                    self.drop_outs("another attempt was first", pool, now);
-                    self.outs.push(committed);
+                    self.wins(index, pool, now);
                 }
             }
             // A second report of the same would begin the phase anew.
@@ -367,6 +384,7 @@ impl Call {
                 if !out.token {
                     out.token = true;
                     self.trace.push(What::FirstToken { attempt }, now);
+                    self.wins(index, pool, now);
                 }
             }
         }
@@ -394,9 +412,14 @@ impl Call {
 
     /// Ends every attempt that is still out, because its answer is not wanted any more.
     fn drop_outs(&mut self, why: &str, pool: &mut Pool, now: Nanos) {
-        for Out { attempt, target, ledger, .. } in std::mem::take(&mut self.outs) {
+        for Out { attempt, target, ledger, place, .. } in std::mem::take(&mut self.outs) {
             let failure = transport(Transport::Cancelled, why);
             pool.arrive(target, ledger, Err(failure.class), now);
+            if let (Some(race), Some(place)) = (&mut self.race, place)
+                && let Some(observation) = race.cancelled(place, None, now)
+            {
+                pool.observe_first_token(target, observation);
+            }
             let failure = Some(failure);
             self.trace.push(What::AttemptEnded { attempt, target, failure }, now);
             self.dooms.push_back(attempt);
@@ -405,7 +428,7 @@ impl Call {
 
     /// An attempt has failed: books it, and tells everybody whom it concerns.
     fn fail(&mut self, index: usize, failure: Failure, pool: &mut Pool, now: Nanos) {
-        let Out { attempt, target, cost, committed, ledger, .. } = self.outs.remove(index);
+        let Out { attempt, target, cost, committed, ledger, place, .. } = self.outs.remove(index);
         pool.arrive(target, ledger, Err(failure.class), now);
         if failure.sent == Sent::No {
             pool.give_back(target, cost, now);
@@ -423,8 +446,24 @@ impl Call {
         let retries = failure.retries();
         let failed = Failed { target, class, retries, hint, committed };
         self.tries[target].retry_of = Some(failed);
-        self.state = State::Failed(failed);
         self.trace.push(What::AttemptEnded { attempt, target, failure: Some(failure) }, now);
+        if let Some(place) = place {
+            self.loses(place, target, class, pool, now);
+        }
+        if committed || class.ends_the_call() {
+            self.drop_outs("the call is over", pool, now);
+            self.state = State::Failed(failed);
+            return;
+        }
+        // A hedge is a bet on the side: what comes after it is the first attempt's question.
+        if place.is_some_and(|place| place > 0) {
+            self.tries[target].closed |= !class.retryable();
+        } else {
+            self.first = Some(failed);
+        }
+        if self.outs.is_empty() {
+            self.state = State::Failed(self.first.take().unwrap_or(failed));
+        }
     }
 
     /// Sends, unless a breaker or the budget has changed its mind since the target was chosen.
@@ -435,23 +474,37 @@ impl Call {
             None => Departure::Free,
             Some(failed) => Departure::Retry(failed.class),
         };
-        let ledger = match (pool.depart(target, departure, now), retry_of) {
-            (Ok(ledger), _) => ledger,
+        match (pool.depart(target, departure, now), retry_of) {
+            (Ok(ledger), _) => {
+                self.current = Some(target);
+                let place = self.begin_race(target, pool, now);
+                self.state = State::Out;
+                Some(self.go_out(target, cost, ledger, place, now))
+            }
             (Err(refused), retry_of) => {
                 pool.give_back(target, cost, now);
                 self.state = State::Ready;
                 if let (Refused::Budget, Some(failed)) = (refused, retry_of) {
                     self.leave(failed, Leave::Budget, pool, now);
                 }
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    /// Hands an attempt to a transport, with everything paid.
+    fn go_out(
+        &mut self,
+        target: usize,
+        cost: Cost,
+        ledger: Ledger,
+        place: Option<usize>,
+        now: Nanos,
+    ) -> Action {
         self.attempts += 1;
         let attempt = self.attempts;
-        self.current = Some(target);
         let messages = self.messages(target);
         let ends = (now + self.policy.timeouts.attempt).min(self.deadline);
-        debug_assert!(target < pool.targets().len(), "a seat belongs to a target of this pool");
         self.outs.push(Out {
             attempt,
             target,
@@ -462,10 +515,13 @@ impl Call {
             token: false,
             committed: false,
             ledger,
+            place,
         });
-        self.state = State::Out;
-        self.trace.push(What::AttemptStarted { attempt, target, messages: messages.len() }, now);
-        Some(Action::Send { attempt, target, messages, ends })
+        let hedge = place.is_some_and(|place| place > 0);
+        let messages_count = messages.len();
+        let started = What::AttemptStarted { attempt, target, messages: messages_count, hedge };
+        self.trace.push(started, now);
+        Action::Send { attempt, target, messages, ends }
     }
 
     fn wait(&mut self, target: usize, until: Nanos, why: Wait, now: Nanos) {

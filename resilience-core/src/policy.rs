@@ -8,6 +8,7 @@ use crate::backoff::{Backoff, PPM};
 use crate::breaker::{BreakerMistake, BreakerSettings};
 use crate::budget::{BudgetMistake, BudgetSettings};
 use crate::draw::scale;
+use crate::hedge::{HedgeMistake, HedgeSettings};
 use crate::limiter::{Quota, QuotaMistake};
 use crate::target::Target;
 use crate::time::whole_nanos;
@@ -25,6 +26,8 @@ pub struct Policy {
     pub budget: Option<BudgetSettings>,
     /// When a target is too ill to be asked at all; `None` to find out anew with each call.
     pub breaker: Option<BreakerSettings>,
+    /// When a second attempt is sent beside one that is late; `None` for never.
+    pub hedge: Option<HedgeSettings>,
     /// The most attempts of one call, over all targets.
     pub attempts_max: u32,
 }
@@ -37,6 +40,8 @@ impl Default for Policy {
             fallback: Fallback::default(),
             budget: Some(BudgetSettings::default()),
             breaker: Some(BreakerSettings::default()),
+            // A hedge is billed whether it wins or not: whoever wants it says so.
+            hedge: None,
             // Three targets with all their retries.
             attempts_max: 18,
         }
@@ -62,6 +67,8 @@ impl Policy {
         mistakes.extend(budget.map(PolicyMistake::Budget));
         let breaker = self.breaker.iter().flat_map(BreakerSettings::mistakes);
         mistakes.extend(breaker.map(PolicyMistake::Breaker));
+        let hedge = self.hedge.iter().flat_map(HedgeSettings::mistakes);
+        mistakes.extend(hedge.map(PolicyMistake::Hedge));
         if self.attempts_max == 0 {
             mistakes.push(PolicyMistake::NoAttempts);
         }
@@ -237,6 +244,9 @@ pub enum PolicyMistake {
         /// The name.
         name: String,
     },
+    /// The hedges make no sense.
+    #[error("hedges cannot be sent: {0}")]
+    Hedge(HedgeMistake),
     /// Delays would shrink from retry to retry.
     #[error("backoff multiplier {multiplier_ppm} ppm is below one")]
     MultiplierBelowOne {

@@ -7,9 +7,11 @@ use crate::breaker::{Breaker, BreakerState, Pass};
 use crate::budget::{Budget, Empty, Withdrawal};
 use crate::class::Class;
 use crate::draw::{Draws, Purpose};
+use crate::hedge::{Hedge, Hedger, Hindrance};
 use crate::limiter::{Cost, Refusal};
 use crate::policy::{Policy, PolicyMistake, target_mistakes};
 use crate::queue::{Claim, Queue, Ticket};
+use crate::race::{Observation, Race};
 use crate::target::Target;
 use crate::time::Nanos;
 
@@ -29,6 +31,7 @@ pub struct Pool {
 struct State {
     queue: Option<Queue>,
     breaker: Option<Breaker>,
+    hedger: Option<Hedger>,
     /// Set by a server's hint.
     paused: Nanos,
     /// Set when retries did not help.
@@ -53,11 +56,13 @@ impl Pool {
             return Err(mistakes);
         }
         let breaker = policy.breaker.and_then(|settings| Breaker::new(settings).ok());
+        let hedger = policy.hedge.and_then(|settings| Hedger::new(settings).ok());
         let states = targets
             .iter()
             .map(|target| State {
                 queue: target.quota.as_ref().and_then(|quota| Queue::new(quota).ok()),
                 breaker: breaker.clone(),
+                hedger: hedger.clone(),
                 ..State::default()
             })
             .collect();
@@ -151,6 +156,51 @@ impl Pool {
         }
         if let Some(budget) = &mut self.budget {
             budget.ended(result, withdrawal, now);
+        }
+    }
+
+    /// The first attempt of a call went to this target.
+    pub(crate) fn hedge_began(&mut self, target: usize, now: Nanos) {
+        if let Some(hedger) = &mut self.states[target].hedger {
+            hedger.began(now);
+        }
+    }
+
+    /// Whether a race that began on this target gets a hedge; `None` if the policy has none.
+    pub(crate) fn hedge(
+        &mut self,
+        target: usize,
+        race: &Race,
+        hindrance: Option<Hindrance>,
+        now: Nanos,
+    ) -> Option<Hedge> {
+        let hedger = self.states[target].hedger.as_mut()?;
+        Some(hedger.decide(race, hindrance, now))
+    }
+
+    /// A hedge that was paid for is sent; this is its place in the race.
+    pub(crate) fn hedge_sent(
+        &mut self,
+        target: usize,
+        race: &mut Race,
+        paid: Withdrawal,
+        now: Nanos,
+    ) -> usize {
+        let hedger = self.states[target].hedger.as_mut().expect("it has decided for this hedge");
+        hedger.send(race, paid, now)
+    }
+
+    /// A hedge that was paid for is not sent after all.
+    pub(crate) fn refund_hedge(&mut self, target: usize, paid: Withdrawal, now: Nanos) {
+        if let Some(hedger) = &mut self.states[target].hedger {
+            hedger.refund(paid, now);
+        }
+    }
+
+    /// How long a target's first token took.
+    pub(crate) fn observe_first_token(&mut self, target: usize, observation: Observation) {
+        if let Some(hedger) = &mut self.states[target].hedger {
+            hedger.observe(observation);
         }
     }
 

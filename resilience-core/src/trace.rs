@@ -87,6 +87,8 @@ pub enum What {
         target: usize,
         /// How many messages it carries.
         messages: usize,
+        /// Whether it was sent beside another that was late.
+        hedge: bool,
     },
     /// The first content reached the caller: from here on, nothing is repeated.
     Committed {

@@ -13,6 +13,7 @@ mod client;
 mod contract;
 mod fallback;
 mod hedge;
+mod hedging;
 mod hints;
 mod limits;
 mod overflow;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use resilience_core::hint::{Hint, Source};
 use resilience_core::{
-    Action, BreakerState, Call, Class, Draws, Entry, Event, Failure, Finish, Missing, Nanos, Phase,
-    Policy, Pool, Quota, Retries, Seat, Timeouts, Trace, Wait, What,
+    Action, BreakerState, Call, Class, Draws, Entry, Event, Failure, Finish, HedgeDelay,
+    HedgeSettings, Missing, Nanos, Phase, Policy, Pool, Quota, Retries, Seat, Timeouts, Trace,
+    Wait, What,
 };
 
 use crate::play::{LIMITED, TOO_LONG, at, long_request, secs, target};
@@ -201,7 +202,9 @@ fn check(trace: &Trace, policy: &Policy) {
         }
     }
     let attempts: Vec<_> = trace.attempts().collect();
-    for pair in attempts.windows(2) {
+    // Those that run side by side end in any order.
+    let hedges = count(|what| matches!(what, What::AttemptStarted { hedge: true, .. }));
+    for pair in attempts.windows(2).take_while(|_| hedges == 0) {
         let (_, target, failure) = pair[0];
         let (_, next, _) = pair[1];
         let failure = failure.expect("an answer ends the call");
@@ -210,7 +213,10 @@ fn check(trace: &Trace, policy: &Policy) {
         let again = failure.retries() != Retries::No;
         assert!(next != target || again || overflow, "{failure} retried on the same target");
     }
-    if let Some(Finish::Served { target: server, .. }) = trace.finish() {
+    // A hedge goes to whoever is ready at once, and passes over others without a word.
+    if let Some(Finish::Served { target: server, .. }) = trace.finish()
+        && hedges == 0
+    {
         for better in 0..server {
             let asked = attempts.iter().any(|(_, target, _)| *target == better);
             let skipped = |entry: &Entry| matches!(entry.what, What::Skipped { target, .. } if target == better);
@@ -219,8 +225,8 @@ fn check(trace: &Trace, policy: &Policy) {
     }
     for target in 0..4 {
         let sends = attempts.iter().filter(|(_, asked, _)| *asked == target).count();
-        // One first, its retries, one after truncation, two that were not processed.
-        assert!(sends <= 4 + usize::try_from(policy.retry.retries_max).unwrap());
+        // One first, its retries, one after truncation, two that were not processed, and hedges of others.
+        assert!(sends <= 4 + usize::try_from(policy.retry.retries_max).unwrap() + hedges);
     }
 }
 
@@ -233,9 +239,16 @@ proptest! {
         quota in prop_oneof![Just(None), (1..30u64).prop_map(Some)],
         call_secs in 1..700u64,
         attempts_max in 1..20u32,
+        hedge in prop_oneof![Just(None), (0..20_000u64).prop_map(Some)],
     ) {
         let timeouts = Timeouts { call: secs(call_secs), ..Timeouts::default() };
-        let policy = Policy { timeouts, attempts_max, ..Policy::default() };
+        let hedge = hedge.map(|ms| HedgeSettings {
+            delay: HedgeDelay::Fixed(Duration::from_millis(ms)),
+            hedges_max: 2,
+            budget_ppm: 1_000_000,
+            budget_cap: 10,
+        });
+        let policy = Policy { timeouts, attempts_max, hedge, ..Policy::default() };
         let mut world = world(fates, calls, targets, quota, &policy, 3);
         world.run();
         for call in &world.calls {
