@@ -15,7 +15,15 @@ fn wall() -> SystemTime {
 
 fn of(provider: Provider, headers: &[(&str, &str)], message: &str) -> Option<Hint> {
     let wall = Some(wall());
-    hint::read(&Signals { provider, headers, message, limited: true, wall, cost: None })
+    hint::read(&Signals {
+        provider,
+        headers,
+        message,
+        retry_delay: None,
+        limited: true,
+        wall,
+        cost: None,
+    })
 }
 
 fn header(name: &str, value: &str) -> Option<Duration> {
@@ -72,6 +80,7 @@ fn a_date_without_any_clock_is_no_hint() {
         provider: Provider::OpenAi,
         headers: &headers,
         message: "",
+        retry_delay: None,
         limited: true,
         wall: None,
         cost: None,
@@ -178,6 +187,7 @@ fn a_reset_is_not_the_wait() {
         provider: Provider::OpenAi,
         headers: &OPENAI,
         message: "",
+        retry_delay: None,
         limited: true,
         wall: None,
         cost: Some(Cost::request(300, 85)),
@@ -194,6 +204,7 @@ fn an_overload_takes_no_hint_from_limit_headers() {
         provider: Provider::OpenAi,
         headers: &OPENAI,
         message: "",
+        retry_delay: None,
         limited: false,
         wall: None,
         cost: Some(Cost::request(300, 85)),
@@ -263,6 +274,7 @@ fn anthropics_remaining_tokens_are_rounded() {
             provider: Provider::Anthropic,
             headers: &headers,
             message: "",
+            retry_delay: None,
             limited: true,
             wall: None,
             cost: Some(Cost::request(input, 0)),
