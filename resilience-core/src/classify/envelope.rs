@@ -115,6 +115,9 @@ impl Envelope {
             Some(Value::Array(details)) => envelope.add_google(details),
             _ => {}
         }
+        if let Some(inner) = error.get("innererror").and_then(Value::as_object) {
+            envelope.code = envelope.code.or_else(|| word(inner, "code"));
+        }
         // Google's code is the status, and its status the type.
         if let Some(Value::String(status)) = error.get("status") {
             envelope.kind = Some(status.clone());
@@ -172,7 +175,8 @@ impl Envelope {
             .find_map(|name| word(root, name))
             .or_else(|| first_detail(root))
             .unwrap_or_default();
-        let status = number(root, "statusCode").or_else(|| number(root, "status"));
+        let status =
+            ["statusCode", "status", "raw_status_code"].iter().find_map(|name| number(root, name));
         let status = status.filter(|status| *status >= 400);
         let failed = text("type") == Some("error") || finish_reason(root) == Some("error");
         // Events of a stream have codes, too, but no message.

@@ -90,7 +90,6 @@ fn named(provider: &str) -> Provider {
     Provider::ALL.into_iter().find(|known| known.name() == provider).expect(provider)
 }
 
-/// P27, P28: a spent quota and a mistake of the caller's have classes of their own, which are not retried.
 #[test]
 fn every_error_seen_has_its_class_and_its_hint() {
     let mut errors = 0;
@@ -206,7 +205,7 @@ fn a_window_is_read_from_the_message() {
     }
 }
 
-/// What the retryable statuses are must not depend on anybody's wording.
+/// P28: what the retryable statuses are must not depend on anybody's wording.
 #[test]
 fn bare_statuses_have_their_usual_meaning() {
     let retried = [408, 409, 425, 429, 499, 500, 502, 503, 504, 520, 524, 529];
@@ -249,6 +248,7 @@ fn a_numeric_code_and_a_word_both_mean_a_limit() {
     }
 }
 
+/// P27: a spent quota is no rate limit, in whatever words, and no hint makes it one.
 #[test]
 fn a_quota_is_spent_in_every_spelling() {
     for code in [
@@ -262,6 +262,17 @@ fn a_quota_is_spent_in_every_spelling() {
         let body = format!(r#"{{"error":{{"message":"no","type":"x","code":"{code}"}}}}"#);
         let failure = classify::response(Provider::OpenAi, 429, &[], body.as_bytes(), None);
         assert_eq!(failure.class, Class::QuotaExhausted, "{code}");
+    }
+    for (provider, case) in [
+        (Provider::Anthropic, "err_429_spend_limit"),
+        (Provider::Bedrock, "err_429_throttle_tokens_day"),
+        (Provider::Cohere, "err_429_trial_month"),
+        (Provider::Gemini, "err_429_quota_free_rpd"),
+        (Provider::OpenRouter, "err_429_free_per_day"),
+    ] {
+        let failure = payload(provider, case).classified(provider);
+        assert_eq!((failure.class, failure.hint), (Class::QuotaExhausted, None), "{case}");
+        assert_eq!(failure.retries(), Retries::No, "{case}");
     }
     // By type alone, with a hint that must not matter and a word for a retry that must not either.
     let body = br#"{"error":{"message":"no","type":"insufficient_quota","code":null}}"#;
@@ -510,7 +521,7 @@ proptest! {
     /// Any status, headers and body give a failure, and a hint no longer than the clock can count.
     #[test]
     fn property_08_any_answer_is_classified(
-        status: u16,
+        status in prop_oneof![any::<u16>(), 200..600_u16],
         fields in prop::collection::vec((prop::sample::select(FIELDS.to_vec()), "\\PC{0,24}"), 0..6),
         body in bodies(),
         name in "\\PC*",
