@@ -1,7 +1,7 @@
 //! From what a provider answered, or a transport reported, to a [`Failure`].
 //!
 //! One rule for all providers: code first, type second, message last, then the status.
-//! What each provider means by them is data, one table per provider; a new provider is a new table.
+//! What each provider means by them is data, one table in a file per provider; a new provider is a new file, and a line wherever the compiler then asks for one.
 //! The body may be JSON, text, a page of HTML or nothing: a 429 without JSON is still a 429.
 
 use std::time::SystemTime;
@@ -80,7 +80,7 @@ pub fn reply(provider: Provider, reply: &Reply<'_>) -> Failure {
     }
     let mut failure = match inside(provider, &envelope, reply) {
         Some(failure) => failure,
-        None => Failure::new(Class::Decode, &envelope.message),
+        None => noted(Failure::new(Class::Decode, &envelope.message), provider, &envelope, reply),
     };
     failure.status = Some(reply.status);
     failure
@@ -166,16 +166,14 @@ fn inside(provider: Provider, envelope: &Envelope, reply: &Reply<'_>) -> Option<
     if envelope.refused {
         let mut failure = Failure::new(Class::ContentPolicy, &envelope.message);
         failure.code = envelope.code.as_deref().map(cut);
-        return Some(failure);
+        return Some(noted(failure, provider, envelope, reply));
     }
     let failure = || failure_of(provider, envelope.usual_status(), envelope, reply);
     envelope.names_an_error().then(|| failure().without_status())
 }
 
 fn failure_of(provider: Provider, status: u16, envelope: &Envelope, reply: &Reply<'_>) -> Failure {
-    let inner = envelope.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    // The answer's own headers stand before those that a body quotes.
-    let headers: Vec<_> = reply.headers.iter().copied().chain(inner).collect();
+    let headers = headers(envelope, reply);
     let message = envelope.message.to_ascii_lowercase();
     let should_retry = hint::should_retry(&headers);
     let signs = Signs {
@@ -196,11 +194,6 @@ fn failure_of(provider: Provider, status: u16, envelope: &Envelope, reply: &Repl
     failure.status = Some(status);
     failure.should_retry = should_retry;
     failure.code = envelope.code.as_deref().or(envelope.kind.as_deref()).map(cut);
-    failure.request_id = envelope
-        .request_id
-        .as_deref()
-        .or_else(|| REQUEST_IDS.iter().find_map(|name| hint::header(&headers, name)))
-        .map(RequestId::new);
     // Where no wait helps, none is worth knowing, whatever the headers say.
     if !matches!(class, Class::QuotaExhausted | Class::RequestExceedsLimit { .. }) {
         failure.hint = hint::read(&Signals {
@@ -213,8 +206,27 @@ fn failure_of(provider: Provider, status: u16, envelope: &Envelope, reply: &Repl
             cost: reply.cost,
         });
     }
+    noted(failure, provider, envelope, reply)
+}
+
+/// The answer's own header fields, and after them those that its body quotes.
+fn headers<'a>(envelope: &'a Envelope, reply: &Reply<'a>) -> Vec<(&'a str, &'a str)> {
+    let quoted = envelope.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    reply.headers.iter().copied().chain(quoted).collect()
+}
+
+/// The failure with what is worth knowing beside it: the request's name, and what is left of the limits.
+fn noted(
+    mut failure: Failure,
+    provider: Provider,
+    envelope: &Envelope,
+    reply: &Reply<'_>,
+) -> Failure {
+    let headers = headers(envelope, reply);
+    let named = || REQUEST_IDS.iter().find_map(|name| hint::header(&headers, name));
+    failure.request_id = envelope.request_id.as_deref().or_else(named).map(RequestId::new);
     // What is left of a minute's limit says nothing about a spent allowance.
-    if class != Class::QuotaExhausted {
+    if failure.class != Class::QuotaExhausted {
         failure.observed = hint::observed(provider, &headers, reply.wall).into();
     }
     failure

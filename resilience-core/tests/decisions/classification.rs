@@ -150,7 +150,9 @@ fn a_good_answer_hides_nothing() {
         }
     }
     assert_eq!(good, 61);
-    for payload in ["[DONE]", "", "hello", "null", "3", "[]", "[1]", "\"text\"", "{}"] {
+    // The code of an interpreter is no code of an error.
+    let code = r#"{"type":"response.code_interpreter_call_code.done","code":"print(1)"}"#;
+    for payload in ["[DONE]", "", "hello", "null", "3", "[]", "[1]", "\"text\"", "{}", code] {
         assert_eq!(classify::hidden(Provider::OpenAi, payload.as_bytes()), None, "{payload}");
     }
 }
@@ -452,10 +454,37 @@ fn what_is_left_is_kept_unless_the_quota_is_spent() {
     let failure = classify::response(Provider::OpenAi, 503, &headers, b"", None);
     let left = Observed { dimension: Dimension::Rpm, limit: Some(500), remaining: 499 };
     assert_eq!(*failure.observed, [left]);
+    let failure = classify::response(Provider::OpenAi, 200, &headers, b"{", None);
+    assert_eq!((failure.class, &*failure.observed), (Class::Decode, &[left][..]));
     let body = br#"{"error":{"code":"insufficient_quota","message":"no"}}"#;
     let failure = classify::response(Provider::OpenAi, 429, &headers, body, None);
     assert_eq!(failure.class, Class::QuotaExhausted);
     assert_eq!((&*failure.observed, failure.hint), (&[][..], None));
+}
+
+/// A stream has no headers of its own, so OpenRouter quotes them; what an answer itself says goes first.
+#[test]
+fn headers_in_a_body_count_as_headers() {
+    let limited = payload(Provider::OpenRouter, "err_429_free_per_min");
+    let own = [("x-ratelimit-limit", "10"), ("x-ratelimit-remaining", "1")];
+    for (headers, limit, remaining) in [(&[][..], 20, 0), (&own[..], 10, 1)] {
+        let body = limited.body.as_bytes();
+        let failure = classify::response(Provider::OpenRouter, 429, headers, body, None);
+        let left = Observed { dimension: Dimension::Rpm, limit: Some(limit), remaining };
+        assert_eq!(*failure.observed, [left]);
+    }
+    let failure = classify::stream_error(Provider::OpenRouter, limited.body.as_bytes());
+    assert_eq!(failure.observed.len(), 1);
+}
+
+/// A chunk that ends in an error is one, even if it does not say which.
+#[test]
+fn a_chunk_that_finishes_in_an_error_is_one() {
+    let chunk = br#"{"choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}"#;
+    for provider in [Provider::OpenRouter, Provider::Mistral] {
+        let failure = classify::hidden(provider, chunk).expect("an error");
+        assert_eq!(failure.class, Class::Server, "{provider}");
+    }
 }
 
 /// A search that began again at every word would take hours for these.

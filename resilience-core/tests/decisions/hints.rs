@@ -716,7 +716,7 @@ proptest! {
     fn property_08_any_text_is_read(
         text in "\\PC*",
         bytes: Vec<u8>,
-        digits in "[-+.0-9eEinfNaTZ:]{0,40}",
+        digits in "[0-9]{0,40}s?|[-+.0-9eEinfNaTZ:]{0,40}",
         provider in prop::sample::select(Provider::ALL.to_vec()),
     ) {
         let lossy = String::from_utf8_lossy(&bytes);
