@@ -1,18 +1,19 @@
 //! Conversations that are too long for a target.
 
 use resilience_core::{
-    Class, Entry, Event, Finish, Missing, Nanos, Pool, Skip, StopReason, What, Window,
+    Class, Entry, Event, Finish, Missing, Nanos, Skip, StopReason, What, Window,
 };
 
 use crate::play::{
-    TOO_LONG, asked, at, chain, exact, failing, hello, long_request, play, starts, stopped, target,
+    TOO_LONG, asked, at, chain, exact, failing, hello, long_request, play, pool_of, starts,
+    stopped, target,
 };
 
 #[test]
 fn an_overflow_is_truncated_and_sent_once_more() {
     let mut pool = chain(&["a"]);
     let mut sizes = Vec::new();
-    let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
+    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
         sizes.push(sent.messages.len());
         if sent.attempt == 1 {
             // The server's window leaves 150 tokens beside the answer and the buffer; it counts 300 where we count 285.
@@ -41,7 +42,7 @@ fn a_window_much_smaller_than_expected_still_holds_a_conversation() {
     ] {
         let mut pool = chain(&["a"]);
         let mut kept = 0;
-        let (finish, _) = play(exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
+        let (finish, _) = play(&exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
             kept = sent.messages.len();
             if sent.attempt == 1 { failing(overflow) } else { Event::Answered }
         });
@@ -55,7 +56,7 @@ fn a_window_much_smaller_than_expected_still_holds_a_conversation() {
 fn a_second_overflow_ends_the_call() {
     let mut pool = chain(&["a"]);
     let (finish, trace) =
-        play(exact(), &mut pool, Nanos::ZERO, long_request(), |_| failing(TOO_LONG));
+        play(&exact(), &mut pool, Nanos::ZERO, long_request(), |_| failing(TOO_LONG));
     assert_eq!(stopped(finish).0, StopReason::Final);
     assert_eq!(asked(&trace), [0, 0]);
 }
@@ -63,7 +64,7 @@ fn a_second_overflow_ends_the_call() {
 #[test]
 fn what_cannot_be_shortened_is_not_sent_again() {
     let mut pool = chain(&["a"]);
-    let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(TOO_LONG));
+    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(TOO_LONG));
     assert_eq!(stopped(finish).0, StopReason::Final);
     assert_eq!(asked(&trace), [0]);
 }
@@ -74,8 +75,8 @@ fn an_overflow_moves_on_to_a_larger_window_only() {
     let mut targets = vec![target("a", "a"), target("b", "b"), target("c", "c")];
     targets[1].window = window(64_000);
     targets[2].window = window(1_000_000);
-    let mut pool = Pool::new(targets).unwrap();
-    let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
+    let mut pool = pool_of(targets).unwrap();
+    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
         if sent.target == 2 { Event::Answered } else { failing(TOO_LONG) }
     });
     assert_eq!(finish, Finish::Served { target: 2, attempt: 3 });
@@ -90,8 +91,8 @@ fn a_fallback_with_a_smaller_window_gets_a_shorter_conversation() {
     let mut targets = vec![target("a", "a"), target("b", "b"), target("c", "c")];
     targets[1].window = Window { tokens: 10, output: 2, buffer: 0, ..Window::default() };
     targets[2].window = Window { tokens: 100, output: 10, buffer: 0, ..Window::default() };
-    let mut pool = Pool::new(targets).unwrap();
-    let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
+    let mut pool = pool_of(targets).unwrap();
+    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
         if sent.target == 0 {
             return failing(Class::NotFound(Missing::Model));
         }
