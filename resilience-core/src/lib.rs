@@ -137,7 +137,7 @@ pub use class::{
 #[cfg(feature = "tokio")]
 pub use client::Client;
 pub use draw::{Draws, Purpose, scale};
-pub use failure::{Failure, MESSAGE_CHARS_MAX};
+pub use failure::{Failure, MESSAGE_CHARS_MAX, RequestId};
 pub use hedge::{Hedge, HedgeDelay, HedgeMistake, HedgeSettings, Hedger, Hindrance, NoHedge};
 pub use limiter::{Cost, Limit, Limiter, Quota, QuotaMistake, Refusal};
 pub use message::{Message, Request, Role, ToolCall};
