@@ -81,6 +81,8 @@ struct Try {
     messages: Option<Arc<[Message]>>,
     /// For each kept message its index in the caller's conversation.
     kept: Option<Vec<usize>>,
+    /// The answer's limit, if it had to be lowered.
+    output_max: Option<u64>,
     cost: Option<Cost>,
     skipped: Option<Skip>,
 }
@@ -136,6 +138,8 @@ pub enum Action {
         target: usize,
         /// The conversation, shortened if it had to be.
         messages: Arc<[Message]>,
+        /// The most tokens that the answer may have: the request's own limit, or less if the target has no room for it.
+        output_max: Option<u64>,
         /// When the attempt as a whole is over.
         ends: Nanos,
     },
@@ -352,7 +356,8 @@ impl Call {
             committed: false,
         });
         self.trace.push(What::AttemptStarted { attempt, target, messages: messages.len() }, now);
-        Action::Send { attempt, target, messages, ends }
+        let output_max = self.output_max(target);
+        Action::Send { attempt, target, messages, output_max, ends }
     }
 
     fn wait(&mut self, target: usize, until: Nanos, why: Wait, now: Nanos) {

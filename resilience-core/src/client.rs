@@ -123,12 +123,13 @@ impl Client {
                     running.poll()
                 }
                 Action::Done(finish) => return self.outcome(finish, served, running),
-                Action::Send { attempt, target, messages, ends } => {
+                Action::Send { attempt, target, messages, output_max, ends } => {
                     let progress = Arc::new(Progress::default());
                     let attempt = Attempt {
                         call: id,
                         number: attempt,
                         messages,
+                        output_max,
                         time_left: ends.since(clock.now()),
                         target,
                         targets: Arc::clone(&self.targets),

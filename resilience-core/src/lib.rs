@@ -121,7 +121,7 @@ pub use client::Client;
 pub use draw::{Draws, Purpose, scale};
 pub use failure::{Failure, MESSAGE_CHARS_MAX};
 pub use limiter::{Cost, Limit, Limiter, Quota, QuotaMistake, Refusal};
-pub use message::{Message, Request, Role, ToolCall};
+pub use message::{Cut, Detail, Message, Part, Request, Role, ToolCall, ToolSchema};
 pub use outcome::{Answer, CallError, Hop, Success, Usage};
 pub use policy::{Fallback, Policy, PolicyMistake, Retry, Spread, Timeouts};
 pub use pool::{CoolReason, Cooling, Pool, Seat};
@@ -133,5 +133,5 @@ pub use throttle::Throttle;
 pub use time::Nanos;
 #[cfg(feature = "tokens")]
 pub use tokens::OpenAiTokens;
-pub use tokens::{Estimate, TokenCounter, counter};
+pub use tokens::{Calibrated, Estimate, Framing, ImageRule, TokenCounter, ToolRule, counter};
 pub use trace::{Entry, Finish, Leave, Skip, StopReason, Trace, Wait, What};

@@ -60,6 +60,7 @@ pub(crate) struct Sent<'a> {
     pub(crate) target: usize,
     pub(crate) attempt: u32,
     pub(crate) messages: &'a [Message],
+    pub(crate) output_max: Option<u64>,
 }
 
 /// Plays one call to its end; the script answers each attempt at once.
@@ -82,8 +83,8 @@ pub(crate) fn play(
                 now = until;
             }
             Action::Done(finish) => return (finish, call.take_trace()),
-            Action::Send { attempt, target, messages, .. } => {
-                let event = script(&Sent { target, attempt, messages: &messages });
+            Action::Send { attempt, target, messages, output_max, .. } => {
+                let event = script(&Sent { target, attempt, messages: &messages, output_max });
                 call.handle(event, pool, now);
             }
         }
