@@ -6,6 +6,7 @@ use super::Call;
 use crate::class::Class;
 use crate::limiter::{Cost, Quota};
 use crate::message::Message;
+use crate::outcome::Usage;
 use crate::pool::Pool;
 use crate::target::{Target, Window};
 use crate::time::Nanos;
@@ -14,6 +15,21 @@ use crate::trace::What;
 use crate::truncate::{self, Fit, Sizes};
 
 impl Call {
+    /// Takes note of what a provider charged for the conversation that this target was sent last, so that an estimate becomes a better one.
+    ///
+    /// Of use after an answer that came with its [`Usage`]; counters that are no [`Calibrated`](crate::Calibrated) have nothing to learn.
+    pub fn learn(&self, target: usize, usage: Usage, pool: &Pool) {
+        let (Some(tried), Some(described)) = (self.tries.get(target), pool.targets().get(target))
+        else {
+            return;
+        };
+        if let Some(calibrated) = described.counter.calibrated() {
+            let messages = tried.messages.as_ref().unwrap_or(&self.request.messages);
+            let sizes = self.sizes(messages, &described.window, calibrated.beneath());
+            calibrated.observe(sizes.total(), usage.input);
+        }
+    }
+
     pub(super) fn messages(&self, target: usize) -> Arc<[Message]> {
         Arc::clone(self.tries[target].messages.as_ref().unwrap_or(&self.request.messages))
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use resilience_core::{
-    Calibrated, Class, Cut, Entry, Estimate, Event, Finish, Message, Missing, Nanos, Part, Pool,
-    Request, Skip, StopReason, TokenCounter, What, Window,
+    Calibrated, Call, Class, Cut, Draws, Entry, Estimate, Event, Finish, Message, Missing, Nanos,
+    Part, Pool, Request, Skip, StopReason, TokenCounter, Usage, What, Window,
 };
 
 use crate::play::{
@@ -155,15 +155,10 @@ fn a_request_beyond_a_whole_minutes_limit_is_shortened_once() {
     assert!(sizes[1] < sizes[0], "{sizes:?}");
 }
 
-/// What a body is too large by, nobody says; pictures weigh in bytes what they do not weigh in tokens.
+/// By how much a body is too large, nobody says; what is shown weighs in bytes what it does not weigh in tokens.
 #[test]
 fn a_body_that_is_too_large_loses_half_its_bytes() {
-    let picture = Part::Image {
-        width: 100,
-        height: 100,
-        detail: resilience_core::Detail::Low,
-        bytes: 10_000,
-    };
+    let picture = Part::Other { tokens: 1, bytes: 10_000 };
     let messages = [
         Message::user("first").with_part(picture),
         Message::user("second").with_part(picture),
@@ -184,7 +179,7 @@ fn a_body_that_is_too_large_loses_half_its_bytes() {
     };
     // The trace speaks of tokens all the same.
     let (before, after) = trace.entries.iter().find_map(truncated).unwrap();
-    assert!(after < before && before < 20_000, "{before} {after}");
+    assert!(after < before && before < 10_000, "{before} {after}");
 }
 
 #[test]
@@ -222,4 +217,22 @@ fn a_refusal_that_names_its_count_corrects_the_estimate() {
     // The answer's 2,000 are no part of it; 150,000 are half as much again as the estimate, less what the first guess weighs.
     assert!((1_490_000..1_500_000).contains(&counter.ratio_ppm()), "{}", counter.ratio_ppm());
     assert!(counter.count("word word word") > before);
+}
+
+#[test]
+fn a_bill_corrects_the_estimate_too() {
+    let counter = Arc::new(Calibrated::new(Arc::new(Estimate)));
+    let mut described = target("a", "a");
+    let shared: Arc<Calibrated> = Arc::clone(&counter);
+    described.counter = shared;
+    let mut pool = Pool::new([described]).unwrap();
+    let request = Request::new([Message::user("word ".repeat(79_993))]);
+    let mut call = Call::new(1, request, exact(), Nanos::ZERO);
+    call.poll(&mut pool, &Draws::new(1), Nanos::ZERO);
+    call.handle(Event::Answered, &mut pool, Nanos::ZERO);
+    // 99,999 by the estimate, with the frame.
+    call.learn(0, Usage { input: 130_000, output: 7 }, &pool);
+    assert_eq!(counter.ratio_ppm(), 1_297_043);
+    assert_eq!(Estimate.count("word word word"), 4);
+    assert_eq!(counter.count("word word word"), 6);
 }
