@@ -32,12 +32,13 @@ impl Framing {
     pub fn of(provider: Provider, model: &str) -> Self {
         let model = bare(model);
         let images = ImageRule::of(provider, model);
-        if provider == Provider::Anthropic || model.starts_with("claude") {
+        // Clouds write more before the name: `us.anthropic.claude-…`.
+        if provider == Provider::Anthropic || model.contains("claude") {
             // One plain message costs 7 beside its text; tools bring a system prompt of their own.
             let tools = ToolRule::Json { per_request: 346, per_tool: 12 };
             return Self { images, tools, ..Self::default() };
         }
-        if model.starts_with("gemini") {
+        if model.contains("gemini") {
             return Self { per_message: 0, per_request: 0, images, ..Self::default() };
         }
         let is = |prefixes: &[&str]| prefixes.iter().any(|prefix| model.starts_with(prefix));

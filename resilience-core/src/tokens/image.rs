@@ -29,10 +29,10 @@ pub enum ImageRule {
 impl ImageRule {
     /// The rule of a model; `model` is its bare name.
     pub(super) fn of(provider: Provider, model: &str) -> Self {
-        if provider == Provider::Anthropic || model.starts_with("claude") {
+        if provider == Provider::Anthropic || model.contains("claude") {
             return Self::Area;
         }
-        if model.starts_with("gemini") {
+        if model.contains("gemini") {
             return Self::Crops;
         }
         MODELS
