@@ -23,6 +23,8 @@ pub struct Attempt {
     pub number: u32,
     /// The conversation to send, shortened if it had to be.
     pub messages: Arc<[Message]>,
+    /// The most tokens that the answer may have: the request's own limit, or less if the target has no room for it.
+    pub output_max: Option<u64>,
     /// How long the attempt may take as a whole.
     pub time_left: Duration,
     pub(crate) target: usize,

@@ -98,6 +98,8 @@ struct Try {
     messages: Option<Arc<[Message]>>,
     /// For each kept message its index in the caller's conversation.
     kept: Option<Vec<usize>>,
+    /// The answer's limit, if it had to be lowered.
+    output_max: Option<u64>,
     cost: Option<Cost>,
     skipped: Option<Skip>,
 }
@@ -159,6 +161,8 @@ pub enum Action {
         target: usize,
         /// The conversation, shortened if it had to be.
         messages: Arc<[Message]>,
+        /// The most tokens that the answer may have: the request's own limit, or less if the target has no room for it.
+        output_max: Option<u64>,
         /// When the attempt as a whole is over.
         ends: Nanos,
     },
@@ -521,7 +525,8 @@ impl Call {
         let messages_count = messages.len();
         let started = What::AttemptStarted { attempt, target, messages: messages_count, hedge };
         self.trace.push(started, now);
-        Action::Send { attempt, target, messages, ends }
+        let output_max = self.output_max(target);
+        Action::Send { attempt, target, messages, output_max, ends }
     }
 
     fn wait(&mut self, target: usize, until: Nanos, why: Wait, now: Nanos) {

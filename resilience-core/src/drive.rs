@@ -102,11 +102,12 @@ impl<'a> Drive<'a> {
                     flights.retain(|flight| flight.attempt != attempt);
                     continue;
                 }
-                Action::Send { attempt, target, messages, ends } => {
+                Action::Send { attempt, target, messages, output_max, ends } => {
                     let future = send(Attempt {
                         call: self.call.id(),
                         number: attempt,
                         messages,
+                        output_max,
                         time_left: ends.since(self.clock.now()),
                         target,
                         targets: Arc::clone(self.client.targets()),

@@ -140,7 +140,7 @@ pub use draw::{Draws, Purpose, scale};
 pub use failure::{Failure, MESSAGE_CHARS_MAX, RequestId};
 pub use hedge::{Hedge, HedgeDelay, HedgeMistake, HedgeSettings, Hedger, Hindrance, NoHedge};
 pub use limiter::{Cost, Limit, Limiter, Quota, QuotaMistake, Refusal};
-pub use message::{Message, Request, Role, ToolCall};
+pub use message::{Cut, Detail, Message, Part, Request, Role, ToolCall, ToolSchema};
 #[cfg(feature = "tokio")]
 pub use observe::{Ended, Observer};
 pub use outcome::{Answer, CallError, Hop, Success, Usage};
@@ -157,5 +157,5 @@ pub use throttle::Throttle;
 pub use time::Nanos;
 #[cfg(feature = "tokens")]
 pub use tokens::OpenAiTokens;
-pub use tokens::{Estimate, TokenCounter, counter};
+pub use tokens::{Calibrated, Estimate, Framing, ImageRule, TokenCounter, ToolRule, counter};
 pub use trace::{Entry, Finish, Leave, Skip, StopReason, Trace, Wait, What};
