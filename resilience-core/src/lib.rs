@@ -86,7 +86,10 @@ mod backoff;
 
 mod bucket;
 mod limiter;
+mod line;
 mod queue;
+mod reservation;
+mod sync;
 
 mod message;
 mod tokens;
@@ -120,16 +123,20 @@ pub use class::{
 pub use client::Client;
 pub use draw::{Draws, Purpose, scale};
 pub use failure::{Failure, MESSAGE_CHARS_MAX};
-pub use limiter::{Cost, Limit, Limiter, Quota, QuotaMistake, Refusal};
+pub use limiter::{
+    Cost, Guarantee, Limit, Limiter, Oversize, Pace, Quota, QuotaMistake, Refusal, SendMark,
+};
+pub use line::Line;
 pub use message::{Message, Request, Role, ToolCall};
 pub use outcome::{Answer, CallError, Hop, Success, Usage};
 pub use policy::{Fallback, Policy, PolicyMistake, Retry, Spread, Timeouts};
 pub use pool::{CoolReason, Cooling, Pool, Seat};
 pub use provider::Provider;
-pub use queue::{Claim, Queue, Ticket};
+pub use queue::{Claim, Priority, Queue, Taken, Ticket};
+pub use reservation::Reservation;
 pub use target::{Target, Window};
 #[cfg(feature = "tokio")]
-pub use throttle::Throttle;
+pub use throttle::{Permit, Throttle, Unsettled};
 pub use time::Nanos;
 #[cfg(feature = "tokens")]
 pub use tokens::OpenAiTokens;

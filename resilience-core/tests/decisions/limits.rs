@@ -57,6 +57,7 @@ fn anthropics_dimensions_are_counted_apart() {
             Limit::per_minute(Dimension::Itpm, 100),
             Limit::per_minute(Dimension::Otpm, 10),
         ],
+        ..Quota::default()
     };
     let mut limiter = Limiter::new(&quota).unwrap();
     limiter.admit(Cost::request(100, 5), Nanos::ZERO).unwrap();
@@ -75,6 +76,7 @@ fn every_mistake_in_a_quota_is_told() {
             Limit { period: Duration::from_secs(1 << 30), ..limit },
             limit,
         ],
+        ..Quota::default()
     };
     assert_eq!(
         Limiter::new(&quota).unwrap_err(),
@@ -202,7 +204,7 @@ proptest! {
         let quota = Quota { limits: vec![
             Limit::per_minute(Dimension::Tpm, limit.max(500)),
             Limit { burst: 1, ..Limit::per_minute(Dimension::Rpm, limit) },
-        ] };
+        ], ..Quota::default() };
         let mut limiter = Limiter::new(&quota).unwrap();
         let mut now = Nanos::ZERO;
         for cost in costs {
@@ -226,7 +228,7 @@ proptest! {
         asks in prop::collection::vec((1..20u64, 0..3_000u64), 1..60),
     ) {
         let burst = burst.min(limit);
-        let quota = Quota { limits: vec![Limit { burst, ..Limit::per_minute(Dimension::Tpm, limit) }] };
+        let quota = Quota { limits: vec![Limit { burst, ..Limit::per_minute(Dimension::Tpm, limit) }], ..Quota::default() };
         let mut limiter = Limiter::new(&quota).unwrap();
         let mut now = Nanos::ZERO;
         let mut admitted: Vec<(Nanos, u64)> = Vec::new();

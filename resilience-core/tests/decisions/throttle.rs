@@ -17,7 +17,7 @@ fn one() -> Cost {
 
 fn two_a_minute() -> Arc<Throttle> {
     let limits = vec![Limit { burst: 1, ..Limit::per_minute(Dimension::Rpm, 2) }];
-    Arc::new(Throttle::new(&Quota { limits }).unwrap())
+    Arc::new(Throttle::new(&Quota { limits, ..Quota::default() }).unwrap())
 }
 
 #[tokio::test(start_paused = true)]
@@ -28,7 +28,7 @@ async fn turns_come_in_order_and_on_time() {
         .map(|_| {
             let throttle = Arc::clone(&throttle);
             tokio::spawn(async move {
-                throttle.acquire(one()).await.unwrap();
+                throttle.acquire(one()).await.unwrap().keep();
                 begun.elapsed().as_secs()
             })
         })
@@ -44,11 +44,11 @@ async fn turns_come_in_order_and_on_time() {
 async fn impatience_fails_at_once_and_takes_nothing() {
     let throttle = two_a_minute();
     let begun = clock();
-    throttle.acquire(one()).await.unwrap();
+    throttle.acquire(one()).await.unwrap().keep();
     let refusal = throttle.acquire_within(one(), Duration::from_secs(30)).await.unwrap_err();
     assert!(matches!(refusal, Refusal::TooLate { .. }));
     assert_eq!(begun.elapsed(), Duration::ZERO);
-    throttle.acquire_within(one(), Duration::from_secs(31)).await.unwrap();
+    throttle.acquire_within(one(), Duration::from_secs(31)).await.unwrap().keep();
     assert_eq!(begun.elapsed(), Duration::from_secs(30));
 }
 
@@ -57,11 +57,11 @@ async fn impatience_fails_at_once_and_takes_nothing() {
 async fn whoever_leaves_the_line_holds_nobody_up() {
     let throttle = two_a_minute();
     let begun = clock();
-    throttle.acquire(one()).await.unwrap();
+    throttle.acquire(one()).await.unwrap().keep();
     let join = |throttle: &Arc<Throttle>| {
         let throttle = Arc::clone(throttle);
         tokio::spawn(async move {
-            throttle.acquire(one()).await.unwrap();
+            throttle.acquire(one()).await.unwrap().keep();
             begun.elapsed().as_secs()
         })
     };
@@ -78,14 +78,14 @@ async fn whoever_leaves_the_line_holds_nobody_up() {
 async fn a_pause_during_the_wait_is_kept() {
     let throttle = two_a_minute();
     let begun = clock();
-    throttle.acquire(one()).await.unwrap();
+    throttle.acquire(one()).await.unwrap().keep();
     let waiting = {
         let throttle = Arc::clone(&throttle);
         tokio::spawn(async move { throttle.acquire(one()).await })
     };
     tokio::task::yield_now().await;
     throttle.pause(Duration::from_secs(45));
-    waiting.await.unwrap().unwrap();
+    waiting.await.unwrap().unwrap().keep();
     assert_eq!(begun.elapsed(), Duration::from_secs(45));
     throttle.pause(Duration::from_secs(500));
     let within = throttle.acquire_within(one(), Duration::from_secs(100)).await;

@@ -1,0 +1,2 @@
+//! What an admission costs.
+fn main() {}
