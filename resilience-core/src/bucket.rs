@@ -32,6 +32,7 @@ impl Bucket {
     }
 
     /// Brings the level up to `now`; an earlier instant changes nothing.
+    #[inline]
     pub fn advance(&mut self, now: Nanos) {
         let elapsed = now.get().saturating_sub(self.at.get());
         // 64 bits times 53 bits and a level of at most 2^120: far inside 128 bits.
@@ -40,6 +41,7 @@ impl Bucket {
     }
 
     /// How long from the last [`Bucket::advance`] until `cost` tokens are there, or the bucket is full if it holds fewer; zero if that is so.
+    #[inline]
     pub fn wait(&self, cost: u64) -> Duration {
         let short = self.short(cost);
         if short <= 0 {
@@ -59,11 +61,13 @@ impl Bucket {
     }
 
     /// Whether `cost` tokens are there, or as many as it holds.
+    #[inline]
     pub(crate) fn has(&self, cost: u64) -> bool {
         self.short(cost) <= 0
     }
 
     /// Takes `cost` tokens, whether they are there or not.
+    #[inline]
     pub(crate) fn take(&mut self, cost: u64) {
         self.level = (self.level - units(cost, self.token)).max(DEBT_MAX);
     }
@@ -108,11 +112,13 @@ impl Bucket {
     }
 
     /// Units that are missing until `cost` can be taken.
+    #[inline]
     fn short(&self, cost: u64) -> i128 {
         units(cost, self.token).min(self.full) - self.level
     }
 }
 
+#[inline]
 fn units(a: u64, b: u64) -> i128 {
     i128::from(a) * i128::from(b)
 }

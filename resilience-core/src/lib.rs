@@ -90,6 +90,7 @@ mod line;
 mod queue;
 mod reservation;
 mod sync;
+mod tier;
 
 mod message;
 mod tokens;
@@ -137,6 +138,7 @@ pub use reservation::Reservation;
 pub use target::{Target, Window};
 #[cfg(feature = "tokio")]
 pub use throttle::{Permit, Throttle, Unsettled};
+pub use tier::Tier;
 pub use time::Nanos;
 #[cfg(feature = "tokens")]
 pub use tokens::OpenAiTokens;

@@ -16,7 +16,7 @@ mod ramp;
 pub use quota::{Cost, Guarantee, Limit, Oversize, Quota, QuotaMistake};
 pub use ramp::Pace;
 
-use meter::{Meter, SHARE_FULL};
+use meter::{Columns, Meter, SHARE_FULL};
 use ramp::{REQUEST_MILLI, Ramp};
 
 /// The meters of a [`Quota`], its permits, and the pause that a server may have asked for.
@@ -36,7 +36,7 @@ pub struct Limiter {
     at: Nanos,
     admitted: SendMark,
     /// The last cost that had to wait, and until when: nothing but a change can alter that answer.
-    refused: Option<(Cost, Nanos)>,
+    refused: Refused,
 }
 
 impl Limiter {
@@ -59,7 +59,7 @@ impl Limiter {
             paused_until: Nanos::ZERO,
             at: Nanos::ZERO,
             admitted: SendMark::default(),
-            refused: None,
+            refused: Refused::default(),
         })
     }
 
@@ -68,39 +68,36 @@ impl Limiter {
     /// The instant in [`Refusal::Wait`] is exact: absent other calls, the same cost is refused one nanosecond before it and admitted at it.
     /// It is [`Nanos::MAX`] if a permit is missing, since nobody knows when one is released.
     /// It is not a reservation; whoever has slept until then asks again.
+    #[inline]
     pub fn admit(&mut self, cost: Cost, now: Nanos) -> Result<(), Refusal> {
-        if let Some((asked, until)) = self.refused
-            && asked == cost
-            && now < until
-        {
-            return Err(Refusal::Wait { until });
+        if now < self.refused.until && self.refused.cost == cost {
+            return Err(Refusal::Wait { until: self.refused.until });
         }
-        if !self.advance_for(cost, now)? {
+        let columns = Columns::of(cost);
+        if !self.advance_for(&columns, now)? {
             let until = self.earliest(cost);
-            self.refused = Some((cost, until));
+            self.refused = Refused { cost, until };
             return Err(Refusal::Wait { until });
         }
         for meter in &mut self.meters {
-            meter.take(cost.on(meter.limit.dimension));
+            meter.take(columns.on(meter.column));
         }
         if let Some(pace) = &mut self.pace {
             pace.take(REQUEST_MILLI);
         }
         self.in_flight = self.in_flight.saturating_add(1);
         self.admitted.count(cost);
-        self.refused = None;
+        self.refused = Refused::default();
         Ok(())
     }
 
     /// The earliest instant, `now` or later, at which `cost` would be admitted if nobody else asked; [`Nanos::MAX`] if a permit is missing.
     pub fn ready_at(&mut self, cost: Cost, now: Nanos) -> Result<Nanos, Refusal> {
-        if self.advance_for(cost, now)? {
+        if self.advance_for(&Columns::of(cost), now)? {
             return Ok(now);
         }
-        Ok(match self.refused {
-            Some((asked, until)) if asked == cost && until > self.at => until,
-            _ => self.earliest(cost),
-        })
+        let Refused { cost: asked, until } = self.refused;
+        Ok(if asked == cost && until > self.at { until } else { self.earliest(cost) })
     }
 
     /// Gives back what was admitted for a request that was never sent; its permit is [`Limiter::release`]'s business.
@@ -110,13 +107,13 @@ impl Limiter {
 
     /// Returns the permit of a request that is over, once for each that was admitted.
     pub fn release(&mut self) {
-        self.refused = None;
+        self.refused = Refused::default();
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
     /// Admits nobody before `until`; of several pauses the latest holds.
     pub fn pause_until(&mut self, until: Nanos) {
-        self.refused = None;
+        self.refused = Refused::default();
         self.paused_until = self.paused_until.max(until);
     }
 
@@ -134,7 +131,7 @@ impl Limiter {
         let Some(remaining) = remaining else { return };
         self.advance(now);
         let since = self.admitted.since(sent, dimension);
-        let left = u64::try_from(u128::from(remaining).saturating_sub(since)).unwrap_or(u64::MAX);
+        let left = remaining.saturating_sub(since);
         self.meters_of(dimension).for_each(|meter| meter.tighten(left));
     }
 
@@ -179,17 +176,17 @@ impl Limiter {
     ///
     /// Nothing that is under way is cut short: a lower number is reached as requests end.
     pub fn set_concurrency(&mut self, permits: Option<u32>) {
-        self.refused = None;
+        self.refused = Refused::default();
         self.permits = permits.map(|permits| permits.max(1));
     }
 
     /// Halves all rates because the provider asked for less traffic; every fifteen minutes they grow by half, until they are what they were.
     ///
-    /// `sent_at` is when the refused request was admitted: one from before the last halving knows nothing of it and changes nothing.
+    /// `sent_at` is when the refused request was admitted: one that is not from after the last halving knows nothing of it and changes nothing.
     /// Bursts and the [`Pace`] are left alone, and no rate falls below one token a period.
     pub fn slow_down(&mut self, sent_at: Nanos, now: Nanos) {
         self.advance(now);
-        if self.ramp.is_some_and(|ramp| sent_at < ramp.halved_at) {
+        if self.ramp.is_some_and(|ramp| sent_at <= ramp.halved_at) {
             return;
         }
         self.ramp = Some(Ramp::halved(self.ramp, self.at));
@@ -225,7 +222,11 @@ impl Limiter {
 
     /// Whether `cost` can ever be admitted.
     pub fn fits(&self, cost: Cost) -> Result<(), Refusal> {
-        self.meters.iter().try_for_each(|meter| fits(meter, cost))
+        let columns = Columns::of(cost);
+        self.meters.iter().try_for_each(|meter| match columns.on(meter.column) {
+            cost if cost > meter.cost_max => Err(meter.never_fits(cost)),
+            _ => Ok(()),
+        })
     }
 
     /// As [`Limiter::give_back`], for a charge whose instant is known.
@@ -255,7 +256,7 @@ impl Limiter {
 
     /// The same limiter with a permit for everybody: when somebody's turn comes if nobody is slow.
     pub(crate) fn without_permits(&self) -> Self {
-        Self { permits: None, refused: None, ..self.clone() }
+        Self { permits: None, refused: Refused::default(), ..self.clone() }
     }
 
     /// When it was last told the time.
@@ -265,16 +266,19 @@ impl Limiter {
 
     /// Brings everything up to `now`, and says whether `cost` could be taken at once.
     #[inline]
-    fn advance_for(&mut self, cost: Cost, now: Nanos) -> Result<bool, Refusal> {
+    fn advance_for(&mut self, columns: &Columns, now: Nanos) -> Result<bool, Refusal> {
         if self.ramp.is_some_and(|ramp| ramp.grows_at <= now) {
             self.grow(now);
         }
         self.at = self.at.max(now);
         let mut there = self.paused_until <= self.at && !self.is_occupied();
         for meter in &mut self.meters {
-            fits(meter, cost)?;
+            let cost = columns.on(meter.column);
+            if cost > meter.cost_max {
+                return Err(meter.never_fits(cost));
+            }
             meter.advance(self.at);
-            there &= meter.has(cost.on(meter.limit.dimension));
+            there &= meter.has(cost);
         }
         if let Some(pace) = &mut self.pace {
             pace.advance(self.at);
@@ -285,7 +289,7 @@ impl Limiter {
 
     /// Brings everything up to `now`; what follows may change any answer.
     fn advance(&mut self, now: Nanos) {
-        self.refused = None;
+        self.refused = Refused::default();
         self.grow(now);
         self.at = self.at.max(now);
         self.meters.iter_mut().for_each(|meter| meter.advance(self.at));
@@ -315,6 +319,7 @@ impl Limiter {
     }
 
     /// When `cost` could be taken, seen from the last instant that was told.
+    #[cold]
     fn earliest(&self, cost: Cost) -> Nanos {
         if self.is_occupied() {
             return Nanos::MAX;
@@ -359,30 +364,39 @@ impl PartialEq for Limiter {
 impl Eq for Limiter {}
 
 /// How much had been admitted when a request was sent; what has been since is not yet in its answer's numbers.
+///
+/// The sums wrap: what has been admitted between a request and its answer is far below 64 bits.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct SendMark {
-    requests: u128,
-    input: u128,
-    output: u128,
+    requests: u64,
+    input: u64,
+    output: u64,
 }
 
 impl SendMark {
+    #[inline]
     fn count(&mut self, cost: Cost) {
-        self.requests += u128::from(cost.requests);
-        self.input += u128::from(cost.input);
-        self.output += u128::from(cost.output);
+        self.requests = self.requests.wrapping_add(cost.requests);
+        self.input = self.input.wrapping_add(cost.input);
+        self.output = self.output.wrapping_add(cost.output);
     }
 
     /// What a dimension has admitted since an earlier mark.
-    fn since(self, earlier: Self, dimension: Dimension) -> u128 {
-        let on = |mark: Self| match dimension {
-            Dimension::Itpm => mark.input,
-            Dimension::Otpm => mark.output,
-            Dimension::Rpd | Dimension::Rpm => mark.requests,
-            Dimension::Tpd | Dimension::Tpm => mark.input + mark.output,
+    fn since(self, earlier: Self, dimension: Dimension) -> u64 {
+        let since = Cost {
+            requests: self.requests.wrapping_sub(earlier.requests),
+            input: self.input.wrapping_sub(earlier.input),
+            output: self.output.wrapping_sub(earlier.output),
         };
-        on(self).saturating_sub(on(earlier))
+        since.on(dimension)
     }
+}
+
+/// The answer to whoever asked last and had to wait; [`Nanos::ZERO`] if nobody had.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refused {
+    cost: Cost,
+    until: Nanos,
 }
 
 /// Why a request is not admitted now.
@@ -410,14 +424,4 @@ pub enum Refusal {
         /// When to ask again.
         until: Nanos,
     },
-}
-
-#[inline]
-fn fits(meter: &Meter, cost: Cost) -> Result<(), Refusal> {
-    let (dimension, capacity) = (meter.limit.dimension, meter.cost_max);
-    let cost = cost.on(dimension);
-    if cost > capacity {
-        return Err(Refusal::NeverFits { dimension, cost, capacity });
-    }
-    Ok(())
 }

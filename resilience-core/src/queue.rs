@@ -34,6 +34,9 @@ pub struct Queue {
     tails: BTreeMap<Priority, Tail>,
     news: BTreeSet<Ticket>,
     tickets: u64,
+    /// How many members of the line have been looked at one by one.
+    #[cfg(test)]
+    looked: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +66,8 @@ impl Queue {
             tails: BTreeMap::new(),
             news: BTreeSet::new(),
             tickets: 0,
+            #[cfg(test)]
+            looked: 0,
         })
     }
 
@@ -459,6 +464,8 @@ impl Queue {
         let tail = self.tails.entry(priority).or_insert_with(|| {
             let last = Ticket { priority, number: u64::MAX };
             let ahead = self.waiting.range(..=last).map(|(_, waiter)| waiter.cost);
+            #[cfg(test)]
+            let ahead = ahead.inspect(|_| self.looked += 1);
             Tail::new(&self.limiter, ahead, now)
         });
         tail.ready_at(cost, now)
@@ -517,4 +524,42 @@ pub enum Taken {
     Refused(Refusal),
     /// It was taken or cancelled before.
     Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one() -> Cost {
+        Cost::request(0, 0)
+    }
+
+    /// What is looked at one by one is counted; everything else is a search in a tree.
+    #[test]
+    fn a_long_line_costs_each_of_its_members_little() {
+        const MEMBERS: u64 = 20_000;
+        let mut queue = Queue::new(&Quota::per_minute(1, 1_000)).expect("it is sound");
+        let soon = Nanos::new(u64::MAX - 1);
+        let mut tickets = Vec::new();
+        for _ in 0..MEMBERS {
+            tickets.push(queue.enqueue(one(), soon, Nanos::ZERO).expect("there is time"));
+        }
+        // Every second leaves, and somebody joins in its place.
+        for ticket in tickets.iter().step_by(2) {
+            queue.cancel(*ticket, Nanos::ZERO);
+            queue.enqueue(one(), soon, Nanos::ZERO).expect("there is time");
+        }
+        // Nobody was refused, so nobody had to be looked at again.
+        assert!(queue.looked <= 1, "{}", queue.looked);
+        let mut told = 0;
+        let mut now = Nanos::ZERO;
+        while let Some(wake) = queue.poll(now) {
+            while let Some(ticket) = queue.pop_news() {
+                told += 1;
+                assert_ne!(queue.claim(ticket, now), Claim::Unknown);
+            }
+            now = wake;
+        }
+        assert!(told <= 3 * MEMBERS, "{told}");
+    }
 }

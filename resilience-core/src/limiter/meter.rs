@@ -1,8 +1,10 @@
 //! What measures one limit: a bucket, or for small strict limits a log.
 
+use super::Refusal;
 use super::log::{Log, TOKENS_LOGGED_MAX};
-use super::quota::{Guarantee, Limit, Oversize};
+use super::quota::{Cost, Guarantee, Limit, Oversize};
 use crate::bucket::Bucket;
+use crate::class::Dimension;
 use crate::time::{Nanos, whole_nanos};
 
 /// A limit with its measure.
@@ -11,6 +13,8 @@ pub(super) struct Meter {
     pub(super) limit: Limit,
     /// The largest single cost that can ever pass.
     pub(super) cost_max: u64,
+    /// Which part of a cost it counts.
+    pub(super) column: usize,
     guarantee: Guarantee,
     measure: Measure,
 }
@@ -32,7 +36,7 @@ impl Meter {
             Measure::Bucket(Bucket::full(refill(limit, guarantee, SHARE_FULL), span, limit.burst))
         };
         let cost_max = if logs || oversize == Oversize::Debt { limit.tokens } else { limit.burst };
-        Self { limit, cost_max, guarantee, measure }
+        Self { limit, cost_max, column: Columns::of_dimension(limit.dimension), guarantee, measure }
     }
 
     #[inline]
@@ -87,6 +91,11 @@ impl Meter {
         }
     }
 
+    #[cold]
+    pub(super) fn never_fits(&self, cost: u64) -> Refusal {
+        Refusal::NeverFits { dimension: self.limit.dimension, cost, capacity: self.cost_max }
+    }
+
     pub(super) const fn guarantee(&self) -> Guarantee {
         self.guarantee
     }
@@ -125,6 +134,32 @@ impl Meter {
         }
         fresh.set_share(share);
         *self = fresh;
+    }
+}
+
+/// A cost, laid out so that a meter finds its part without asking what it counts.
+pub(super) struct Columns([u64; 4]);
+
+impl Columns {
+    #[inline]
+    pub(super) const fn of(cost: Cost) -> Self {
+        let Cost { requests, input, output } = cost;
+        Self([requests, input, output, input.saturating_add(output)])
+    }
+
+    /// The part in a column; there are four.
+    #[inline]
+    pub(super) const fn on(&self, column: usize) -> u64 {
+        self.0[column & 3]
+    }
+
+    const fn of_dimension(dimension: Dimension) -> usize {
+        match dimension {
+            Dimension::Rpd | Dimension::Rpm => 0,
+            Dimension::Itpm => 1,
+            Dimension::Otpm => 2,
+            Dimension::Tpd | Dimension::Tpm => 3,
+        }
     }
 }
 

@@ -181,6 +181,7 @@ impl Cost {
     }
 
     /// The part that a dimension counts.
+    #[inline]
     pub const fn on(&self, dimension: Dimension) -> u64 {
         match dimension {
             Dimension::Itpm => self.input,

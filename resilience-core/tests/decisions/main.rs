@@ -9,11 +9,15 @@ mod classification;
 mod client;
 mod fallback;
 mod hints;
+mod ledger;
 mod limits;
 mod overflow;
+#[cfg(all(feature = "tokio", not(loom)))]
+mod peers;
 mod play;
 mod quota;
 #[cfg(feature = "tokio")]
 mod throttle;
 mod truncation;
+mod windows;
 mod world;
