@@ -15,8 +15,11 @@ mod fallback;
 mod hedge;
 mod hedging;
 mod hints;
+mod ledger;
 mod limits;
 mod overflow;
+#[cfg(all(feature = "tokio", not(loom)))]
+mod peers;
 mod play;
 mod quota;
 mod shared;
@@ -24,4 +27,5 @@ mod stream;
 #[cfg(feature = "tokio")]
 mod throttle;
 mod truncation;
+mod windows;
 mod world;
