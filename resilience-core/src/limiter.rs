@@ -140,6 +140,11 @@ impl Limiter {
         self.admitted
     }
 
+    /// The first limit of a dimension, as it stands now; `None` if it is not limited.
+    pub fn limit(&self, dimension: Dimension) -> Option<Limit> {
+        self.meters.iter().map(|meter| meter.limit).find(|limit| limit.dimension == dimension)
+    }
+
     /// Admits so many tokens per period from now on, on the first limit of a dimension; its burst changes in proportion.
     ///
     /// What is available stays, as far as it still fits; numbers out of range count as the nearest in range.

@@ -191,6 +191,8 @@ pub enum Leave {
     Final,
     /// The server asked for a longer wait than another target's readiness is worth.
     HintTooLong,
+    /// It refuses so much that this request was not even sent.
+    Shed,
     /// A retry there could not end before the deadline.
     TooLate,
 }
@@ -206,6 +208,8 @@ pub enum Skip {
     Quota(Refusal),
     /// It uses the credential that was refused.
     SameCredential,
+    /// It refuses so much that this request was not even sent.
+    Shed,
     /// Its window is no larger than the one that was too small.
     SameWindow,
 }
@@ -248,6 +252,8 @@ pub enum StopReason {
     Final,
     /// The server asked for a longer wait than the policy grants.
     HintBeyondCap,
+    /// The target refuses so much that this request was not sent, or not again.
+    Shed,
     /// Every target was ruled out before anything was sent.
     Unservable,
 }
