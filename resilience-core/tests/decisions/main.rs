@@ -22,6 +22,7 @@ mod overflow;
 mod peers;
 mod play;
 mod quota;
+mod settling;
 mod shared;
 mod stream;
 #[cfg(feature = "tokio")]
