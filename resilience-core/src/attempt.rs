@@ -2,9 +2,8 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
-
-use tokio::sync::Notify;
 
 use crate::call::Event;
 use crate::clock::Clock;
@@ -65,52 +64,86 @@ impl Attempt {
         self.report(Event::Token);
     }
 
-    /// Reports that content has reached the caller: from here on, nothing is repeated.
-    pub fn committed(&self) {
-        self.report(Event::Committed);
+    /// Asks whether content may be handed to the caller, and commits the call to this attempt if it may.
+    ///
+    /// From here on, nothing is repeated, and no other attempt of the call gets the same permission.
+    /// `false` means that the attempt is over, or that another one was first: its content must not reach the caller.
+    #[must_use = "content of an attempt that lost must not reach the caller"]
+    pub fn commit(&self) -> bool {
+        self.progress.commit(self.number, self.clock.now())
     }
 
     fn report(&self, event: Event) {
-        self.progress.report(event, self.clock.now());
+        self.progress.report(self.number, event, self.clock.now());
     }
 }
 
-/// What a transport has reported and the call has not yet heard.
+/// What the transports of a call have reported and the call has not yet heard, and which of them may speak to the caller.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
-    reports: Mutex<VecDeque<(Nanos, Event)>>,
-    notify: Notify,
+pub(crate) struct Progress(Mutex<Reports>);
+
+/// The inside of a [`Progress`].
+#[derive(Debug, Default)]
+pub(crate) struct Reports {
+    pub(crate) unheard: VecDeque<(u32, Nanos, Event)>,
+    /// The attempts that are out.
+    pub(crate) out: Vec<u32>,
+    committed: Option<u32>,
+    /// Who is to be woken by the next report.
+    pub(crate) waker: Option<Waker>,
 }
 
 impl Progress {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Reports> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes a report, and wakes whoever waits for one.
-    fn report(&self, event: Event, at: Nanos) {
-        {
+    fn report(&self, attempt: u32, event: Event, at: Nanos) {
+        let waker = {
             let mut reports = self.lock();
-            // Of a run of tokens the first and the latest matter, so the list stays short.
-            let is_token =
-                |at: usize| reports.get(at).is_some_and(|(_, event)| *event == Event::Token);
-            let len = reports.len();
-            if event == Event::Token && len > 1 && is_token(len - 1) && is_token(len - 2) {
-                reports.pop_back();
-            }
-            reports.push_back((at, event));
+            reports.push(attempt, event, at);
+            reports.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
         }
-        self.notify.notify_one();
     }
 
-    /// Waits until something has been reported.
-    pub(crate) async fn reported(&self) {
-        self.notify.notified().await;
+    /// The permission and its report are one step, so that the call cannot give up on the attempt in between.
+    fn commit(&self, attempt: u32, at: Nanos) -> bool {
+        let waker = {
+            let mut reports = self.lock();
+            if reports.committed == Some(attempt) {
+                return true;
+            }
+            if reports.committed.is_some() || !reports.out.contains(&attempt) {
+                return false;
+            }
+            reports.committed = Some(attempt);
+            reports.push(attempt, Event::Committed, at);
+            reports.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
     }
+}
 
-    /// What has been reported since the last time.
-    pub(crate) fn take(&self) -> VecDeque<(Nanos, Event)> {
-        std::mem::take(&mut *self.lock())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(Nanos, Event)>> {
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+impl Reports {
+    fn push(&mut self, attempt: u32, event: Event, at: Nanos) {
+        // Of a run of tokens the first and the latest matter, so the list stays short.
+        let len = self.unheard.len();
+        let is_token = |at: usize| {
+            self.unheard
+                .get(at)
+                .is_some_and(|(of, _, event)| *of == attempt && *event == Event::Token)
+        };
+        if event == Event::Token && len > 1 && is_token(len - 1) && is_token(len - 2) {
+            self.unheard.pop_back();
+        }
+        self.unheard.push_back((attempt, at, event));
     }
 }
 
@@ -122,12 +155,24 @@ mod tests {
     #[test]
     fn a_run_of_tokens_is_kept_as_its_first_and_its_latest() {
         let progress = Progress::default();
-        progress.report(Event::Connected, Nanos::ZERO);
+        progress.report(1, Event::Connected, Nanos::ZERO);
         for at in 1..1_000 {
-            progress.report(Event::Token, Nanos::new(at));
+            progress.report(1, Event::Token, Nanos::new(at));
         }
-        progress.report(Event::Committed, Nanos::new(1_000));
-        let reports: Vec<_> = progress.take().into_iter().map(|(at, _)| at.get()).collect();
+        progress.report(2, Event::Token, Nanos::new(1_000));
+        let reports: Vec<_> = progress.lock().unheard.iter().map(|(_, at, _)| at.get()).collect();
         assert_eq!(reports, [0, 1, 999, 1_000]);
+    }
+
+    /// P34: two answers of one call must not both reach the caller.
+    #[test]
+    fn one_attempt_speaks_and_only_while_it_is_out() {
+        let progress = Progress::default();
+        assert!(!progress.commit(1, Nanos::ZERO), "not sent yet");
+        progress.lock().out = vec![1, 2];
+        assert!(progress.commit(2, Nanos::ZERO));
+        assert!(progress.commit(2, Nanos::ZERO), "asked again");
+        assert!(!progress.commit(1, Nanos::ZERO), "another one was first");
+        assert_eq!(progress.lock().unheard.len(), 1);
     }
 }

@@ -5,30 +5,34 @@
 //!
 //! The order of calls:
 //!
-//! 1. `poll` *must* be called first, after every `handle`, at the instant an action names, and when [`Pool::pop_news`] tells of the call's seat.
-//! 2. After [`Action::Send`] the driver hands the attempt to a transport and *may* report [`Event::Connecting`], [`Event::Connected`], [`Event::Token`] and [`Event::Committed`]; it *must* report [`Event::Answered`] or [`Event::Failed`], unless a poll says that the attempt is over.
-//! 3. An action other than [`Action::Attend`] means that no attempt is out; whatever the transport still does is to be dropped.
-//! 4. After [`Action::Done`] nothing changes any more. A call that is dropped before it *must* be abandoned, so that it leaves the lines it stands in.
+//! 1. `poll` *must* be called first, after every action that is carried out, after every `handle`, at the instant an action names, and when [`Pool::pop_news`] tells of the call's seat.
+//! 2. After [`Action::Send`] the driver hands the attempt to a transport and *may* report [`Event::Connecting`], [`Event::Connected`], [`Event::Token`] and [`Event::Committed`]; it *must* report [`Event::Answered`] or [`Event::Failed`], unless it is told to drop the attempt.
+//! 3. After [`Action::Drop`] whatever the transport still does is to be dropped; a report that comes late changes nothing.
+//! 4. After [`Action::Done`] no attempt is out and nothing changes any more. A call that is dropped before it *must* be abandoned, so that it leaves the lines it stands in.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::fitting::Fitting;
+use self::hedge::Hedging;
 use crate::class::{Class, Cools, Phase, Retries, Sent};
 use crate::classify::{Transport, transport};
-use crate::draw::{Draws, Purpose};
+use crate::draw::Purpose;
 use crate::failure::Failure;
 use crate::hint::Hint;
 use crate::limiter::Cost;
 use crate::message::{Message, Request};
 use crate::policy::Policy;
-use crate::pool::{Pool, Seat};
+use crate::pool::{Departure, Ledger, Pool, Refused, Seat};
 use crate::queue::Claim;
+use crate::race::Race;
 use crate::time::Nanos;
 use crate::trace::{Finish, Leave, Skip, StopReason, Trace, Wait, What};
 
 mod fallback;
 mod fitting;
+mod hedge;
 mod retry;
 
 /// One logical call: all its attempts, on all targets.
@@ -36,9 +40,17 @@ mod retry;
 pub struct Call {
     id: u64,
     request: Request,
-    policy: Policy,
+    policy: Arc<Policy>,
     deadline: Nanos,
     state: State,
+    /// The attempts that are with a transport, oldest first.
+    outs: Vec<Out>,
+    /// The attempts that run side by side, if the policy hedges.
+    race: Option<Race>,
+    /// How the original failed, while a hedge of it is still out.
+    first: Option<Failed>,
+    /// Attempts that are over, and whose transports do not know it yet.
+    dooms: VecDeque<u32>,
     /// One for each target of the pool.
     tries: Vec<Try>,
     /// Where the last attempt went, or the next one should go first.
@@ -47,6 +59,8 @@ pub struct Call {
     attempts: u32,
     resends: u32,
     draws: u64,
+    /// The pool knows that it is over.
+    parted: bool,
     trace: Trace,
 }
 
@@ -55,7 +69,8 @@ enum State {
     Done(Finish),
     /// An attempt has failed and nothing is decided yet.
     Failed(Failed),
-    Out(Out),
+    /// At least one attempt is out.
+    Out,
     Queued {
         seat: Seat,
         cost: Cost,
@@ -73,6 +88,8 @@ struct Try {
     /// Not to be asked again.
     closed: bool,
     retries: u32,
+    /// The failure that a further attempt would be a retry of.
+    retry_of: Option<Failed>,
     /// The single retry of [`Retries::Once`] is used up.
     once: bool,
     fitting: Fitting,
@@ -87,8 +104,8 @@ struct Try {
     skipped: Option<Skip>,
 }
 
-/// An attempt that is with the transport.
-#[derive(Clone, Copy, Debug)]
+/// An attempt that is with a transport.
+#[derive(Debug)]
 struct Out {
     attempt: u32,
     target: usize,
@@ -100,6 +117,9 @@ struct Out {
     ends: Nanos,
     token: bool,
     committed: bool,
+    ledger: Ledger,
+    /// Its place in the race; the first one is the original, the others are hedges.
+    place: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -123,13 +143,16 @@ pub enum Action {
     },
     /// An attempt is out: poll at `until` if nothing has happened before.
     Attend {
-        /// When the phase is over.
+        /// When the first of the running phases is over.
         until: Nanos,
-        /// The phase.
-        phase: Phase,
     },
     /// The call has ended.
     Done(Finish),
+    /// This attempt is over: drop it, whatever its transport is doing, then poll.
+    Drop {
+        /// Its number.
+        attempt: u32,
+    },
     /// Send this, then poll.
     Send {
         /// The attempt's number, from 1.
@@ -152,7 +175,7 @@ pub enum Action {
     },
 }
 
-/// What happened to the attempt that is out.
+/// What happened to an attempt that is out.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
     /// It was answered in full.
@@ -173,19 +196,25 @@ impl Call {
     /// A call that begins now.
     ///
     /// `id` is the address of its draws: two calls with the same id and seed meet the same luck.
-    pub fn new(id: u64, request: Request, policy: Policy, now: Nanos) -> Self {
+    pub fn new(id: u64, request: Request, policy: impl Into<Arc<Policy>>, now: Nanos) -> Self {
+        let policy = policy.into();
         Self {
             id,
             request,
-            policy,
             deadline: now + policy.timeouts.call,
+            policy,
             state: State::Ready,
+            outs: Vec::new(),
+            race: None,
+            first: None,
+            dooms: VecDeque::new(),
             tries: Vec::new(),
             current: None,
             leaving: Leave::Busy,
             attempts: 0,
             resends: 0,
             draws: 0,
+            parted: false,
             trace: Trace::new(id, now),
         }
     }
@@ -195,9 +224,37 @@ impl Call {
         self.deadline
     }
 
+    /// From when on an attempt may not begin any more.
+    fn too_late(&self) -> Nanos {
+        let least = self.policy.timeouts.attempt_min;
+        // An attempt that fills the time that is left may still begin; one without any time may not.
+        let begins = Duration::from_nanos(u64::from(!least.is_zero()));
+        self.deadline.saturating_sub(least) + begins
+    }
+
     /// How many attempts were sent.
     pub fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    /// The number that is the address of its draws.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The target of the last attempt, by its place in the pool; `None` before the first.
+    pub fn target(&self) -> Option<usize> {
+        self.current
+    }
+
+    /// The attempts that are with their transports.
+    pub fn out(&self) -> impl Iterator<Item = u32> {
+        self.outs.iter().map(|out| out.attempt)
+    }
+
+    /// Whether an attempt is still with its transport.
+    pub fn is_out(&self, attempt: u32) -> bool {
+        self.outs.iter().any(|out| out.attempt == attempt)
     }
 
     /// What happened so far.
@@ -212,32 +269,57 @@ impl Call {
     }
 
     /// What to do now.
-    pub fn poll(&mut self, pool: &mut Pool, draws: &Draws, now: Nanos) -> Action {
+    pub fn poll(&mut self, pool: &mut Pool, now: Nanos) -> Action {
         self.tries.resize_with(pool.targets().len(), Try::default);
         loop {
+            if let Some(attempt) = self.dooms.pop_front() {
+                return Action::Drop { attempt };
+            }
             match &self.state {
-                State::Done(finish) => return Action::Done(*finish),
-                State::Out(out) => {
-                    let (phase, until) = out.alarm(self.deadline);
+                State::Done(finish) => {
+                    let finish = *finish;
+                    self.part(pool);
+                    return Action::Done(finish);
+                }
+                State::Out => {
+                    let alarms = self.outs.iter().enumerate();
+                    let (until, phase, out) = alarms
+                        .map(|(index, out)| {
+                            let (phase, until) = out.alarm(self.deadline);
+                            (until, phase, index)
+                        })
+                        .min_by_key(|(until, ..)| *until)
+                        .expect("in this state an attempt is out");
                     if now < until {
-                        return Action::Attend { until, phase };
+                        match self.hedge(pool, now) {
+                            Hedging::Not => return Action::Attend { until },
+                            Hedging::Send(action) => return action,
+                            Hedging::Until(hedge) => {
+                                return Action::Attend { until: until.min(hedge) };
+                            }
+                        }
                     }
+                    self.dooms.push_back(self.outs[out].attempt);
                     let overdue = self.overdue(phase);
-                    self.fail(overdue, pool, now);
+                    self.fail(out, overdue, pool, now);
                 }
                 State::Failed(failed) => {
                     let failed = *failed;
-                    self.decide(failed, pool, *draws, now);
+                    self.decide(failed, pool, now);
                 }
-                State::Queued { seat, .. } if now >= self.deadline => {
+                State::Queued { seat, .. } if now >= self.too_late() => {
                     pool.cancel(*seat, now);
                     self.stop(StopReason::Deadline, None, now);
                 }
-                _ if now >= self.deadline => self.stop(StopReason::Deadline, None, now),
+                _ if now >= self.too_late() => self.stop(StopReason::Deadline, None, now),
                 State::Queued { seat, cost } => {
                     let (seat, cost) = (*seat, *cost);
                     match pool.claim(seat, now) {
-                        Claim::Granted => return self.send(seat.target, cost, pool, now),
+                        Claim::Granted => {
+                            if let Some(send) = self.send(seat.target, cost, pool, now) {
+                                return send;
+                            }
+                        }
                         Claim::Front { until } => {
                             // A pause has come while we stood here, and somebody else is ready.
                             if until.since(now) > self.policy.fallback.wait_max
@@ -247,9 +329,9 @@ impl Call {
                                 self.state = State::Ready;
                                 continue;
                             }
-                            return Action::Acquire { seat, until: until.min(self.deadline) };
+                            return Action::Acquire { seat, until: until.min(self.too_late()) };
                         }
-                        Claim::Behind => return Action::Acquire { seat, until: self.deadline },
+                        Claim::Behind => return Action::Acquire { seat, until: self.too_late() },
                         Claim::Unknown => self.state = State::Ready,
                     }
                 }
@@ -258,32 +340,41 @@ impl Call {
                 }
                 State::Waiting { .. } => self.state = State::Ready,
                 State::Ready => {
-                    if let Some((target, cost)) = self.choose(pool, *draws, now) {
-                        return self.send(target, cost, pool, now);
+                    if let Some((target, cost)) = self.choose(pool, now)
+                        && let Some(send) = self.send(target, cost, pool, now)
+                    {
+                        return send;
                     }
                 }
             }
         }
     }
 
-    /// Takes note of what happened to the attempt that is out; without one, of nothing.
-    pub fn handle(&mut self, event: Event, pool: &mut Pool, now: Nanos) {
+    /// Takes note of what happened to an attempt; of one that is over, of nothing.
+    pub fn handle(&mut self, attempt: u32, event: Event, pool: &mut Pool, now: Nanos) {
         let timeouts = self.policy.timeouts;
-        let State::Out(out) = &mut self.state else { return };
-        let attempt = out.attempt;
+        let Some(index) = self.outs.iter().position(|out| out.attempt == attempt) else { return };
+        let out = &mut self.outs[index];
         match event {
             Event::Answered => {
-                let Out { target, began, .. } = *out;
+                self.wins(index, pool, now);
+                let Some(Out { target, began, ledger, .. }) = self.outs.pop() else { return };
                 pool.answered(target, began);
+                pool.arrive(target, ledger, Ok(()), now);
+                self.current = Some(target);
                 self.trace.push(What::AttemptEnded { attempt, target, failure: None }, now);
                 self.finish(Finish::Served { target, attempt }, now);
             }
             Event::Committed => {
                 if !out.committed {
                     out.committed = true;
+                    self.current = Some(out.target);
                     self.trace.push(What::Committed { attempt }, now);
+                    self.wins(index, pool, now);
                 }
             }
+            // A second report of the same would begin the phase anew.
+            Event::Connected if !matches!(out.phase, None | Some((Phase::Connect, _))) => {}
             Event::Connected => {
                 // Only a stream has a first token to wait for.
                 out.phase =
@@ -291,12 +382,13 @@ impl Call {
                 self.trace.push(What::Connected { attempt }, now);
             }
             Event::Connecting => out.phase = Some((Phase::Connect, now + timeouts.connect)),
-            Event::Failed(failure) => self.fail(failure, pool, now),
+            Event::Failed(failure) => self.fail(index, failure, pool, now),
             Event::Token => {
                 out.phase = Some((Phase::Idle, now + timeouts.idle));
                 if !out.token {
                     out.token = true;
                     self.trace.push(What::FirstToken { attempt }, now);
+                    self.wins(index, pool, now);
                 }
             }
         }
@@ -305,21 +397,43 @@ impl Call {
     /// Ends the call because nobody wants its answer any more; an ended call stays as it ended.
     pub fn abandon(&mut self, pool: &mut Pool, now: Nanos) {
         match self.state {
-            State::Done(_) => return,
+            State::Done(_) => return self.part(pool),
             State::Queued { seat, .. } => pool.cancel(seat, now),
-            State::Out(Out { attempt, target, .. }) => {
-                let failure = Some(transport(Transport::Cancelled, "the caller dropped the call"));
-                self.trace.push(What::AttemptEnded { attempt, target, failure }, now);
-            }
-            State::Failed(_) | State::Ready | State::Waiting { .. } => {}
+            State::Failed(_) | State::Out | State::Ready | State::Waiting { .. } => {}
         }
+        self.drop_outs("the caller dropped the call", pool, now);
         self.stop(StopReason::Abandoned, None, now);
+        self.part(pool);
     }
 
-    /// The attempt has failed: books it, and tells everybody whom it concerns.
-    fn fail(&mut self, failure: Failure, pool: &mut Pool, now: Nanos) {
-        let State::Out(out) = self.state else { return };
-        let Out { attempt, target, cost, committed, .. } = out;
+    /// Tells the pool, once, that a call which had an attempt is over.
+    fn part(&mut self, pool: &mut Pool) {
+        if self.attempts > 0 && !self.parted {
+            self.parted = true;
+            pool.call_ended();
+        }
+    }
+
+    /// Ends every attempt that is still out, because its answer is not wanted any more.
+    fn drop_outs(&mut self, why: &str, pool: &mut Pool, now: Nanos) {
+        for Out { attempt, target, ledger, place, .. } in std::mem::take(&mut self.outs) {
+            let failure = transport(Transport::Cancelled, why);
+            pool.arrive(target, ledger, Err(failure.class), now);
+            if let (Some(race), Some(place)) = (&mut self.race, place)
+                && let Some(observation) = race.cancelled(place, None, now)
+            {
+                pool.observe_first_token(target, observation);
+            }
+            let failure = Some(failure);
+            self.trace.push(What::AttemptEnded { attempt, target, failure }, now);
+            self.dooms.push_back(attempt);
+        }
+    }
+
+    /// An attempt has failed: books it, and tells everybody whom it concerns.
+    fn fail(&mut self, index: usize, failure: Failure, pool: &mut Pool, now: Nanos) {
+        let Out { attempt, target, cost, committed, ledger, place, .. } = self.outs.remove(index);
+        pool.arrive(target, ledger, Err(failure.class), now);
         if failure.sent == Sent::No {
             pool.give_back(target, cost, now);
         }
@@ -334,18 +448,68 @@ impl Call {
             pool.rest_credential(target, now + self.policy.fallback.cooldown_credential, now);
         }
         let retries = failure.retries();
-        self.state = State::Failed(Failed { target, class, retries, hint, committed });
+        let failed = Failed { target, class, retries, hint, committed };
+        self.tries[target].retry_of = Some(failed);
         self.trace.push(What::AttemptEnded { attempt, target, failure: Some(failure) }, now);
+        if let Some(place) = place {
+            self.loses(place, target, class, pool, now);
+        }
+        if committed || class.ends_the_call() {
+            self.drop_outs("the call is over", pool, now);
+            self.state = State::Failed(failed);
+            return;
+        }
+        // A hedge is a bet on the side: what comes after it is the first attempt's question.
+        if place.is_some_and(|place| place > 0) {
+            self.tries[target].closed |= !class.retryable();
+        } else {
+            self.first = Some(failed);
+        }
+        if self.outs.is_empty() {
+            self.state = State::Failed(self.first.take().unwrap_or(failed));
+        }
     }
 
-    fn send(&mut self, target: usize, cost: Cost, pool: &Pool, now: Nanos) -> Action {
+    /// Sends, unless a breaker or the budget has changed its mind since the target was chosen.
+    fn send(&mut self, target: usize, cost: Cost, pool: &mut Pool, now: Nanos) -> Option<Action> {
+        let retry_of = self.tries[target].retry_of;
+        let departure = match retry_of {
+            _ if self.attempts == 0 => Departure::First,
+            None => Departure::Free,
+            Some(failed) => Departure::Retry(failed.class),
+        };
+        match (pool.depart(target, departure, now), retry_of) {
+            (Ok(ledger), _) => {
+                self.current = Some(target);
+                let place = self.begin_race(target, pool, now);
+                self.state = State::Out;
+                Some(self.go_out(target, cost, ledger, place, now))
+            }
+            (Err(refused), retry_of) => {
+                pool.give_back(target, cost, now);
+                self.state = State::Ready;
+                if let (Refused::Budget, Some(failed)) = (refused, retry_of) {
+                    self.leave(failed, Leave::Budget, pool, now);
+                }
+                None
+            }
+        }
+    }
+
+    /// Hands an attempt to a transport, with everything paid.
+    fn go_out(
+        &mut self,
+        target: usize,
+        cost: Cost,
+        ledger: Ledger,
+        place: Option<usize>,
+        now: Nanos,
+    ) -> Action {
         self.attempts += 1;
         let attempt = self.attempts;
-        self.current = Some(target);
         let messages = self.messages(target);
         let ends = (now + self.policy.timeouts.attempt).min(self.deadline);
-        debug_assert!(target < pool.targets().len(), "a seat belongs to a target of this pool");
-        self.state = State::Out(Out {
+        self.outs.push(Out {
             attempt,
             target,
             cost,
@@ -354,8 +518,13 @@ impl Call {
             ends,
             token: false,
             committed: false,
+            ledger,
+            place,
         });
-        self.trace.push(What::AttemptStarted { attempt, target, messages: messages.len() }, now);
+        let hedge = place.is_some_and(|place| place > 0);
+        let messages_count = messages.len();
+        let started = What::AttemptStarted { attempt, target, messages: messages_count, hedge };
+        self.trace.push(started, now);
         let output_max = self.output_max(target);
         Action::Send { attempt, target, messages, output_max, ends }
     }
@@ -365,9 +534,9 @@ impl Call {
         self.state = State::Waiting { until, why };
     }
 
-    fn draw(&mut self, draws: Draws, purpose: Purpose) -> u64 {
+    fn draw(&mut self, pool: &Pool, purpose: Purpose) -> u64 {
         self.draws += 1;
-        draws.draw(self.id, purpose, self.draws)
+        pool.draws().draw(self.id, purpose, self.draws)
     }
 
     fn overdue(&self, phase: Phase) -> Failure {

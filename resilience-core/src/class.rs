@@ -82,41 +82,56 @@ impl Class {
     pub const fn treatment(self) -> Treatment {
         use Blame::{Caller, Credential, Local, Network, Target};
         use Cools::{Key, Nothing, Outage};
+        use Counts::{Failure, Neutral, Weak};
         use MovesOn::{LargerWindow, Never, Next, OtherCredential};
         use Retries::{AtOnce, No, Once, Usual};
         use Sent::{Maybe, Yes};
 
         match self {
             Self::Auth | Self::QuotaExhausted => {
-                Treatment::new(No, OtherCredential, Key, Yes, Credential)
+                Treatment::new(No, OtherCredential, Key, Neutral, Yes, Credential)
             }
-            Self::Cancelled => Treatment::new(No, Never, Nothing, Maybe, Caller),
-            Self::Conflict | Self::TooEarly => Treatment::new(Usual, Never, Nothing, Yes, Target),
-            Self::Connect => Treatment::new(Usual, Next, Outage, Sent::No, Network),
-            Self::ContextOverflow { .. } => Treatment::new(No, LargerWindow, Nothing, Yes, Caller),
-            Self::Decode => Treatment::new(Once, Next, Outage, Yes, Target),
+            Self::Cancelled => Treatment::new(No, Never, Nothing, Neutral, Maybe, Caller),
+            Self::Conflict | Self::TooEarly => {
+                Treatment::new(Usual, Never, Nothing, Neutral, Yes, Target)
+            }
+            Self::Connect => Treatment::new(Usual, Next, Outage, Failure, Sent::No, Network),
+            Self::ContextOverflow { .. } => {
+                Treatment::new(No, LargerWindow, Nothing, Neutral, Yes, Caller)
+            }
+            Self::Decode => Treatment::new(Once, Next, Outage, Weak, Yes, Target),
             Self::ContentPolicy | Self::InvalidRequest | Self::NotFound(Missing::Resource) => {
-                Treatment::new(No, Never, Nothing, Yes, Caller)
+                Treatment::new(No, Never, Nothing, Neutral, Yes, Caller)
             }
-            Self::Local(_) => Treatment::new(No, Next, Nothing, Sent::No, Local),
-            Self::Network => Treatment::new(Usual, Next, Outage, Maybe, Network),
-            Self::NotFound(Missing::Model) => Treatment::new(No, Next, Nothing, Yes, Target),
-            Self::NotProcessed => Treatment::new(AtOnce, Next, Outage, Sent::No, Target),
-            Self::Overloaded | Self::Server => Treatment::new(Usual, Next, Outage, Yes, Target),
-            Self::Permission => Treatment::new(No, OtherCredential, Nothing, Yes, Credential),
+            Self::Local(_) => Treatment::new(No, Next, Nothing, Neutral, Sent::No, Local),
+            Self::Network => Treatment::new(Usual, Next, Outage, Failure, Maybe, Network),
+            Self::NotFound(Missing::Model) => {
+                Treatment::new(No, Next, Nothing, Neutral, Yes, Target)
+            }
+            Self::NotProcessed => Treatment::new(AtOnce, Next, Outage, Neutral, Sent::No, Target),
+            Self::Overloaded | Self::Server => {
+                Treatment::new(Usual, Next, Outage, Failure, Yes, Target)
+            }
+            Self::Permission => {
+                Treatment::new(No, OtherCredential, Nothing, Neutral, Yes, Credential)
+            }
             Self::RampLimited | Self::RateLimited { .. } => {
-                Treatment::new(Usual, Next, Outage, Yes, Credential)
+                Treatment::new(Usual, Next, Outage, Neutral, Yes, Credential)
             }
             Self::RequestExceedsLimit { .. } | Self::RequestTooLarge => {
-                Treatment::new(No, Next, Nothing, Yes, Caller)
+                Treatment::new(No, Next, Nothing, Neutral, Yes, Caller)
             }
             Self::StreamInterrupted { committed: false } => {
-                Treatment::new(Usual, Next, Outage, Yes, Network)
+                Treatment::new(Usual, Next, Outage, Failure, Yes, Network)
             }
             Self::StreamInterrupted { committed: true } => {
-                Treatment::new(No, Never, Nothing, Yes, Network)
+                Treatment::new(No, Never, Nothing, Failure, Yes, Network)
             }
-            Self::Timeout { .. } => Treatment::new(Usual, Next, Outage, Maybe, Target),
+            // The call's own deadline says nothing about the target.
+            Self::Timeout { phase: Phase::Call } => {
+                Treatment::new(Usual, Next, Outage, Neutral, Maybe, Target)
+            }
+            Self::Timeout { .. } => Treatment::new(Usual, Next, Outage, Failure, Maybe, Target),
         }
     }
 
@@ -135,6 +150,19 @@ impl Class {
         matches!(
             self,
             Self::ContextOverflow { .. } | Self::RequestExceedsLimit { .. } | Self::RequestTooLarge
+        )
+    }
+
+    /// Whether it asks for less traffic, so that whoever adapts slows down.
+    ///
+    /// A first token that is late counts, a long answer does not: how long an answer takes depends on its length.
+    pub const fn slows_down(self) -> bool {
+        matches!(
+            self,
+            Self::Overloaded
+                | Self::RampLimited
+                | Self::RateLimited { .. }
+                | Self::Timeout { phase: Phase::FirstToken }
         )
     }
 
@@ -195,6 +223,8 @@ pub struct Treatment {
     pub moves_on: MovesOn,
     /// What should rest once the call has left the target.
     pub cools: Cools,
+    /// What it counts for in a breaker's window.
+    pub counts: Counts,
     /// Whether such a failure usually means that the request was processed.
     pub sent: Sent,
     /// Whose doing such a failure usually is.
@@ -206,10 +236,11 @@ impl Treatment {
         retries: Retries,
         moves_on: MovesOn,
         cools: Cools,
+        counts: Counts,
         sent: Sent,
         blame: Blame,
     ) -> Self {
-        Self { retries, moves_on, cools, sent, blame }
+        Self { retries, moves_on, cools, counts, sent, blame }
     }
 }
 
@@ -248,6 +279,17 @@ pub enum Cools {
     Nothing,
     /// The target.
     Outage,
+}
+
+/// What a class of failures says about the health of a target.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Counts {
+    /// The target, or the way to it, failed.
+    Failure,
+    /// Nothing: a fault of the caller's, a limit of the credential's, or a decision of our own.
+    Neutral,
+    /// Something is wrong, though the target answered.
+    Weak,
 }
 
 /// Whether the server may have processed the request.

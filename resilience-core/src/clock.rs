@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use crate::time::Nanos;
 
@@ -26,14 +26,14 @@ impl Clock {
     }
 
     /// Sleeps until this clock shows `at`.
-    pub(crate) async fn sleep_until(self, at: Nanos) {
+    pub(crate) fn sleep_until(self, at: Nanos) -> Sleep {
         // Tokio cannot add every duration; thirty years are as good as never.
         let after = Duration::from(at).min(Duration::from_secs(30 * 365 * 86_400));
         #[expect(
             clippy::disallowed_methods,
             reason = "the shell carries out the waits of the core"
         )]
-        tokio::time::sleep_until(self.origin + after).await;
+        tokio::time::sleep_until(self.origin + after)
     }
 }
 

@@ -25,6 +25,7 @@ impl Draws {
         let purpose = match purpose {
             Purpose::Backoff => 1,
             Purpose::Spread => 2,
+            Purpose::Breaker => 3,
         };
         [call, purpose, index]
             .into_iter()
@@ -37,6 +38,8 @@ impl Draws {
 pub enum Purpose {
     /// The length of a backoff.
     Backoff,
+    /// How long a breaker stays open.
+    Breaker,
     /// How far beyond a server's hint a wait reaches.
     Spread,
 }

@@ -83,10 +83,16 @@ pub mod hint;
 mod provider;
 
 mod backoff;
+mod breaker;
+mod budget;
 
 mod bucket;
 mod limiter;
 mod queue;
+
+mod adaptive;
+mod hedge;
+mod race;
 
 mod message;
 mod tokens;
@@ -106,27 +112,45 @@ mod client;
 #[cfg(feature = "tokio")]
 mod clock;
 #[cfg(feature = "tokio")]
+mod drive;
+#[cfg(feature = "tokio")]
+mod observe;
+#[cfg(feature = "tokio")]
+mod stream;
+#[cfg(feature = "tokio")]
 mod throttle;
 
+pub use adaptive::aimd::{Aimd, AimdMistake, AimdSettings};
+pub use adaptive::cubic::Cubic;
+pub use adaptive::shed::{Shed, SreMistake, SreSettings, SreThrottle};
 #[cfg(feature = "tokio")]
 pub use attempt::Attempt;
 pub use backoff::{Backoff, Jitter};
+pub use breaker::{Breaker, BreakerMistake, BreakerSettings, BreakerState, Pass, Rejection, Tally};
 pub use bucket::{Bucket, TOKENS_MAX};
+pub use budget::{Budget, BudgetMistake, BudgetSettings, Empty, Withdrawal};
 pub use call::{Action, Call, Event};
 pub use class::{
-    Blame, Class, Cools, Dimension, LocalReject, Missing, MovesOn, Phase, Retries, Sent, Treatment,
+    Blame, Class, Cools, Counts, Dimension, LocalReject, Missing, MovesOn, Phase, Retries, Sent,
+    Treatment,
 };
 #[cfg(feature = "tokio")]
 pub use client::Client;
 pub use draw::{Draws, Purpose, scale};
-pub use failure::{Failure, MESSAGE_CHARS_MAX};
+pub use failure::{Failure, MESSAGE_CHARS_MAX, RequestId};
+pub use hedge::{Hedge, HedgeDelay, HedgeMistake, HedgeSettings, Hedger, Hindrance, NoHedge};
 pub use limiter::{Cost, Limit, Limiter, Quota, QuotaMistake, Refusal};
 pub use message::{Cut, Detail, Message, Part, Request, Role, ToolCall, ToolSchema};
+#[cfg(feature = "tokio")]
+pub use observe::{Ended, Observer};
 pub use outcome::{Answer, CallError, Hop, Success, Usage};
 pub use policy::{Fallback, Policy, PolicyMistake, Retry, Spread, Timeouts};
 pub use pool::{CoolReason, Cooling, Pool, Seat};
 pub use provider::Provider;
 pub use queue::{Claim, Queue, Ticket};
+pub use race::{Entrant, Fate, Observation, Race, RaceVerdict};
+#[cfg(feature = "tokio")]
+pub use stream::{Piece, Streaming};
 pub use target::{Target, Window};
 #[cfg(feature = "tokio")]
 pub use throttle::Throttle;

@@ -135,6 +135,7 @@ impl fmt::Display for StopReason {
         f.write_str(match self {
             Self::Abandoned => "dropped by the caller",
             Self::AttemptsMax => "out of attempts",
+            Self::Budget => "out of budget",
             Self::Committed => "answer broken off",
             Self::Deadline => "out of time",
             Self::Exhausted => "out of retries",
@@ -150,6 +151,7 @@ impl fmt::Display for Skip {
         match self {
             Self::CannotFit(cannot_fit) => write!(f, "{cannot_fit}"),
             Self::Cooling(cooling) => f.write_str(match cooling.why {
+                CoolReason::Breaker => "too many attempts failed there",
                 CoolReason::Credential => "its key was refused or spent a short while ago",
                 CoolReason::Hint => "the server asked for a pause",
                 CoolReason::Outage => "it failed a short while ago",

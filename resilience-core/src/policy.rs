@@ -5,13 +5,16 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::backoff::{Backoff, PPM};
+use crate::breaker::{BreakerMistake, BreakerSettings};
+use crate::budget::{BudgetMistake, BudgetSettings};
 use crate::draw::scale;
+use crate::hedge::{HedgeMistake, HedgeSettings};
 use crate::limiter::{Quota, QuotaMistake};
 use crate::target::Target;
 use crate::time::whole_nanos;
 
 /// Everything that a client decides by.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Policy {
     /// How one target is asked again.
     pub retry: Retry,
@@ -19,6 +22,12 @@ pub struct Policy {
     pub timeouts: Timeouts,
     /// When another target is asked instead.
     pub fallback: Fallback,
+    /// What the retries of all calls may add together; `None` for no bound beside each call's own.
+    pub budget: Option<BudgetSettings>,
+    /// When a target is too ill to be asked at all; `None` to find out anew with each call.
+    pub breaker: Option<BreakerSettings>,
+    /// When a second attempt is sent beside one that is late; `None` for never.
+    pub hedge: Option<HedgeSettings>,
     /// The most attempts of one call, over all targets.
     pub attempts_max: u32,
 }
@@ -29,6 +38,10 @@ impl Default for Policy {
             retry: Retry::default(),
             timeouts: Timeouts::default(),
             fallback: Fallback::default(),
+            budget: Some(BudgetSettings::default()),
+            breaker: Some(BreakerSettings::default()),
+            // A hedge is billed whether it wins or not: whoever wants it says so.
+            hedge: None,
             // Three targets with all their retries.
             attempts_max: 18,
         }
@@ -50,10 +63,20 @@ impl Policy {
             let Spread { least, most, .. } = self.retry.spread;
             mistakes.push(PolicyMistake::SpreadReversed { least, most });
         }
+        let budget = self.budget.iter().flat_map(BudgetSettings::mistakes);
+        mistakes.extend(budget.map(PolicyMistake::Budget));
+        let breaker = self.breaker.iter().flat_map(BreakerSettings::mistakes);
+        mistakes.extend(breaker.map(PolicyMistake::Breaker));
+        let hedge = self.hedge.iter().flat_map(HedgeSettings::mistakes);
+        mistakes.extend(hedge.map(PolicyMistake::Hedge));
         if self.attempts_max == 0 {
             mistakes.push(PolicyMistake::NoAttempts);
         }
-        let Timeouts { connect, first_token, idle, attempt, call } = self.timeouts;
+        let Timeouts { connect, first_token, idle, attempt, attempt_min, call } = self.timeouts;
+        if attempt_min > attempt.min(call) {
+            mistakes
+                .push(PolicyMistake::AttemptMinTooLong { attempt_min, most: attempt.min(call) });
+        }
         for (name, span) in [
             ("connect", connect),
             ("first_token", first_token),
@@ -146,6 +169,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// One attempt as a whole.
     pub attempt: Duration,
+    /// What an attempt needs at the least: none is begun with less time left to the call.
+    pub attempt_min: Duration,
     /// The call as a whole, with its waits and all its targets.
     pub call: Duration,
 }
@@ -157,6 +182,8 @@ impl Default for Timeouts {
             first_token: Duration::from_secs(60),
             idle: Duration::from_secs(30),
             attempt: Duration::from_secs(120),
+            // Nothing is known about how fast a target can be.
+            attempt_min: Duration::ZERO,
             call: Duration::from_secs(600),
         }
     }
@@ -189,6 +216,14 @@ impl Default for Fallback {
 /// What is wrong with a [`Policy`], or with the targets that it is to act on.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum PolicyMistake {
+    /// No attempt would ever be begun.
+    #[error("an attempt needs {attempt_min:?}, and may take no longer than {most:?}")]
+    AttemptMinTooLong {
+        /// What an attempt needs.
+        attempt_min: Duration,
+        /// What it may take.
+        most: Duration,
+    },
     /// The first delay is longer than the longest.
     #[error("backoff base {base:?} is longer than its cap {cap:?}")]
     BaseAboveCap {
@@ -197,12 +232,21 @@ pub enum PolicyMistake {
         /// The cap.
         cap: Duration,
     },
+    /// The breaker makes no sense.
+    #[error("the breaker cannot be built: {0}")]
+    Breaker(BreakerMistake),
+    /// The retry budget makes no sense.
+    #[error("the retry budget cannot be kept: {0}")]
+    Budget(BudgetMistake),
     /// Two targets could not be told apart.
     #[error("two targets are called `{name}`")]
     DuplicateTarget {
         /// The name.
         name: String,
     },
+    /// The hedges make no sense.
+    #[error("hedges cannot be sent: {0}")]
+    Hedge(HedgeMistake),
     /// Delays would shrink from retry to retry.
     #[error("backoff multiplier {multiplier_ppm} ppm is below one")]
     MultiplierBelowOne {

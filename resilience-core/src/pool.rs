@@ -1,10 +1,17 @@
 //! What all calls of a client share: the targets, how rested they are, and the lines in front of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::breaker::{Breaker, BreakerState, Pass};
+use crate::budget::{Budget, Empty, Withdrawal};
+use crate::class::Class;
+use crate::draw::{Draws, Purpose};
+use crate::hedge::{Hedge, Hedger, Hindrance};
 use crate::limiter::{Cost, Refusal};
-use crate::policy::{PolicyMistake, target_mistakes};
+use crate::policy::{Policy, PolicyMistake, target_mistakes};
 use crate::queue::{Claim, Queue, Ticket};
+use crate::race::{Observation, Race};
 use crate::target::Target;
 use crate::time::Nanos;
 
@@ -15,11 +22,16 @@ use crate::time::Nanos;
 pub struct Pool {
     targets: Arc<[Target]>,
     states: Vec<State>,
+    /// One for all targets: what retries add together is the client's doing.
+    budget: Option<Budget>,
+    draws: Draws,
 }
 
 #[derive(Debug, Default)]
 struct State {
     queue: Option<Queue>,
+    breaker: Option<Breaker>,
+    hedger: Option<Hedger>,
     /// Set by a server's hint.
     paused: Nanos,
     /// Set when retries did not help.
@@ -31,21 +43,36 @@ struct State {
 }
 
 impl Pool {
-    /// Rested targets, or everything that is wrong with them.
-    pub fn new(targets: impl Into<Arc<[Target]>>) -> Result<Self, Vec<PolicyMistake>> {
+    /// Rested targets and a fresh budget, or everything that is wrong with the policy and the targets.
+    pub fn new(
+        policy: &Policy,
+        targets: impl Into<Arc<[Target]>>,
+        draws: Draws,
+    ) -> Result<Self, Vec<PolicyMistake>> {
         let targets = targets.into();
-        let mistakes = target_mistakes(&targets);
+        let mut mistakes = policy.validate().err().unwrap_or_default();
+        mistakes.extend(target_mistakes(&targets));
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
+        let breaker = policy.breaker.and_then(|settings| Breaker::new(settings).ok());
+        let hedger = policy.hedge.and_then(|settings| Hedger::new(settings).ok());
         let states = targets
             .iter()
             .map(|target| State {
                 queue: target.quota.as_ref().and_then(|quota| Queue::new(quota).ok()),
+                breaker: breaker.clone(),
+                hedger: hedger.clone(),
                 ..State::default()
             })
             .collect();
-        Ok(Self { targets, states })
+        let budget = policy.budget.and_then(|settings| Budget::new(settings).ok());
+        Ok(Self { targets, states, budget, draws })
+    }
+
+    /// Where chance is looked up.
+    pub fn draws(&self) -> Draws {
+        self.draws
     }
 
     /// The targets, in order of preference.
@@ -61,6 +88,7 @@ impl Pool {
         [
             (state.paused, CoolReason::Hint),
             (state.outage, CoolReason::Outage),
+            (state.open_until(now), CoolReason::Breaker),
             (state.key, CoolReason::Credential),
         ]
         .into_iter()
@@ -70,13 +98,127 @@ impl Pool {
     }
 
     /// Until when a target rests for a reason that passes by itself, and which.
-    pub(crate) fn resting(&self, target: usize) -> (Nanos, CoolReason) {
+    pub(crate) fn resting(&self, target: usize, now: Nanos) -> (Nanos, CoolReason) {
         let state = &self.states[target];
-        if state.outage > state.paused {
-            (state.outage, CoolReason::Outage)
+        let open = state.open_until(now);
+        let (until, why) = if open > state.outage {
+            (open, CoolReason::Breaker)
         } else {
-            (state.paused, CoolReason::Hint)
+            (state.outage, CoolReason::Outage)
+        };
+        if until > state.paused { (until, why) } else { (state.paused, CoolReason::Hint) }
+    }
+
+    /// Whether the retries of all calls leave room for one more after such a failure, or when they may.
+    pub(crate) fn check_retry(&mut self, class: Class, now: Nanos) -> Result<(), Empty> {
+        self.budget.as_mut().map_or(Ok(()), |budget| budget.check(class, now))
+    }
+
+    /// An attempt is to be sent: asks the breaker, and pays for it if it is a retry; refused, nothing is taken.
+    pub(crate) fn depart(
+        &mut self,
+        target: usize,
+        departure: Departure,
+        now: Nanos,
+    ) -> Result<Ledger, Refused> {
+        if let (Some(budget), Departure::Retry(class)) = (&mut self.budget, departure) {
+            budget.check(class, now).map_err(|_| Refused::Budget)?;
         }
+        let breaker = self.states[target].breaker.as_mut();
+        let pass = breaker.map(|breaker| breaker.admit(now)).transpose();
+        let pass = pass.map_err(|_| Refused::Breaker)?;
+        let withdrawal = match (&mut self.budget, departure) {
+            (None, _) | (_, Departure::Free) => None,
+            (Some(budget), Departure::First) => {
+                budget.began(now);
+                None
+            }
+            (Some(budget), Departure::Retry(class)) => {
+                Some(budget.withdraw(class, now).expect("it was asked in this very step"))
+            }
+        };
+        Ok(Ledger { pass, withdrawal })
+    }
+
+    /// An attempt is over: settles what was taken for it.
+    pub(crate) fn arrive(
+        &mut self,
+        target: usize,
+        ledger: Ledger,
+        result: Result<(), Class>,
+        now: Nanos,
+    ) {
+        let Ledger { pass, withdrawal } = ledger;
+        if let (Some(breaker), Some(pass)) = (&mut self.states[target].breaker, pass) {
+            let subject = u64::try_from(target).unwrap_or(u64::MAX);
+            let draw = self.draws.draw(subject, Purpose::Breaker, breaker.generation());
+            breaker.settle(pass, result, draw, now);
+        }
+        if let Some(budget) = &mut self.budget {
+            budget.ended(result, withdrawal, now);
+        }
+    }
+
+    /// The first attempt of a call went to this target.
+    pub(crate) fn hedge_began(&mut self, target: usize, now: Nanos) {
+        if let Some(hedger) = &mut self.states[target].hedger {
+            hedger.began(now);
+        }
+    }
+
+    /// Whether a race that began on this target gets a hedge; `None` if the policy has none.
+    pub(crate) fn hedge(
+        &mut self,
+        target: usize,
+        race: &Race,
+        hindrance: Option<Hindrance>,
+        now: Nanos,
+    ) -> Option<Hedge> {
+        let hedger = self.states[target].hedger.as_mut()?;
+        Some(hedger.decide(race, hindrance, now))
+    }
+
+    /// A hedge that was paid for is sent; this is its place in the race.
+    pub(crate) fn hedge_sent(
+        &mut self,
+        target: usize,
+        race: &mut Race,
+        paid: Withdrawal,
+        now: Nanos,
+    ) -> usize {
+        let hedger = self.states[target].hedger.as_mut().expect("it has decided for this hedge");
+        hedger.send(race, paid, now)
+    }
+
+    /// A hedge that was paid for is not sent after all.
+    pub(crate) fn refund_hedge(&mut self, target: usize, paid: Withdrawal, now: Nanos) {
+        if let Some(hedger) = &mut self.states[target].hedger {
+            hedger.refund(paid, now);
+        }
+    }
+
+    /// How long a target's first token took.
+    pub(crate) fn observe_first_token(&mut self, target: usize, observation: Observation) {
+        if let Some(hedger) = &mut self.states[target].hedger {
+            hedger.observe(observation);
+        }
+    }
+
+    /// A call that had an attempt is over.
+    pub(crate) fn call_ended(&mut self) {
+        if let Some(budget) = &mut self.budget {
+            budget.call_ended();
+        }
+    }
+
+    /// The breaker of a target, if the policy has one.
+    pub fn breaker(&self, target: usize) -> Option<&Breaker> {
+        self.states.get(target)?.breaker.as_ref()
+    }
+
+    /// The retry budget, if the policy has one.
+    pub fn budget_mut(&mut self) -> Option<&mut Budget> {
+        self.budget.as_mut()
     }
 
     /// Whether a target's key was refused or spent a short while ago.
@@ -187,6 +329,49 @@ impl Pool {
     }
 }
 
+impl State {
+    /// Until when the breaker lets nobody pass, as far as is known now.
+    fn open_until(&self, now: Nanos) -> Nanos {
+        let ready_at = self.breaker.as_ref().map_or(Nanos::ZERO, |breaker| breaker.ready_at(now));
+        // A trial's result may free the way long before its time is over, and nobody tells those who wait.
+        let trying = self
+            .breaker
+            .as_ref()
+            .is_some_and(|breaker| breaker.state(now) == BreakerState::HalfOpen);
+        if trying { ready_at.min(now + TRIAL_PATIENCE) } else { ready_at }
+    }
+}
+
+/// What an attempt is to those who count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Departure {
+    /// The first of its call.
+    First,
+    /// Neither the first nor a retry: to another target, or of something that was not processed, or shortened.
+    Free,
+    /// A retry after such a failure.
+    Retry(Class),
+}
+
+/// What was taken for an attempt that is out; settled by [`Pool::arrive`].
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pass: Option<Pass>,
+    withdrawal: Option<Withdrawal>,
+}
+
+/// Why an attempt may not be sent after all.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Refused {
+    /// Another call has opened the breaker.
+    Breaker,
+    /// Other calls have spent the budget.
+    Budget,
+}
+
+/// How long those wait who find all trials of a breaker under way.
+const TRIAL_PATIENCE: Duration = Duration::from_secs(1);
+
 /// A place in the line of one target.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Seat {
@@ -208,6 +393,8 @@ pub struct Cooling {
 /// Why a target rests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CoolReason {
+    /// Too many attempts of all calls failed there.
+    Breaker,
     /// Its key was refused or is spent.
     Credential,
     /// The server asked for it.

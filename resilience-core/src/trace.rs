@@ -87,6 +87,8 @@ pub enum What {
         target: usize,
         /// How many messages it carries.
         messages: usize,
+        /// Whether it was sent beside another that was late.
+        hedge: bool,
     },
     /// The first content reached the caller: from here on, nothing is repeated.
     Committed {
@@ -179,6 +181,8 @@ pub enum Wait {
 /// Why a target was left for another.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Leave {
+    /// The retries of all calls are used up for now.
+    Budget,
     /// It rests, or its quota has no room soon enough.
     Busy,
     /// Its retries are used up.
@@ -232,6 +236,8 @@ pub enum StopReason {
     Abandoned,
     /// It had all its attempts, over all targets.
     AttemptsMax,
+    /// The retries of all calls are used up for now.
+    Budget,
     /// An answer broke off after the caller had seen some of it.
     Committed,
     /// The call's deadline is past, or any further wait would end past it.

@@ -41,12 +41,16 @@ pub(super) fn policy(settings: &scenario::Client) -> Policy {
             idle: or(timeouts.idle, default.timeouts.idle),
             attempt: or(timeouts.attempt, default.timeouts.attempt),
             call: or(timeouts.call, default.timeouts.call),
+            ..default.timeouts
         },
         fallback: Fallback {
             wait_max: or(settings.fall_back_beyond, default.fallback.wait_max),
             cooldown: or(settings.cooldown, default.fallback.cooldown),
             ..default.fallback
         },
+        // A scenario has no words for these yet, and its claims are about what it says.
+        budget: None,
+        breaker: None,
         ..default
     }
 }

@@ -1,7 +1,7 @@
 //! Which target is asked next.
 
 use super::{Call, State};
-use crate::draw::{Draws, Purpose};
+use crate::draw::Purpose;
 use crate::limiter::{Cost, Refusal};
 use crate::pool::{CoolReason, Cooling, Pool};
 use crate::queue::Claim;
@@ -10,12 +10,7 @@ use crate::trace::{Leave, Skip, StopReason, Wait, What};
 
 impl Call {
     /// Picks the target of the next attempt; `None` means that something else comes first.
-    pub(super) fn choose(
-        &mut self,
-        pool: &mut Pool,
-        draws: Draws,
-        now: Nanos,
-    ) -> Option<(usize, Cost)> {
+    pub(super) fn choose(&mut self, pool: &mut Pool, now: Nanos) -> Option<(usize, Cost)> {
         if self.attempts >= self.policy.attempts_max {
             self.stop(StopReason::AttemptsMax, None, now);
             return None;
@@ -39,7 +34,7 @@ impl Call {
                     continue;
                 }
             };
-            let (rested, why) = pool.resting(target);
+            let (rested, why) = pool.resting(target, now);
             let cooling = (rested > now).then_some(Cooling { until: rested, why });
             let ready = turn.max(rested).max(now);
             if let Some(key) = pool.key_rests(target, now) {
@@ -52,7 +47,7 @@ impl Call {
                 cooling.why == CoolReason::Hint && wait <= self.policy.retry.hint_max
             });
             let passes_soon =
-                granted && wait <= self.policy.fallback.wait_max && ready < self.deadline;
+                granted && wait <= self.policy.fallback.wait_max && ready < self.too_late();
             if ready == now || passes_soon {
                 chosen = Some((ready, target, cooling));
                 break;
@@ -76,6 +71,7 @@ impl Call {
         let Some((ready, target, cooling)) = chosen else {
             let why = match self.trace.attempts().next_back() {
                 None => StopReason::Unservable,
+                Some(_) if self.leaving == Leave::Budget => StopReason::Budget,
                 Some(_) if self.leaving == Leave::Final => StopReason::Final,
                 Some(_) => StopReason::Exhausted,
             };
@@ -87,11 +83,11 @@ impl Call {
         if asked && wait > self.policy.retry.hint_max {
             self.stop(StopReason::HintBeyondCap, Some(wait), now);
             None
-        } else if ready >= self.deadline {
+        } else if ready >= self.too_late() {
             self.stop(StopReason::Deadline, Some(wait), now);
             None
         } else {
-            self.go(target, cooling, pool, draws, now)
+            self.go(target, cooling, pool, now)
         }
     }
 
@@ -101,15 +97,14 @@ impl Call {
         target: usize,
         cooling: Option<Cooling>,
         pool: &mut Pool,
-        draws: Draws,
         now: Nanos,
     ) -> Option<(usize, Cost)> {
         if let Some(cooling) = cooling {
-            let draw = self.draw(draws, Purpose::Spread);
+            let draw = self.draw(pool, Purpose::Spread);
             let spread = self.policy.retry.spread.draw(cooling.until.since(now), draw);
             // The spread gives way to the deadline, the rest does not.
             let until = cooling.until + spread;
-            let until = if until < self.deadline { until } else { cooling.until };
+            let until = if until < self.too_late() { until } else { cooling.until };
             self.wait(target, until, Wait::Cooling(cooling), now);
             return None;
         }
@@ -117,7 +112,7 @@ impl Call {
             self.fall_back(from, target, now);
         }
         let cost = self.cost(target, pool);
-        match pool.enqueue(target, cost, self.deadline, now) {
+        match pool.enqueue(target, cost, self.too_late(), now) {
             Ok(None) => Some((target, cost)),
             Ok(Some(seat)) => {
                 if pool.claim(seat, now) == Claim::Granted {
@@ -143,11 +138,11 @@ impl Call {
 
     /// Another target that could be asked within the fallback's patience.
     pub(super) fn elsewhere(&mut self, not: usize, pool: &mut Pool, now: Nanos) -> Option<usize> {
-        let patience = (now + self.policy.fallback.wait_max).min(self.deadline);
+        let patience = (now + self.policy.fallback.wait_max).min(self.too_late());
         self.order().into_iter().filter(|target| *target != not).find(|target| {
             let cost = self.cost(*target, pool);
-            let (rested, why) = pool.resting(*target);
-            let rests = rested > now && (why == CoolReason::Outage || rested >= patience);
+            let (rested, why) = pool.resting(*target, now);
+            let rests = rested > now && (why != CoolReason::Hint || rested >= patience);
             !rests
                 && pool.key_rests(*target, now).is_none()
                 && pool.turn_at(*target, cost, now).is_ok_and(|turn| turn < patience)

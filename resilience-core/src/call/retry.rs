@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Call, Failed, State};
+use crate::budget::Empty;
 use crate::class::{Cools, MovesOn, Retries};
-use crate::draw::{Draws, Purpose};
+use crate::draw::Purpose;
 use crate::pool::Pool;
 use crate::time::Nanos;
 use crate::trace::{Leave, Skip, StopReason, Wait, What};
 
 impl Call {
     /// After a failure: again here, elsewhere, or not at all.
-    pub(super) fn decide(&mut self, failed: Failed, pool: &mut Pool, draws: Draws, now: Nanos) {
+    pub(super) fn decide(&mut self, failed: Failed, pool: &mut Pool, now: Nanos) {
         let Failed { target, class, retries, hint, committed } = failed;
         let hinted = hint.filter(|hint| hint.after > Duration::ZERO);
         let retry_in = hinted.map(|hint| hint.after);
@@ -29,22 +30,24 @@ impl Call {
             return self.stop(StopReason::AttemptsMax, retry_in, now);
         }
         if class.truncates() && self.shorten(target, class, pool, now) {
+            self.tries[target].retry_of = None;
             self.state = State::Ready;
             return;
         }
         if retries == Retries::AtOnce && self.resends < RESENDS_MAX {
             self.resends += 1;
+            self.tries[target].retry_of = None;
             self.state = State::Ready;
             return;
         }
         let tried = &mut self.tries[target];
-        let permitted = match retries {
-            Retries::No => false,
-            Retries::Once => !tried.once,
-            Retries::AtOnce | Retries::Usual => true,
-        };
-        if !permitted || tried.retries >= self.policy.retry.retries_max {
-            return self.leave(failed, pool, now);
+        let permitted = retries != Retries::No;
+        if !permitted {
+            return self.leave(failed, Leave::Final, pool, now);
+        }
+        if tried.retries >= self.policy.retry.retries_max || tried.once && retries == Retries::Once
+        {
+            return self.leave(failed, Leave::Exhausted, pool, now);
         }
         tried.once |= retries == Retries::Once;
         tried.retries += 1;
@@ -54,18 +57,18 @@ impl Call {
         let next_is_ready = moves_on && self.elsewhere(target, pool, now).is_some();
 
         let (least, wait, why) = if let Some(hint) = hinted {
-            let draw = self.draw(draws, Purpose::Spread);
+            let draw = self.draw(pool, Purpose::Spread);
             let spread = self.policy.retry.spread.draw(hint.after, draw);
             (hint.after, hint.after.saturating_add(spread), Wait::Hint { retry, hint })
         } else {
-            let draw = self.draw(draws, Purpose::Backoff);
+            let draw = self.draw(pool, Purpose::Backoff);
             let wait = self.policy.retry.backoff.delay(retry, previous, draw);
             (wait, wait, Wait::Backoff { retry })
         };
         self.tries[target].previous = Some(wait);
         let too_long = hinted.is_some() && least > self.policy.fallback.wait_max;
         let beyond_cap = hinted.is_some() && least > self.policy.retry.hint_max;
-        let too_late = now + least >= self.deadline;
+        let too_late = now + least >= self.too_late();
         if next_is_ready && (too_long || beyond_cap || too_late) {
             // What cannot be in time now will not be later; what was asked to rest may be asked again.
             self.tries[target].closed = too_late;
@@ -79,24 +82,28 @@ impl Call {
             self.stop(StopReason::HintBeyondCap, Some(least), now);
         } else if too_late {
             self.stop(StopReason::Deadline, Some(least), now);
+        } else if let Err(Empty { retry_in }) = pool.check_retry(class, now)
+            && retry_in.is_none_or(|retry_in| retry_in > wait)
+        {
+            self.leave(failed, Leave::Budget, pool, now);
         } else {
             // The spread gives way to the deadline, the hint does not.
             let until = now + wait;
-            let until = if until < self.deadline { until } else { now + least };
+            let until = if until < self.too_late() { until } else { now + least };
             self.wait(target, until, why, now);
         }
     }
 
     /// Done with a target: rules out those that would answer the same, and goes on with what is left.
-    fn leave(&mut self, failed: Failed, pool: &mut Pool, now: Nanos) {
-        let Failed { target, class, retries, hint, .. } = failed;
+    pub(super) fn leave(&mut self, failed: Failed, leaving: Leave, pool: &mut Pool, now: Nanos) {
+        let Failed { target, class, hint, .. } = failed;
         let treatment = class.treatment();
-        let exhausted = retries != Retries::No;
-        if treatment.cools == Cools::Outage {
+        // A call that may not retry has not found out whether the target is well.
+        if treatment.cools == Cools::Outage && leaving != Leave::Budget {
             pool.rest(target, now + self.policy.fallback.cooldown);
         }
         self.tries[target].closed = true;
-        self.leaving = if exhausted { Leave::Exhausted } else { Leave::Final };
+        self.leaving = leaving;
         let targets = Arc::clone(pool.targets());
         let left = &targets[target];
         for (index, other) in targets.iter().enumerate() {
@@ -116,7 +123,11 @@ impl Call {
             }
         }
         if treatment.moves_on == MovesOn::Never || self.tries.iter().all(|tried| tried.closed) {
-            let why = if exhausted { StopReason::Exhausted } else { StopReason::Final };
+            let why = match leaving {
+                Leave::Budget => StopReason::Budget,
+                Leave::Final => StopReason::Final,
+                _ => StopReason::Exhausted,
+            };
             return self.stop(why, hint.map(|hint| hint.after), now);
         }
         self.state = State::Ready;

@@ -39,8 +39,8 @@ fn exact() -> Policy {
     }
 }
 
-fn client(policy: Policy, targets: &[Target]) -> Client {
-    Client::new(policy, targets.to_vec(), 1).unwrap()
+fn client(policy: &Policy, targets: &[Target]) -> Client {
+    Client::new(policy.clone(), targets.to_vec(), 1).unwrap()
 }
 
 fn openai() -> Target {
@@ -61,7 +61,7 @@ fn server_error<T>() -> Result<Answer<T>, Failure> {
 
 #[tokio::test(start_paused = true)]
 async fn waits_are_as_long_as_the_core_says() {
-    let client = client(exact(), &[openai()]);
+    let client = client(&exact(), &[openai()]);
     let watch = Stopwatch::start();
     let starts = RefCell::new(Vec::new());
     let error = client
@@ -81,7 +81,7 @@ async fn waits_are_as_long_as_the_core_says() {
 #[tokio::test(start_paused = true)]
 async fn a_server_hint_is_never_undercut() {
     let policy = Policy { retry: Retry { spread: Spread::default(), ..exact().retry }, ..exact() };
-    let client = client(policy, &[openai()]);
+    let client = client(&policy, &[openai()]);
     let watch = Stopwatch::start();
     let success = client
         .call(&hello(), async |attempt: Attempt| {
@@ -126,7 +126,7 @@ async fn a_hanging_attempt_is_cut_where_its_phase_ends() {
         (3, 32, Some(Phase::Idle)),
     ] {
         let policy = Policy { retry: Retry { retries_max: 0, ..exact().retry }, ..exact() };
-        let client = client(policy, &[openai()]);
+        let client = client(&policy, &[openai()]);
         let watch = Stopwatch::start();
         let error = client
             .call(&hello().streaming(), async |attempt: Attempt| {
@@ -154,7 +154,7 @@ async fn a_hanging_attempt_is_cut_where_its_phase_ends() {
 /// A stream that keeps talking is limited by its gaps, not by its length so far.
 #[tokio::test(start_paused = true)]
 async fn tokens_keep_a_stream_alive() {
-    let client = client(exact(), &[openai()]);
+    let client = client(&exact(), &[openai()]);
     let success = client
         .call(&hello().streaming(), async |attempt: Attempt| {
             attempt.connecting();
@@ -172,14 +172,14 @@ async fn tokens_keep_a_stream_alive() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_the_caller_has_seen_is_not_repeated() {
-    let client = client(exact(), &[openai(), claude()]);
+    let client = client(&exact(), &[openai(), claude()]);
     let sends = Cell::new(0);
     let error = client
         .call(&hello().streaming(), async |attempt: Attempt| {
             sends.set(sends.get() + 1);
             attempt.connected();
             attempt.token();
-            attempt.committed();
+            assert!(attempt.commit());
             let payload =
                 br#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
             Err::<Answer<()>, _>(classify::stream_error(Provider::Anthropic, payload))
@@ -193,7 +193,7 @@ async fn an_answer_that_the_caller_has_seen_is_not_repeated() {
 #[tokio::test(start_paused = true)]
 async fn the_deadline_ends_an_attempt_and_keeps_its_error() {
     let timeouts = Timeouts { call: Duration::from_secs(10), ..Timeouts::default() };
-    let client = client(Policy { timeouts, ..exact() }, &[openai()]);
+    let client = client(&Policy { timeouts, ..exact() }, &[openai()]);
     let watch = Stopwatch::start();
     let error = client
         .call(&hello(), async |attempt: Attempt| {
@@ -214,7 +214,7 @@ async fn one_error_names_every_target() {
     let policy = Policy { retry: Retry { retries_max: 1, ..exact().retry }, ..exact() };
     let mut other = openai();
     other.name = "openai/same-key".to_owned();
-    let client = client(policy, &[openai(), other, claude()]);
+    let client = client(&policy, &[openai(), other, claude()]);
     let error = client
         .call(&hello(), async |attempt: Attempt| match attempt.target().provider {
             Provider::OpenAi => {
@@ -236,7 +236,7 @@ async fn one_error_names_every_target() {
 
 #[tokio::test(start_paused = true)]
 async fn a_success_says_who_served_it() {
-    let client = client(exact(), &[openai(), claude()]);
+    let client = client(&exact(), &[openai(), claude()]);
     let success = client
         .call(&hello(), async |attempt: Attempt| match attempt.target_index() {
             0 => Err(Failure::new(Class::Auth, "no such key")),
@@ -254,7 +254,7 @@ async fn a_success_says_who_served_it() {
 async fn calls_wait_in_line_for_the_quota() {
     let mut target = openai();
     target.quota = Some(Quota::per_minute(3, 1_000_000));
-    let client = Arc::new(client(exact(), &[target]));
+    let client = Arc::new(client(&exact(), &[target]));
     let watch = Arc::new(Stopwatch::start());
     // On tasks of their own, so that the futures must be `Send`.
     let tasks: Vec<_> = (0..6)
@@ -285,7 +285,7 @@ async fn calls_wait_in_line_for_the_quota() {
 async fn a_dropped_call_gives_its_place_back() {
     let mut target = openai();
     target.quota = Some(Quota::per_minute(1, 1_000_000));
-    let client = Arc::new(client(exact(), &[target]));
+    let client = Arc::new(client(&exact(), &[target]));
     let watch = Stopwatch::start();
     let at_once = async |_: Attempt| Ok(Answer::new(()));
     client.call(&hello(), at_once).await.unwrap();
@@ -308,7 +308,7 @@ async fn a_line_that_is_too_long_is_not_joined() {
     let mut target = openai();
     target.quota = Some(Quota::per_minute(1, 1_000_000));
     let timeouts = Timeouts { call: Duration::from_secs(30), ..Timeouts::default() };
-    let client = client(Policy { timeouts, ..exact() }, &[target]);
+    let client = client(&Policy { timeouts, ..exact() }, &[target]);
     let watch = Stopwatch::start();
     let at_once = async |_: Attempt| Ok(Answer::new(()));
     client.call(&hello(), at_once).await.unwrap();
@@ -323,7 +323,7 @@ async fn a_line_that_is_too_long_is_not_joined() {
 async fn a_rested_target_serves_again() {
     let fallback = Fallback { cooldown: Duration::from_secs(30), ..Fallback::default() };
     let retry = Retry { retries_max: 0, ..exact().retry };
-    let client = client(Policy { fallback, retry, ..exact() }, &[openai(), claude()]);
+    let client = client(&Policy { fallback, retry, ..exact() }, &[openai(), claude()]);
     let watch = Stopwatch::start();
     let mut served = Vec::new();
     for _ in 0..4 {

@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use resilience_core::{
-    Action, Call, Class, CoolReason, Draws, Event, Failure, Finish, Leave, Missing, Nanos, Policy,
-    Pool, Retry, Skip, Spread, StopReason, Timeouts, Wait, What,
+    Action, Call, Class, CoolReason, Event, Failure, Finish, Leave, Missing, Nanos, Policy, Retry,
+    Skip, Spread, StopReason, Timeouts, Wait, What,
 };
 
 use crate::play::{
-    LIMITED, Sent, asked, at, chain, exact, failing, hello, hinted, play, secs, starts, stopped,
-    target,
+    LIMITED, Sent, asked, at, chain, exact, failing, hello, hinted, play, pool_of, secs, starts,
+    stopped, target,
 };
 
 #[test]
 fn a_callers_mistake_never_falls_back() {
     for class in [Class::InvalidRequest, Class::ContentPolicy, Class::NotFound(Missing::Resource)] {
         let mut pool = chain(&["a", "b"]);
-        let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(class));
+        let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(class));
         assert_eq!(stopped(finish).0, StopReason::Final, "{class}");
         assert_eq!(asked(&trace), [0], "{class}");
     }
@@ -25,7 +25,7 @@ fn a_callers_mistake_never_falls_back() {
 #[test]
 fn a_servers_no_ends_the_retries_there_and_the_next_is_asked() {
     let mut pool = chain(&["a", "b"]);
-    let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
+    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
         if sent.target == 1 {
             return Event::Answered;
         }
@@ -40,7 +40,7 @@ fn a_servers_no_ends_the_retries_there_and_the_next_is_asked() {
 #[test]
 fn an_outage_exhausts_its_retries_and_moves_on() {
     let mut pool = chain(&["a", "b"]);
-    let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
+    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
         if sent.target == 0 { failing(Class::Server) } else { Event::Answered }
     });
     assert_eq!(finish, Finish::Served { target: 1, attempt: 7 });
@@ -52,8 +52,8 @@ fn an_outage_exhausts_its_retries_and_moves_on() {
 #[test]
 fn a_spent_quota_moves_on_at_once_and_only_to_another_key() {
     let targets = vec![target("a", "shared"), target("b", "shared"), target("c", "own")];
-    let mut pool = Pool::new(targets).unwrap();
-    let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
+    let mut pool = pool_of(targets).unwrap();
+    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
         if sent.target == 0 { failing(Class::QuotaExhausted) } else { Event::Answered }
     });
     assert_eq!(finish, Finish::Served { target: 2, attempt: 2 });
@@ -69,11 +69,11 @@ fn the_next_call_skips_a_refused_key() {
     let script = |sent: &Sent<'_>| {
         if sent.target == 0 { failing(Class::Auth) } else { Event::Answered }
     };
-    let (_, trace) = play(exact(), &mut pool, Nanos::ZERO, hello(), script);
+    let (_, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), script);
     assert_eq!(asked(&trace), [0, 1]);
-    let (_, trace) = play(exact(), &mut pool, at(299), hello(), script);
+    let (_, trace) = play(&exact(), &mut pool, at(299), hello(), script);
     assert_eq!(asked(&trace), [1]);
-    let (_, trace) = play(exact(), &mut pool, at(300), hello(), script);
+    let (_, trace) = play(&exact(), &mut pool, at(300), hello(), script);
     assert_eq!(asked(&trace), [0, 1]);
 }
 
@@ -83,7 +83,7 @@ fn a_refused_key_without_alternative_is_asked_once_a_call() {
     let mut pool = chain(&["a"]);
     for begun in [0, 1, 2] {
         let (finish, trace) =
-            play(exact(), &mut pool, at(begun), hello(), |_| failing(Class::Auth));
+            play(&exact(), &mut pool, at(begun), hello(), |_| failing(Class::Auth));
         assert_eq!(stopped(finish).0, StopReason::Final);
         assert_eq!(starts(&trace), [at(begun)]);
     }
@@ -94,7 +94,7 @@ fn a_refused_key_does_not_undo_a_pause() {
     let mut pool = chain(&["a"]);
     pool.pause(0, at(10));
     pool.rest_credential(0, at(300), Nanos::ZERO);
-    let (_, trace) = play(exact(), &mut pool, at(1), hello(), |_| Event::Answered);
+    let (_, trace) = play(&exact(), &mut pool, at(1), hello(), |_| Event::Answered);
     assert_eq!(starts(&trace), [at(10)]);
 }
 
@@ -102,7 +102,7 @@ fn a_refused_key_does_not_undo_a_pause() {
 fn a_long_hint_falls_back_and_a_short_one_waits() {
     for (hint, expected) in [(5, vec![0, 0]), (6, vec![0, 1])] {
         let mut pool = chain(&["a", "b"]);
-        let (_, trace) = play(exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
+        let (_, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
             if sent.attempt == 1 { hinted(LIMITED, secs(hint)) } else { Event::Answered }
         });
         assert_eq!(asked(&trace), expected, "{hint}");
@@ -114,7 +114,7 @@ fn a_long_hint_falls_back_and_a_short_one_waits() {
 fn a_hint_within_patience_but_beyond_the_cap_falls_back() {
     let policy = Policy { retry: Retry { hint_max: secs(2), ..exact().retry }, ..exact() };
     let mut pool = chain(&["a", "b"]);
-    let (finish, trace) = play(policy, &mut pool, Nanos::ZERO, hello(), |sent| {
+    let (finish, trace) = play(&policy, &mut pool, Nanos::ZERO, hello(), |sent| {
         if sent.target == 0 { hinted(LIMITED, secs(3)) } else { Event::Answered }
     });
     assert_eq!(finish, Finish::Served { target: 1, attempt: 2 });
@@ -127,16 +127,14 @@ fn a_hint_pauses_every_call_on_the_same_key_and_model() {
     let mut pool = chain(&["a"]);
     let policy = Policy { retry: Retry { spread: Spread::default(), ..exact().retry }, ..exact() };
     let mut first = true;
-    let (_, trace) = play(policy, &mut pool, Nanos::ZERO, hello(), |_| {
+    let (_, trace) = play(&policy, &mut pool, Nanos::ZERO, hello(), |_| {
         if std::mem::take(&mut first) { hinted(LIMITED, secs(20)) } else { Event::Answered }
     });
     assert!(starts(&trace)[1] >= at(20));
     let mut starting = Vec::new();
     for id in 0..20 {
-        let mut call = Call::new(id, hello(), policy, at(4));
-        let Action::Wait { until, why } = call.poll(&mut pool, &Draws::new(1), at(4)) else {
-            panic!("not paused")
-        };
+        let mut call = Call::new(id, hello(), policy.clone(), at(4));
+        let Action::Wait { until, why } = call.poll(&mut pool, at(4)) else { panic!("not paused") };
         assert!(matches!(why, Wait::Cooling(cooling) if cooling.why == CoolReason::Hint));
         assert!(at(20) <= until && until <= at(20) + Duration::from_millis(1_600));
         starting.push(until);
@@ -150,22 +148,21 @@ fn a_hint_pauses_every_call_on_the_same_key_and_model() {
 #[test]
 fn a_pause_that_grows_during_a_wait_is_seen_after_it() {
     let mut pool = chain(&["a"]);
-    let draws = Draws::new(1);
     let mut call = Call::new(1, hello(), exact(), Nanos::ZERO);
-    assert!(matches!(call.poll(&mut pool, &draws, Nanos::ZERO), Action::Send { .. }));
-    call.handle(hinted(LIMITED, secs(2)), &mut pool, Nanos::ZERO);
+    assert!(matches!(call.poll(&mut pool, Nanos::ZERO), Action::Send { .. }));
+    call.handle(1, hinted(LIMITED, secs(2)), &mut pool, Nanos::ZERO);
     assert!(matches!(
-        call.poll(&mut pool, &draws, Nanos::ZERO),
+        call.poll(&mut pool, Nanos::ZERO),
         Action::Wait { until, .. } if until == at(2)
     ));
     pool.pause(0, at(9));
     // A shorter pause afterwards must not cut it.
     pool.pause(0, at(3));
     assert!(matches!(
-        call.poll(&mut pool, &draws, at(2)),
+        call.poll(&mut pool, at(2)),
         Action::Wait { until, .. } if until == at(9)
     ));
-    assert!(matches!(call.poll(&mut pool, &draws, at(9)), Action::Send { attempt: 2, .. }));
+    assert!(matches!(call.poll(&mut pool, at(9)), Action::Send { attempt: 2, .. }));
 }
 
 #[test]
@@ -174,10 +171,10 @@ fn an_exhausted_target_rests_and_is_tried_again() {
     let down = |sent: &Sent<'_>| {
         if sent.target == 0 { failing(Class::Server) } else { Event::Answered }
     };
-    let (_, trace) = play(exact(), &mut pool, Nanos::ZERO, hello(), down);
+    let (_, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), down);
     // It gave up on the first target after 31 s, which rests it until 61 s.
     assert_eq!(starts(&trace)[6], at(31));
-    let (_, trace) = play(exact(), &mut pool, at(60), hello(), down);
+    let (_, trace) = play(&exact(), &mut pool, at(60), hello(), down);
     assert_eq!(asked(&trace), [1]);
     let skipped = trace.entries.iter().find_map(|entry| match entry.what {
         What::Skipped { target: 0, why: Skip::Cooling(cooling) } => Some(cooling),
@@ -187,7 +184,7 @@ fn an_exhausted_target_rests_and_is_tried_again() {
         skipped.map(|cooling| (cooling.until, cooling.why)),
         Some((at(61), CoolReason::Outage))
     );
-    let (_, trace) = play(exact(), &mut pool, at(61), hello(), |_| Event::Answered);
+    let (_, trace) = play(&exact(), &mut pool, at(61), hello(), |_| Event::Answered);
     assert_eq!(asked(&trace), [0]);
 }
 
@@ -199,7 +196,7 @@ fn when_all_rest_the_soonest_is_waited_for() {
     // A shorter rest does not cut a longer one.
     pool.rest(0, at(5));
     pool.rest(1, at(10));
-    let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, hello(), |_| Event::Answered);
+    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| Event::Answered);
     assert_eq!(finish, Finish::Served { target: 1, attempt: 1 });
     assert_eq!(starts(&trace), [at(10)]);
 }
@@ -211,7 +208,7 @@ fn when_the_soonest_is_past_the_deadline_the_call_ends_at_once() {
     pool.rest(1, at(10));
     let timeouts = Timeouts { call: secs(10), ..Timeouts::default() };
     let policy = Policy { timeouts, ..exact() };
-    let (finish, trace) = play(policy, &mut pool, Nanos::ZERO, hello(), |_| Event::Answered);
+    let (finish, trace) = play(&policy, &mut pool, Nanos::ZERO, hello(), |_| Event::Answered);
     assert_eq!(stopped(finish), (StopReason::Deadline, Some(secs(10))));
     assert_eq!(trace.entries.last().unwrap().at, Nanos::ZERO);
 }
@@ -220,15 +217,15 @@ fn when_the_soonest_is_past_the_deadline_the_call_ends_at_once() {
 #[test]
 fn a_lone_target_never_rests_for_an_outage() {
     let mut pool = chain(&["a"]);
-    play(exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(Class::Server));
-    let (_, trace) = play(exact(), &mut pool, at(31), hello(), |_| Event::Answered);
+    play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(Class::Server));
+    let (_, trace) = play(&exact(), &mut pool, at(31), hello(), |_| Event::Answered);
     assert_eq!(starts(&trace), [at(31)]);
 }
 
 /// An answer that was under way when the key was refused proves nothing.
 #[test]
 fn only_a_later_answer_redeems_a_key() {
-    let mut pool = Pool::new([target("a", "shared"), target("b", "shared")]).unwrap();
+    let mut pool = pool_of([target("a", "shared"), target("b", "shared")]).unwrap();
     pool.rest_credential(0, at(100), at(10));
     pool.answered(1, at(9));
     assert!(pool.cooling(0, at(11)).is_some());
@@ -241,7 +238,7 @@ fn only_a_later_answer_redeems_a_key() {
 fn a_target_that_was_left_for_time_is_not_asked_again() {
     let timeouts = Timeouts { call: secs(2), ..Timeouts::default() };
     let policy = Policy { timeouts, ..exact() };
-    let (_, trace) = play(policy, &mut chain(&["a", "b"]), Nanos::ZERO, hello(), |sent| {
+    let (_, trace) = play(&policy, &mut chain(&["a", "b"]), Nanos::ZERO, hello(), |sent| {
         if sent.target == 0 {
             failing(Class::Server)
         } else {
@@ -256,7 +253,8 @@ fn a_target_that_was_left_for_time_is_not_asked_again() {
 fn attempts_are_capped_over_all_targets() {
     let mut pool = chain(&["a", "b", "c", "d"]);
     let policy = Policy { attempts_max: 8, ..exact() };
-    let (finish, trace) = play(policy, &mut pool, Nanos::ZERO, hello(), |_| failing(Class::Server));
+    let (finish, trace) =
+        play(&policy, &mut pool, Nanos::ZERO, hello(), |_| failing(Class::Server));
     assert_eq!(stopped(finish).0, StopReason::AttemptsMax);
     assert_eq!(asked(&trace), [0, 0, 0, 0, 0, 0, 1, 1]);
     // The last backoff would be for nothing, so it is not begun.
@@ -268,11 +266,11 @@ fn attempts_are_capped_over_all_targets() {
 fn an_absurd_hint_does_not_close_a_target_for_ever() {
     let mut pool = chain(&["a"]);
     let (finish, _) =
-        play(exact(), &mut pool, Nanos::ZERO, hello(), |_| hinted(LIMITED, Duration::MAX));
+        play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| hinted(LIMITED, Duration::MAX));
     assert_eq!(stopped(finish), (StopReason::HintBeyondCap, Some(Duration::MAX)));
-    let (finish, trace) = play(exact(), &mut pool, at(3_539), hello(), |_| Event::Answered);
+    let (finish, trace) = play(&exact(), &mut pool, at(3_539), hello(), |_| Event::Answered);
     assert_eq!(stopped(finish), (StopReason::HintBeyondCap, Some(secs(61))));
     assert!(trace.attempts().next().is_none());
-    let (finish, _) = play(exact(), &mut pool, at(3_540), hello(), |_| Event::Answered);
+    let (finish, _) = play(&exact(), &mut pool, at(3_540), hello(), |_| Event::Answered);
     assert_eq!(finish, Finish::Served { target: 0, attempt: 1 });
 }

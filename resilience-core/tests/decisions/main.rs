@@ -2,17 +2,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may say so")]
 
+mod adaptive;
 mod backoff;
+mod breaker;
+mod budget;
 mod call;
 mod classification;
 #[cfg(feature = "tokio")]
 mod client;
+mod contract;
 mod fallback;
+mod hedge;
+mod hedging;
 mod hints;
 mod limits;
 mod overflow;
 mod play;
 mod quota;
+mod shared;
+mod stream;
 #[cfg(feature = "tokio")]
 mod throttle;
 mod truncation;

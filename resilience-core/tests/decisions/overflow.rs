@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use resilience_core::{
-    Calibrated, Call, Class, Cut, Draws, Entry, Estimate, Event, Finish, Message, Missing, Nanos,
-    Part, Pool, Request, Skip, StopReason, TokenCounter, Usage, What, Window,
+    Calibrated, Call, Class, Cut, Entry, Estimate, Event, Finish, Message, Missing, Nanos, Part,
+    Request, Skip, StopReason, TokenCounter, Usage, What, Window,
 };
 
 use crate::play::{
-    TOO_LONG, asked, at, chain, exact, failing, hello, long_request, play, starts, stopped, target,
+    TOO_LONG, asked, at, chain, exact, failing, hello, long_request, play, pool_of, starts,
+    stopped, target,
 };
 
 #[test]
 fn an_overflow_is_truncated_and_sent_once_more() {
     let mut pool = chain(&["a"]);
     let mut sizes = Vec::new();
-    let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
+    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
         sizes.push(sent.messages.len());
         if sent.attempt == 1 {
             // The server's window leaves 150 tokens beside the answer and the buffer; it counts 300 where we count 285.
@@ -44,7 +45,7 @@ fn a_window_much_smaller_than_expected_still_holds_a_conversation() {
     ] {
         let mut pool = chain(&["a"]);
         let mut kept = 0;
-        let (finish, _) = play(exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
+        let (finish, _) = play(&exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
             kept = sent.messages.len();
             if sent.attempt == 1 { failing(overflow) } else { Event::Answered }
         });
@@ -58,7 +59,7 @@ fn a_window_much_smaller_than_expected_still_holds_a_conversation() {
 fn a_second_overflow_ends_the_call() {
     let mut pool = chain(&["a"]);
     let (finish, trace) =
-        play(exact(), &mut pool, Nanos::ZERO, long_request(), |_| failing(TOO_LONG));
+        play(&exact(), &mut pool, Nanos::ZERO, long_request(), |_| failing(TOO_LONG));
     assert_eq!(stopped(finish).0, StopReason::Final);
     assert_eq!(asked(&trace), [0, 0]);
 }
@@ -66,7 +67,7 @@ fn a_second_overflow_ends_the_call() {
 #[test]
 fn what_cannot_be_shortened_is_not_sent_again() {
     let mut pool = chain(&["a"]);
-    let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(TOO_LONG));
+    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(TOO_LONG));
     assert_eq!(stopped(finish).0, StopReason::Final);
     assert_eq!(asked(&trace), [0]);
 }
@@ -77,8 +78,8 @@ fn an_overflow_moves_on_to_a_larger_window_only() {
     let mut targets = vec![target("a", "a"), target("b", "b"), target("c", "c")];
     targets[1].window = window(64_000);
     targets[2].window = window(1_000_000);
-    let mut pool = Pool::new(targets).unwrap();
-    let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
+    let mut pool = pool_of(targets).unwrap();
+    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
         if sent.target == 2 { Event::Answered } else { failing(TOO_LONG) }
     });
     assert_eq!(finish, Finish::Served { target: 2, attempt: 3 });
@@ -93,8 +94,8 @@ fn a_fallback_with_a_smaller_window_gets_a_shorter_conversation() {
     let mut targets = vec![target("a", "a"), target("b", "b"), target("c", "c")];
     targets[1].window = Window { tokens: 10, output: 2, buffer: 0, ..Window::default() };
     targets[2].window = Window { tokens: 100, output: 10, buffer: 0, ..Window::default() };
-    let mut pool = Pool::new(targets).unwrap();
-    let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
+    let mut pool = pool_of(targets).unwrap();
+    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
         if sent.target == 0 {
             return failing(Class::NotFound(Missing::Model));
         }
@@ -116,7 +117,7 @@ fn an_answer_that_asks_for_too_much_is_limited_and_the_conversation_stays_whole(
         // By the provider's count, 288 in the messages and 1,000 for the answer.
         let request = Request { output_max: Some(1_000), ..long_request() };
         let mut sent_with = Vec::new();
-        let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, request, |sent| {
+        let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, request, |sent| {
             sent_with.push((sent.messages.len(), sent.output_max));
             if sent.attempt == 1 {
                 failing(Class::ContextOverflow { limit: Some(limit), requested: Some(1_288) })
@@ -146,7 +147,7 @@ fn a_request_beyond_a_whole_minutes_limit_is_shortened_once() {
     let mut pool = chain(&["a"]);
     let mut sizes = Vec::new();
     let refusal = Class::RequestExceedsLimit { limit: Some(200), requested: Some(290) };
-    let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
+    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
         sizes.push(sent.messages.len());
         failing(refusal)
     });
@@ -167,7 +168,7 @@ fn a_body_that_is_too_large_loses_half_its_bytes() {
     ];
     let mut pool = chain(&["a"]);
     let mut kept = Vec::new();
-    let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, Request::new(messages), |sent| {
+    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, Request::new(messages), |sent| {
         kept.push(sent.messages.iter().map(|message| message.parts.len()).collect::<Vec<_>>());
         if sent.attempt == 1 { failing(Class::RequestTooLarge) } else { Event::Answered }
     });
@@ -189,7 +190,7 @@ fn a_cut_is_told_with_its_bytes() {
     let mut sent_bytes = Vec::new();
     let overflow = Class::ContextOverflow { limit: Some(3_000), requested: Some(1_300) };
     let request = Request { output_max: Some(2_000), ..Request::new([log]) };
-    let (finish, trace) = play(exact(), &mut pool, Nanos::ZERO, request, |sent| {
+    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, request, |sent| {
         sent_bytes.push(sent.messages[0].text.len());
         if sent.attempt == 1 { failing(overflow) } else { Event::Answered }
     });
@@ -209,11 +210,11 @@ fn a_refusal_that_names_its_count_corrects_the_estimate() {
     let mut described = target("a", "a");
     let shared: Arc<Calibrated> = Arc::clone(&counter);
     described.counter = shared;
-    let mut pool = Pool::new([described]).unwrap();
+    let mut pool = pool_of([described]).unwrap();
     let messages: Vec<_> = (0..20).map(|_| Message::user("word ".repeat(4_000))).collect();
     let before = counter.count("word word word");
     let overflow = Class::ContextOverflow { limit: Some(128_000), requested: Some(152_000) };
-    play(exact(), &mut pool, Nanos::ZERO, Request::new(messages), |_| failing(overflow));
+    play(&exact(), &mut pool, Nanos::ZERO, Request::new(messages), |_| failing(overflow));
     // The answer's 2,000 are no part of it; 150,000 are half as much again as the estimate, less what the first guess weighs.
     assert!((1_490_000..1_500_000).contains(&counter.ratio_ppm()), "{}", counter.ratio_ppm());
     assert!(counter.count("word word word") > before);
@@ -225,11 +226,11 @@ fn a_bill_corrects_the_estimate_too() {
     let mut described = target("a", "a");
     let shared: Arc<Calibrated> = Arc::clone(&counter);
     described.counter = shared;
-    let mut pool = Pool::new([described]).unwrap();
+    let mut pool = pool_of([described]).unwrap();
     let request = Request::new([Message::user("word ".repeat(79_993))]);
     let mut call = Call::new(1, request, exact(), Nanos::ZERO);
-    call.poll(&mut pool, &Draws::new(1), Nanos::ZERO);
-    call.handle(Event::Answered, &mut pool, Nanos::ZERO);
+    call.poll(&mut pool, Nanos::ZERO);
+    call.handle(1, Event::Answered, &mut pool, Nanos::ZERO);
     // 99,999 by the estimate, with the frame.
     call.learn(0, Usage { input: 130_000, output: 7 }, &pool);
     assert_eq!(counter.ratio_ppm(), 1_297_043);

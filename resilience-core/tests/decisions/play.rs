@@ -1,11 +1,12 @@
 //! Plays one call to its end, in virtual time and without a runtime.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use resilience_core::hint::{Hint, Source};
 use resilience_core::{
     Action, Backoff, Call, Class, Draws, Entry, Event, Failure, Finish, Jitter, Message, Nanos,
-    Policy, Pool, Provider, Request, Retry, Spread, StopReason, Target, Trace, What,
+    Policy, PolicyMistake, Pool, Provider, Request, Retry, Spread, StopReason, Target, Trace, What,
 };
 
 pub(crate) fn secs(secs: u64) -> Duration {
@@ -29,13 +30,18 @@ pub(crate) fn target(name: &str, credential: &str) -> Target {
     Target {
         name: name.to_owned(),
         credential: credential.to_owned(),
-        counter: std::sync::Arc::new(resilience_core::Estimate),
+        counter: Arc::new(resilience_core::Estimate),
         ..Target::new(Provider::OpenAi, name)
     }
 }
 
+/// A pool of these targets, under [`exact`].
+pub(crate) fn pool_of(targets: impl Into<Arc<[Target]>>) -> Result<Pool, Vec<PolicyMistake>> {
+    Pool::new(&exact(), targets, Draws::new(1))
+}
+
 pub(crate) fn chain(names: &[&str]) -> Pool {
-    Pool::new(names.iter().map(|name| target(name, name)).collect::<Vec<_>>()).unwrap()
+    pool_of(names.iter().map(|name| target(name, name)).collect::<Vec<_>>()).unwrap()
 }
 
 pub(crate) fn hello() -> Request {
@@ -65,17 +71,16 @@ pub(crate) struct Sent<'a> {
 
 /// Plays one call to its end; the script answers each attempt at once.
 pub(crate) fn play(
-    policy: Policy,
+    policy: &Policy,
     pool: &mut Pool,
     begun: Nanos,
     request: Request,
     mut script: impl FnMut(&Sent<'_>) -> Event,
 ) -> (Finish, Trace) {
-    let mut call = Call::new(1, request, policy, begun);
+    let mut call = Call::new(1, request, policy.clone(), begun);
     let mut now = begun;
-    let draws = Draws::new(1);
     for _ in 0..10_000 {
-        match call.poll(pool, &draws, now) {
+        match call.poll(pool, now) {
             Action::Acquire { until, .. }
             | Action::Attend { until, .. }
             | Action::Wait { until, .. } => {
@@ -83,9 +88,10 @@ pub(crate) fn play(
                 now = until;
             }
             Action::Done(finish) => return (finish, call.take_trace()),
+            Action::Drop { attempt } => assert!(!call.is_out(attempt), "dropped and still out"),
             Action::Send { attempt, target, messages, output_max, .. } => {
                 let event = script(&Sent { target, attempt, messages: &messages, output_max });
-                call.handle(event, pool, now);
+                call.handle(attempt, event, pool, now);
             }
         }
     }

@@ -1,13 +1,15 @@
 //! Many calls on shared targets that fail at random, without a runtime: what holds for each of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use resilience_core::hint::{Hint, Source};
 use resilience_core::{
-    Action, Call, Class, Draws, Entry, Event, Failure, Finish, Missing, Nanos, Phase, Policy, Pool,
-    Quota, Retries, Seat, Timeouts, Trace, Wait, What,
+    Action, BreakerState, Call, Class, Draws, Entry, Event, Failure, Finish, HedgeDelay,
+    HedgeSettings, Missing, Nanos, Phase, Policy, Pool, Quota, Retries, Seat, Timeouts, Trace,
+    Wait, What,
 };
 
 use crate::play::{LIMITED, TOO_LONG, at, long_request, secs, target};
@@ -57,8 +59,8 @@ struct World {
     calls: Vec<Call>,
     /// When each call wants to be polled; absent once it has ended.
     alarms: BTreeMap<usize, Nanos>,
-    /// What will happen to the attempts that are out.
-    pending: BTreeMap<usize, (Nanos, Event)>,
+    /// What will happen to the attempts that are out, by call and number.
+    pending: BTreeMap<(usize, u32), (Nanos, Event)>,
     seats: BTreeMap<Seat, usize>,
     fates: Vec<Fate>,
     sends: Vec<(Nanos, usize, usize)>,
@@ -67,15 +69,16 @@ struct World {
 }
 
 impl World {
-    fn run(&mut self, draws: Draws) {
+    fn run(&mut self) {
         let mut now = Nanos::ZERO;
         for _ in 0..100_000 {
-            let event = self.pending.iter().map(|(call, (at, _))| (*at, 0, *call)).min();
-            let alarm = self.alarms.iter().map(|(call, at)| (*at, 1, *call)).min();
-            let Some((at, kind, call)) = event.into_iter().chain(alarm).min() else { return };
+            let event = self.pending.iter().map(|(out, (at, _))| (*at, Some(out.1), out.0)).min();
+            let alarm = self.alarms.iter().map(|(call, at)| (*at, None, *call)).min();
+            // At the same instant a limit comes before an answer.
+            let Some((at, attempt, call)) = event.into_iter().chain(alarm).min() else { return };
             now = now.max(at);
-            if kind == 0 {
-                let (_, event) = self.pending.remove(&call).unwrap();
+            if let Some(attempt) = attempt {
+                let (_, event) = self.pending.remove(&(call, attempt)).unwrap();
                 if let Event::Failed(Failure { class, hint: Some(hint), .. }) = &event
                     && class.retryable()
                 {
@@ -83,24 +86,21 @@ impl World {
                         *self.sends.iter().rfind(|(_, sender, _)| *sender == call).unwrap();
                     self.pauses.push((target, now, now + hint.after));
                 }
-                self.calls[call].handle(event, &mut self.pool, now);
+                self.calls[call].handle(attempt, event, &mut self.pool, now);
             }
-            self.poll(call, draws, now);
+            self.poll(call, now);
             while let Some(seat) = self.pool.pop_news() {
                 if let Some(call) = self.seats.get(&seat).copied() {
-                    self.poll(call, draws, now);
+                    self.poll(call, now);
                 }
             }
         }
         panic!("a world that does not end");
     }
 
-    fn poll(&mut self, call: usize, draws: Draws, now: Nanos) {
+    fn poll(&mut self, call: usize, now: Nanos) {
         self.seats.retain(|_, sitting| *sitting != call);
-        let action = self.calls[call].poll(&mut self.pool, &draws, now);
-        if !matches!(action, Action::Attend { .. }) {
-            self.pending.remove(&call);
-        }
+        let action = self.calls[call].poll(&mut self.pool, now);
         match action {
             Action::Acquire { seat, until } => {
                 self.seats.insert(seat, call);
@@ -112,15 +112,22 @@ impl World {
             }
             Action::Done(_) => {
                 self.alarms.remove(&call);
+                assert!(!self.pending.keys().any(|(of, _)| *of == call), "done and still out");
             }
-            Action::Send { target, .. } => {
+            Action::Drop { attempt } => {
+                self.pending.remove(&(call, attempt)).expect("dropped once, while it was out");
+                self.poll(call, now);
+            }
+            Action::Send { attempt, target, .. } => {
+                let breaker = self.pool.breaker(target).unwrap().state(now);
+                assert!(!matches!(breaker, BreakerState::Open { .. }), "sent past a breaker");
                 self.sends.push((now, call, target));
                 let fate = self.fates[self.sends.len() % self.fates.len()].clone();
                 for _ in 0..fate.tokens {
-                    self.calls[call].handle(Event::Token, &mut self.pool, now);
+                    self.calls[call].handle(attempt, Event::Token, &mut self.pool, now);
                 }
                 if fate.commits {
-                    self.calls[call].handle(Event::Committed, &mut self.pool, now);
+                    self.calls[call].handle(attempt, Event::Committed, &mut self.pool, now);
                 }
                 let event = fate.class.map_or(Event::Answered, |class| {
                     let mut failure = Failure::new(class, "as fated");
@@ -129,16 +136,10 @@ impl World {
                     failure.should_retry = fate.should_retry;
                     Event::Failed(failure)
                 });
-                self.pending.insert(call, (now + fate.after, event));
-                self.poll_again(call, draws, now);
+                self.pending.insert((call, attempt), (now + fate.after, event));
+                self.poll(call, now);
             }
         }
-    }
-
-    fn poll_again(&mut self, call: usize, draws: Draws, now: Nanos) {
-        let action = self.calls[call].poll(&mut self.pool, &draws, now);
-        let Action::Attend { until, .. } = action else { panic!("{action:?} after a send") };
-        self.alarms.insert(call, until);
     }
 }
 
@@ -147,8 +148,10 @@ fn world(
     calls: u64,
     targets: usize,
     quota: Option<u64>,
-    policy: Policy,
+    policy: &Policy,
+    seed: u64,
 ) -> World {
+    let policy = Arc::new(policy.clone());
     let targets: Vec<_> = (0..targets)
         .map(|index| {
             let mut target = target(&format!("t{index}"), &format!("k{}", index / 2));
@@ -157,10 +160,10 @@ fn world(
         })
         .collect();
     let calls: Vec<_> = (0..calls)
-        .map(|id| Call::new(id, long_request().streaming(), policy, at(id / 2)))
+        .map(|id| Call::new(id, long_request().streaming(), Arc::clone(&policy), at(id / 2)))
         .collect();
     World {
-        pool: Pool::new(targets).unwrap(),
+        pool: Pool::new(&policy, targets, Draws::new(seed)).unwrap(),
         alarms: (0..calls.len()).map(|call| (call, at(u64::try_from(call).unwrap() / 2))).collect(),
         calls,
         pending: BTreeMap::new(),
@@ -199,7 +202,9 @@ fn check(trace: &Trace, policy: &Policy) {
         }
     }
     let attempts: Vec<_> = trace.attempts().collect();
-    for pair in attempts.windows(2) {
+    // Those that run side by side end in any order.
+    let hedges = count(|what| matches!(what, What::AttemptStarted { hedge: true, .. }));
+    for pair in attempts.windows(2).take_while(|_| hedges == 0) {
         let (_, target, failure) = pair[0];
         let (_, next, _) = pair[1];
         let failure = failure.expect("an answer ends the call");
@@ -208,7 +213,10 @@ fn check(trace: &Trace, policy: &Policy) {
         let again = failure.retries() != Retries::No;
         assert!(next != target || again || overflow, "{failure} retried on the same target");
     }
-    if let Some(Finish::Served { target: server, .. }) = trace.finish() {
+    // A hedge goes to whoever is ready at once, and passes over others without a word.
+    if let Some(Finish::Served { target: server, .. }) = trace.finish()
+        && hedges == 0
+    {
         for better in 0..server {
             let asked = attempts.iter().any(|(_, target, _)| *target == better);
             let skipped = |entry: &Entry| matches!(entry.what, What::Skipped { target, .. } if target == better);
@@ -217,8 +225,8 @@ fn check(trace: &Trace, policy: &Policy) {
     }
     for target in 0..4 {
         let sends = attempts.iter().filter(|(_, asked, _)| *asked == target).count();
-        // One first, its retries, one after truncation, two that were not processed.
-        assert!(sends <= 4 + usize::try_from(policy.retry.retries_max).unwrap());
+        // One first, its retries, one after truncation, two that were not processed, and hedges of others.
+        assert!(sends <= 4 + usize::try_from(policy.retry.retries_max).unwrap() + hedges);
     }
 }
 
@@ -231,11 +239,18 @@ proptest! {
         quota in prop_oneof![Just(None), (1..30u64).prop_map(Some)],
         call_secs in 1..700u64,
         attempts_max in 1..20u32,
+        hedge in prop_oneof![Just(None), (0..20_000u64).prop_map(Some)],
     ) {
         let timeouts = Timeouts { call: secs(call_secs), ..Timeouts::default() };
-        let policy = Policy { timeouts, attempts_max, ..Policy::default() };
-        let mut world = world(fates, calls, targets, quota, policy);
-        world.run(Draws::new(3));
+        let hedge = hedge.map(|ms| HedgeSettings {
+            delay: HedgeDelay::Fixed(Duration::from_millis(ms)),
+            hedges_max: 2,
+            budget_ppm: 1_000_000,
+            budget_cap: 10,
+        });
+        let policy = Policy { timeouts, attempts_max, hedge, ..Policy::default() };
+        let mut world = world(fates, calls, targets, quota, &policy, 3);
+        world.run();
         for call in &world.calls {
             check(call.trace(), &policy);
         }
@@ -257,8 +272,8 @@ proptest! {
         seed: u64,
     ) {
         let traces = || {
-            let mut world = world(fates.clone(), calls, 3, Some(20), Policy::default());
-            world.run(Draws::new(seed));
+            let mut world = world(fates.clone(), calls, 3, Some(20), &Policy::default(), seed);
+            world.run();
             world.calls.iter_mut().map(Call::take_trace).collect::<Vec<_>>()
         };
         prop_assert_eq!(traces(), traces());
@@ -272,8 +287,8 @@ proptest! {
         targets in 1..4usize,
         quota in prop_oneof![Just(None), (1..30u64).prop_map(Some)],
     ) {
-        let mut world = world(fates, calls, targets, quota, Policy::default());
-        world.run(Draws::new(3));
+        let mut world = world(fates, calls, targets, quota, &Policy::default(), 3);
+        world.run();
         for (target, from, until) in &world.pauses {
             for (at, _, sent_to) in &world.sends {
                 // At the very instant of the answer, a send may have come first.
@@ -296,8 +311,8 @@ proptest! {
                 fate.class = Some(Class::Server);
             }
         }
-        let mut world = world(fates, calls, 1, Some(requests), Policy::default());
-        world.run(Draws::new(3));
+        let mut world = world(fates, calls, 1, Some(requests), &Policy::default(), 3);
+        world.run();
         for (first, (from, ..)) in world.sends.iter().enumerate() {
             for (count, (to, ..)) in world.sends[first..].iter().enumerate() {
                 let refill = to.since(*from).as_nanos() * u128::from(requests) / secs(60).as_nanos();
@@ -320,8 +335,8 @@ fn a_thousand_calls_share_a_quota_in_virtual_time() {
     };
     let timeouts = Timeouts { call: secs(3_000), ..Timeouts::default() };
     let policy = Policy { timeouts, ..Policy::default() };
-    let mut world = world(vec![answered], 1_000, 1, Some(60), policy);
-    world.run(Draws::new(1));
+    let mut world = world(vec![answered], 1_000, 1, Some(60), &policy, 3);
+    world.run();
     assert_eq!(world.sends.len(), 1_000);
     assert!(world.sends.is_sorted(), "first come, first served");
     let served = world
