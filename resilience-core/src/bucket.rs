@@ -218,7 +218,10 @@ mod tests {
 
         /// P41: a clock that jumps back.
         #[test]
-        fn property_23_a_clock_that_goes_back_is_ignored(at in 1..u64::MAX, back in 1..u64::MAX) {
+        fn property_23_a_clock_that_goes_back_is_ignored(
+            at in 1..50_000_000_000u64,
+            back in prop_oneof![1..50_000_000_000u64, any::<u64>()],
+        ) {
             let mut bucket = Bucket::full(60, MINUTE, 60);
             bucket.take(60);
             bucket.advance(Nanos::new(at));

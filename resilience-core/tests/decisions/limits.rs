@@ -249,6 +249,9 @@ proptest! {
                     }
                 }
                 Step::Cancel(pick) if !waiting.is_empty() => {
+                    // It may have been granted just before it leaves.
+                    now = now + Duration::from_millis(u64::try_from(pick % 5_000).unwrap());
+                    queue.poll(now);
                     let (ticket, _) = waiting.remove(pick % waiting.len());
                     queue.cancel(ticket, now);
                 }

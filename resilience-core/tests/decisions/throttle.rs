@@ -52,7 +52,7 @@ async fn impatience_fails_at_once_and_takes_nothing() {
     assert_eq!(begun.elapsed(), Duration::from_secs(30));
 }
 
-/// P17, P43: a permit that was granted to a waiter who left must reach the next.
+/// Whoever left the line is no longer waited for.
 #[tokio::test(start_paused = true)]
 async fn whoever_leaves_the_line_holds_nobody_up() {
     let throttle = two_a_minute();
