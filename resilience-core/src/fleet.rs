@@ -103,6 +103,8 @@ mod lease;
 mod member;
 mod settings;
 mod shape;
+#[cfg(test)]
+mod simulation;
 mod store;
 
 pub use member::FleetError;
