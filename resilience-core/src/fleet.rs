@@ -71,11 +71,12 @@
 //!
 //! *A server that is killed, with or without its data, changes no guarantee.*
 //! Say that it is gone from *k* to *b*.
-//! Nothing is granted in between, so what was in its bucket at *k* is either the burst of the proof above or lost.
-//! A member spends its share only after a round trip of its own failed, hence after *k*; the share starts empty, refills at its part of *r*, and the parts sum to one at most: with the buckets' parts of the burst, members together spend what one bucket would that was emptied at *k*.
-//! It does so no longer than a span *D* = 2 · (probe interval + timeout) after the question that failed was put; the server was down after that, so never after *b* + *D*.
-//! A bucket without a past, or with one that another run of the server left, starts empty and only *D* after its first question.
-//! So at each instant at most one of the two is filling, and each starts empty where the other ends. ∎
+//! It grants nothing in between, and what its bucket held at *k* is lost.
+//! A member spends its share only after a question of its own has failed on a fresh connection, hence after *k*.
+//! The share starts empty and refills at the member's part of *r*, up to its part of the burst; as the parts sum to one at most, all members together spend no more than one bucket that was emptied at *k*.
+//! None does so longer than *D* = 2 · (probe interval + timeout) after the question that failed was put, and the server was gone after that instant: so not after *b* + *D*.
+//! A bucket without a past, or with one that another run of the server has left, starts empty, and not before *D* after its first question.
+//! So whatever the instant, one bucket at most is filling; each starts empty, and the proof above goes through with all of them in the place of one. ∎
 //!
 //! *A server that stalls and comes back, or that only some members cannot reach, is not gone.*
 //! Then the shares come on top of what it grants to the others: together at most *L* + Σ shares · (*L* − *B*) in a window, below 2 *L*.
