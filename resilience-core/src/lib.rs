@@ -115,6 +115,8 @@ mod attempt;
 mod client;
 #[cfg(feature = "tokio")]
 mod clock;
+#[cfg(feature = "redis")]
+pub mod fleet;
 #[cfg(feature = "tokio")]
 mod drive;
 #[cfg(feature = "tokio")]
