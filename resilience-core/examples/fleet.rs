@@ -8,13 +8,13 @@
 use std::time::Duration;
 
 use resilience_core::fleet::{Fleet, FleetSettings, Grantor, Health, WhenDown};
-use resilience_core::{Cost, Dimension, Limit, Quota};
+use resilience_core::{Cost, Dimension, Guarantee, Limit, Quota};
 
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::print_stdout, reason = "an example shows what it does")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
-    let mut quota = Quota::per_minute(60, 60_000);
+    let mut quota = Quota { guarantee: Guarantee::STRICT, ..Quota::default() };
     quota.limits = vec![
         Limit { burst: 6, ..Limit::per_minute(Dimension::Rpm, 60) },
         Limit { burst: 6_000, ..Limit::per_minute(Dimension::Tpm, 60_000) },

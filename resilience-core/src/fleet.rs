@@ -8,13 +8,11 @@
 //! use std::time::Duration;
 //!
 //! use resilience_core::fleet::{Fleet, FleetSettings, WhenDown};
-//! use resilience_core::{Cost, Dimension, Limit, Quota};
+//! use resilience_core::{Cost, Quota};
 //!
 //! # async fn work() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut quota = Quota::per_minute(500, 200_000);
-//! for limit in &mut quota.limits {
-//!     limit.burst = limit.tokens / 20; // What a strict window has no room to refill.
-//! }
+//! // No window holds more than this; the largest request is one of 8,000 tokens.
+//! let quota = Quota::per_minute(500, 200_000).strict(Cost::request(6_000, 2_000));
 //! let settings = FleetSettings {
 //!     when_down: WhenDown::LocalShare { ppm: 250_000 }, // One of four processes.
 //!     seed: u64::from(std::process::id()),
@@ -49,11 +47,11 @@
 //!
 //! With [`Guarantee::Strict`], all processes together use at most *L* in every window of *P*, where an instant of use is [`Admission::at`].
 //!
-//! Let *B* be the burst, *T* the lease ttl plus [`FleetSettings::transit`]; the bucket refills at *r* = (*L* − *B*) / (*P* + *T*).
+//! Let *B* be the burst, *T* the lease ttl plus the jitter of [`Guarantee::Strict`](crate::Guarantee::Strict); the bucket refills at *r* = (*L* − *B*) / (*P* + *T*).
 //! Let a unit be used at *u*, having been asked for at *s* and granted by the server at *g*.
 //! The script ran after the question was sent, *s* ≤ *g*, and its answer had come before the use, *g* ≤ *u*; the process's own monotonic clock is read at the use and refuses *u* ≥ *s* + ttl.
 //! Hence *u* − ttl < *g* ≤ *u*: a process that was paused, or got the answer late, finds its lease lapsed.
-//! Whatever is used in [*t*, *t* + *P*] and arrives there up to transit late was granted in (*t* − *T*, *t* + *P*].
+//! Whatever is used in [*t*, *t* + *P*] and arrives there up to the jitter late was granted in (*t* − *T*, *t* + *P*].
 //! That span is *P* + *T* long, and a bucket grants at most *B* + *r* · (*P* + *T*) = *L* in it. ∎
 //!
 //! No better refill exists in general: units granted over *P* + ttl can all be used within *P*.
@@ -110,7 +108,7 @@ mod store;
 
 pub use member::FleetError;
 use member::{Ask, Member, Outcome, Step, Ticket};
-pub use settings::{FleetMistake, FleetSettings, Guarantee, SPAN_MAX, WhenDown};
+pub use settings::{FleetMistake, FleetSettings, SPAN_MAX, WhenDown};
 use store::Store;
 pub use store::StoreError;
 

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::bucket::TOKENS_MAX;
 use crate::class::Dimension;
-use crate::limiter::{Limit, Quota, QuotaMistake};
+use crate::limiter::{Guarantee, Limit, Oversize, Quota, QuotaMistake};
 use crate::time::whole_nanos;
 
 use super::shape::{Shape, spread_micros};
@@ -22,19 +22,18 @@ pub struct FleetSettings {
     /// What the quota is called on the server: letters, digits, `.`, `:`, `-` and `_`.
     /// Fleets with the same name share a quota; one name per credential and model is usual.
     pub name: String,
-    /// The limits that all members keep together.
+    /// The limits that all members keep together, and what is promised about them.
+    ///
+    /// *B* is the burst, *L* the limit, *P* the period; *A* is what all members use together.
+    /// Under [`Guarantee::Burst`] *A* in a span *x* is at most *B* + *L* · (*x* + lease ttl) / *P*, which is almost twice the limit after a rest.
+    /// Under [`Guarantee::Strict`] *A* is at most *L* in **every** window of a period, wherever it begins; its jitter is how much the way to the provider may vary between two requests.
     pub quota: Quota,
-    /// What is promised about them.
-    pub guarantee: Guarantee,
     /// For how long granted units may be used, 1 s unless told otherwise.
     /// Longer leases save round trips and cost throughput: the refill is spread over the period and this.
     pub lease_ttl: Duration,
     /// The most of the burst that one lease takes, in millionths; a tenth unless told otherwise.
     /// With 0 every admission is a round trip of its own.
     pub lease_share_ppm: u32,
-    /// How much the way to the provider may vary between two requests, zero unless told otherwise.
-    /// Requests that leave further apart than they arrive would make a window at the provider fuller than ours.
-    pub transit: Duration,
     /// How long a round trip to the server may take, connecting included; 250 ms unless told otherwise, and less than [`FleetSettings::lease_ttl`].
     pub timeout: Duration,
     /// How long a server that failed is left alone, 500 ms unless told otherwise.
@@ -49,15 +48,13 @@ pub struct FleetSettings {
 }
 
 impl FleetSettings {
-    /// Strict, with leases of up to a tenth of the burst for a second, refusing everything when the server is down.
+    /// With leases of up to a tenth of the burst for a second, refusing everything when the server is down.
     pub fn new(name: impl Into<String>, quota: Quota) -> Self {
         Self {
             name: name.into(),
             quota,
-            guarantee: Guarantee::Strict,
             lease_ttl: Duration::from_secs(1),
             lease_share_ppm: 100_000,
-            transit: Duration::ZERO,
             timeout: Duration::from_millis(250),
             probe_every: Duration::from_millis(500),
             keep: Duration::from_secs(3_600),
@@ -78,14 +75,23 @@ impl FleetSettings {
         if self.quota.limits.is_empty() {
             mistakes.push(FleetMistake::NoLimits);
         }
+        let Quota { oversize, concurrency, charges_actual, overtakes_max, .. } = self.quota;
+        let foreign = [
+            ("concurrency", concurrency.is_some()),
+            ("oversize debt", oversize == Oversize::Debt),
+            ("charges_actual", charges_actual),
+            ("overtakes_max", overtakes_max > 0),
+        ];
+        let foreign = foreign.into_iter().filter(|(_, set)| *set);
+        mistakes.extend(foreign.map(|(setting, _)| FleetMistake::NotShared { setting }));
         for (setting, span) in [
             ("keep", self.keep),
             ("lease ttl", self.lease_ttl),
             ("probe interval", self.probe_every),
             ("timeout", self.timeout),
-            ("transit", self.transit),
+            ("jitter", self.jitter()),
         ] {
-            let needed = !matches!(setting, "keep" | "transit");
+            let needed = !matches!(setting, "keep" | "jitter");
             if needed && span.is_zero() || span > SPAN_MAX {
                 mistakes.push(FleetMistake::Span { setting, span });
             }
@@ -117,10 +123,10 @@ impl FleetSettings {
         if before.iter().any(|other| other.dimension == dimension && other.period == period) {
             return Some(FleetMistake::Twice { dimension, period });
         }
-        if self.guarantee == Guarantee::Strict && burst >= tokens {
+        if self.is_strict() && burst >= tokens {
             return Some(FleetMistake::NoRefill { dimension, burst, tokens });
         }
-        if Shape::new(limit, self.guarantee, self.slack()).is_none() {
+        if Shape::new(limit, self.is_strict(), self.slack()).is_none() {
             return Some(FleetMistake::TooFine { dimension });
         }
         let ppm = self.local_share_ppm()?;
@@ -131,14 +137,26 @@ impl FleetSettings {
     /// The limits in units.
     pub(crate) fn shapes(&self) -> Vec<Shape> {
         let shape = |limit| {
-            Shape::new(limit, self.guarantee, self.slack()).expect("the settings were checked")
+            Shape::new(limit, self.is_strict(), self.slack()).expect("the settings were checked")
         };
         self.quota.limits.iter().map(shape).collect()
     }
 
+    fn is_strict(&self) -> bool {
+        matches!(self.quota.guarantee, Guarantee::Strict { .. })
+    }
+
+    /// How much the way to the provider may vary.
+    fn jitter(&self) -> Duration {
+        match self.quota.guarantee {
+            Guarantee::Burst => Duration::ZERO,
+            Guarantee::Strict { jitter } => jitter,
+        }
+    }
+
     /// How long after its grant a unit may reach the provider.
     fn slack(&self) -> Duration {
-        self.lease_ttl.saturating_add(self.transit)
+        self.lease_ttl.saturating_add(self.jitter())
     }
 
     /// The share of [`WhenDown::LocalShare`].
@@ -165,18 +183,6 @@ impl FleetSettings {
             }
         }
     }
-}
-
-/// What a fleet promises about its limits.
-///
-/// *B* is the burst, *L* the limit, *P* the period; *A* is what all members use together.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Guarantee {
-    /// The refill is the whole limit: *A* in a span *x* is at most *B* + *L* · (*x* + lease ttl) / *P*, which is almost twice the limit after a rest.
-    Nominal,
-    /// The refill is what the burst leaves: *A* is at most *L* in **every** window of a period, wherever it begins.
-    #[default]
-    Strict,
 }
 
 /// What to do when the server cannot be asked.
@@ -220,9 +226,15 @@ pub enum FleetMistake {
     /// A quota that limits nothing needs no server.
     #[error("the quota has no limits")]
     NoLimits,
+    /// Something that one process can keep and a fleet cannot.
+    #[error("{setting} is not kept by a fleet, only within one process")]
+    NotShared {
+        /// The quota's setting.
+        setting: &'static str,
+    },
     /// Nothing is left to refill once the burst is taken.
     #[error(
-        "a burst of {burst} leaves no refill under a strict limit of {tokens} {dimension}; lower the burst, or choose the nominal guarantee"
+        "a burst of {burst} leaves no refill under a strict limit of {tokens} {dimension}; lower the burst, or choose the guarantee `Burst`"
     )]
     NoRefill {
         /// The dimension.
@@ -302,7 +314,7 @@ mod tests {
     use super::*;
 
     fn settings() -> FleetSettings {
-        let mut quota = Quota::per_minute(60, 10_000);
+        let mut quota = Quota { guarantee: Guarantee::STRICT, ..Quota::per_minute(60, 10_000) };
         for limit in &mut quota.limits {
             limit.burst = limit.tokens / 10;
         }
@@ -317,7 +329,8 @@ mod tests {
     #[test]
     fn every_mistake_is_found_and_names_its_value() {
         type Spoil = fn(&mut FleetSettings);
-        let cases: [(Spoil, &str); 13] = [
+        let cases: [(Spoil, &str); 14] = [
+            (|it| it.quota.concurrency = Some(3), "concurrency is not kept by a fleet"),
             (|it| it.name = "a b".into(), "`a b`"),
             (|it| it.name = String::new(), "``"),
             (|it| it.quota.limits.clear(), "no limits"),

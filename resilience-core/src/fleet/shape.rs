@@ -8,8 +8,6 @@ use std::time::Duration;
 use crate::limiter::Limit;
 use crate::time::Nanos;
 
-use super::settings::Guarantee;
-
 /// One limit of a fleet, in units.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Shape {
@@ -26,11 +24,9 @@ impl Shape {
     ///
     /// The refill is spread over the period and the slack, and over what two clocks may differ by.
     /// The caller has checked that no number of `limit` is zero or above [`crate::TOKENS_MAX`].
-    pub(crate) fn new(limit: &Limit, guarantee: Guarantee, slack: Duration) -> Option<Self> {
-        let refill = match guarantee {
-            Guarantee::Nominal => limit.tokens,
-            Guarantee::Strict => limit.tokens.checked_sub(limit.burst)?,
-        };
+    pub(crate) fn new(limit: &Limit, strict: bool, slack: Duration) -> Option<Self> {
+        let reserved = if strict { limit.burst } else { 0 };
+        let refill = limit.tokens.checked_sub(reserved)?;
         let span = spread_micros(limit.period.checked_add(slack)?);
         if refill == 0 {
             return None;
@@ -159,8 +155,8 @@ mod tests {
             (1_000_000, 500_000, Duration::from_secs(1)),
         ] {
             let limit = limit(tokens, burst, period);
-            for guarantee in [Guarantee::Nominal, Guarantee::Strict] {
-                let shape = Shape::new(&limit, guarantee, Duration::from_secs(1));
+            for strict in [false, true] {
+                let shape = Shape::new(&limit, strict, Duration::from_secs(1));
                 assert!(shape.is_some(), "{limit:?}");
             }
         }
@@ -169,8 +165,8 @@ mod tests {
     #[test]
     fn a_strict_limit_that_is_all_burst_has_none() {
         let all = limit(60, 60, Duration::from_secs(60));
-        assert_eq!(Shape::new(&all, Guarantee::Strict, Duration::ZERO), None);
-        assert!(Shape::new(&all, Guarantee::Nominal, Duration::ZERO).is_some());
+        assert_eq!(Shape::new(&all, true, Duration::ZERO), None);
+        assert!(Shape::new(&all, false, Duration::ZERO).is_some());
     }
 
     proptest! {
@@ -185,7 +181,7 @@ mod tests {
             let burst = (tokens / part).max(1);
             let (period, slack) = (Duration::from_nanos(period), Duration::from_nanos(slack));
             let limit = limit(tokens, burst, period);
-            if let Some(shape) = Shape::new(&limit, Guarantee::Strict, slack) {
+            if let Some(shape) = Shape::new(&limit, true, slack) {
                 prop_assert!(u128::from(shape.full) <= UNITS_MAX);
                 prop_assert!(u128::from(shape.rate) <= UNITS_MAX);
                 prop_assert_eq!(shape.full, shape.unit * burst);
@@ -204,7 +200,7 @@ mod tests {
             nanos in 0..100_000_000_000u64,
         ) {
             let whole = limit(600, 20, Duration::from_secs(60));
-            let shape = Shape::new(&whole, Guarantee::Strict, Duration::from_secs(1)).unwrap();
+            let shape = Shape::new(&whole, true, Duration::from_secs(1)).unwrap();
             let at = Nanos::new(nanos);
             let mut taken = 0_u64;
             for share in shares {
@@ -223,7 +219,7 @@ mod tests {
         #[test]
         fn a_share_names_the_exact_wait(share in 100_000..=1_000_000u32, taken in 1..=2u64) {
             let whole = limit(600, 20, Duration::from_secs(60));
-            let shape = Shape::new(&whole, Guarantee::Strict, Duration::from_secs(1)).unwrap();
+            let shape = Shape::new(&whole, true, Duration::from_secs(1)).unwrap();
             let mut bucket = Share::empty(shape, share, Nanos::ZERO);
             let ready = Nanos::ZERO + bucket.wait(taken).unwrap();
             bucket.advance(ready.saturating_sub(Duration::from_nanos(1)));

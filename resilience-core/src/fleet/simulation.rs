@@ -12,7 +12,7 @@ use super::member::{Ask, FleetError, Member, Outcome, Step};
 use super::settings::{FleetSettings, WhenDown};
 use super::store::StoreError;
 use crate::class::Dimension;
-use crate::limiter::{Cost, Limit, Quota};
+use crate::limiter::{Cost, Guarantee, Limit, Quota};
 use crate::time::Nanos;
 
 #[path = "../../tests/fleet/model.rs"]
@@ -25,7 +25,7 @@ const LIMIT: u64 = 80;
 const MEMBERS: usize = 4;
 
 fn settings(when_down: WhenDown) -> FleetSettings {
-    let mut quota = Quota::per_minute(1, 1);
+    let mut quota = Quota { guarantee: Guarantee::STRICT, ..Quota::default() };
     quota.limits =
         vec![Limit { dimension: Dimension::Rpm, tokens: LIMIT, burst: 20, period: PERIOD }];
     FleetSettings {

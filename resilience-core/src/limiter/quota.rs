@@ -57,7 +57,7 @@ impl Quota {
             .iter()
             .map(|limit| limit.with_smooth_burst(largest.on(limit.dimension)))
             .collect();
-        Self { limits, guarantee: Guarantee::Strict { jitter: Duration::ZERO }, ..self }
+        Self { limits, guarantee: Guarantee::STRICT, ..self }
     }
 
     /// Whether an answer depends on the number of tokens, so that they must be counted.
@@ -151,6 +151,11 @@ pub enum Guarantee {
         /// By how much the network may push together what left us further apart.
         jitter: Duration,
     },
+}
+
+impl Guarantee {
+    /// Strict windows, where the network keeps the distances between requests.
+    pub const STRICT: Self = Self::Strict { jitter: Duration::ZERO };
 }
 
 /// What becomes of a request that costs more than a [`Limit::burst`]; one above the limit itself is always refused at once.

@@ -4,13 +4,13 @@ use std::error::Error;
 use std::time::Duration;
 
 use resilience_core::fleet::{Fleet, FleetError, FleetSettings, WhenDown};
-use resilience_core::{Cost, Dimension, Limit, Quota};
+use resilience_core::{Cost, Dimension, Guarantee, Limit, Quota};
 
 use crate::fleet::nobody;
 use crate::server::Server;
 
 fn settings() -> FleetSettings {
-    let mut quota = Quota::per_minute(1, 1);
+    let mut quota = Quota { guarantee: Guarantee::STRICT, ..Quota::default() };
     quota.limits = vec![Limit {
         dimension: Dimension::Rpm,
         tokens: 1_000,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use resilience_core::fleet::{
     Fleet, FleetError, FleetSettings, Grantor, Health, StoreError, WhenDown,
 };
-use resilience_core::{Cost, Dimension, Limit, Quota};
+use resilience_core::{Cost, Dimension, Guarantee, Limit, Quota};
 
 use crate::server::Server;
 
@@ -15,7 +15,7 @@ fn one() -> Cost {
 }
 
 fn quota(tokens: u64, burst: u64, period: Duration) -> Quota {
-    let mut quota = Quota::per_minute(1, 1);
+    let mut quota = Quota { guarantee: Guarantee::STRICT, ..Quota::default() };
     quota.limits = vec![Limit { dimension: Dimension::Rpm, tokens, burst, period }];
     quota
 }

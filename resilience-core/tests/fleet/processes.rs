@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use resilience_core::fleet::{
     Admission, Fleet, FleetError, FleetSettings, Grantor, Health, WhenDown,
 };
-use resilience_core::{Cost, Dimension, Limit, Quota};
+use resilience_core::{Cost, Dimension, Guarantee, Limit, Quota};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::server::Server;
@@ -25,7 +25,7 @@ const WORKERS: usize = 4;
 
 /// Half of the limit is burst, so that whoever hands out a second one is far beyond it.
 fn settings(when_down: WhenDown, seed: u64) -> FleetSettings {
-    let mut quota = Quota::per_minute(1, 1);
+    let mut quota = Quota { guarantee: Guarantee::STRICT, ..Quota::default() };
     quota.limits = vec![Limit {
         dimension: Dimension::Rpm,
         tokens: LIMIT.try_into().unwrap(),
