@@ -21,6 +21,8 @@ mod play;
 mod quota;
 mod shared;
 mod stream;
+#[cfg(all(feature = "metrics", feature = "tracing"))]
+mod telemetry;
 #[cfg(feature = "tokio")]
 mod throttle;
 mod truncation;
