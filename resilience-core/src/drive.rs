@@ -188,7 +188,7 @@ impl<'a> Drive<'a> {
             // Another attempt may have committed a moment ago.
             let wanted = call.is_out(attempt);
             let events = match landed {
-                Landed::Answered(_) => [Some(Event::Answered), None],
+                Landed::Answered(usage) => [Some(Event::Answered { usage: *usage }), None],
                 Landed::Opened => [Some(Event::Token), Some(Event::Committed)],
             };
             for event in events.into_iter().flatten() {

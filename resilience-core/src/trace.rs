@@ -202,6 +202,8 @@ pub enum Leave {
     Final,
     /// The server asked for a longer wait than another target's readiness is worth.
     HintTooLong,
+    /// It refuses so much that this request was not even sent.
+    Shed,
     /// A retry there could not end before the deadline.
     TooLate,
 }
@@ -215,6 +217,7 @@ impl Leave {
             Self::Exhausted => "exhausted",
             Self::Final => "final",
             Self::HintTooLong => "hint-too-long",
+            Self::Shed => "shed",
             Self::TooLate => "too-late",
         }
     }
@@ -231,6 +234,8 @@ pub enum Skip {
     Quota(Refusal),
     /// It uses the credential that was refused.
     SameCredential,
+    /// It refuses so much that this request was not even sent.
+    Shed,
     /// Its window is no larger than the one that was too small.
     SameWindow,
 }
@@ -244,6 +249,7 @@ impl Skip {
             Self::Quota(_) => "quota",
             Self::SameCredential => "same-credential",
             Self::SameWindow => "same-window",
+            Self::Shed => "shed",
         }
     }
 }
@@ -286,6 +292,8 @@ pub enum StopReason {
     Final,
     /// The server asked for a longer wait than the policy grants.
     HintBeyondCap,
+    /// The target refuses so much that this request was not sent, or not again.
+    Shed,
     /// Every target was ruled out before anything was sent.
     Unservable,
 }
@@ -302,6 +310,7 @@ impl StopReason {
             Self::Exhausted => "exhausted",
             Self::Final => "final",
             Self::HintBeyondCap => "hint-beyond-cap",
+            Self::Shed => "shed",
             Self::Unservable => "unservable",
         }
     }

@@ -15,10 +15,14 @@ mod fallback;
 mod hedge;
 mod hedging;
 mod hints;
+mod ledger;
 mod limits;
 mod overflow;
+#[cfg(all(feature = "tokio", not(loom)))]
+mod peers;
 mod play;
 mod quota;
+mod settling;
 mod shared;
 mod stream;
 #[cfg(all(feature = "metrics", feature = "tracing"))]
@@ -26,4 +30,5 @@ mod telemetry;
 #[cfg(feature = "tokio")]
 mod throttle;
 mod truncation;
+mod windows;
 mod world;

@@ -22,7 +22,7 @@ fn an_overflow_is_truncated_and_sent_once_more() {
             // The server's window leaves 150 tokens beside the answer and the buffer; it counts 300 where we count 285.
             failing(Class::ContextOverflow { limit: Some(2_250), requested: Some(2_300) })
         } else {
-            Event::Answered
+            Event::Answered { usage: None }
         }
     });
     assert_eq!(finish, Finish::Served { target: 0, attempt: 2 });
@@ -47,7 +47,7 @@ fn a_window_much_smaller_than_expected_still_holds_a_conversation() {
         let mut kept = 0;
         let (finish, _) = play(&exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
             kept = sent.messages.len();
-            if sent.attempt == 1 { failing(overflow) } else { Event::Answered }
+            if sent.attempt == 1 { failing(overflow) } else { Event::Answered { usage: None } }
         });
         assert_eq!(finish, Finish::Served { target: 0, attempt: 2 });
         // 14 tokens each, beside the 5 of the system message.
@@ -80,7 +80,7 @@ fn an_overflow_moves_on_to_a_larger_window_only() {
     targets[2].window = window(1_000_000);
     let mut pool = pool_of(targets).unwrap();
     let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
-        if sent.target == 2 { Event::Answered } else { failing(TOO_LONG) }
+        if sent.target == 2 { Event::Answered { usage: None } } else { failing(TOO_LONG) }
     });
     assert_eq!(finish, Finish::Served { target: 2, attempt: 3 });
     assert_eq!(asked(&trace), [0, 0, 2]);
@@ -100,7 +100,7 @@ fn a_fallback_with_a_smaller_window_gets_a_shorter_conversation() {
             return failing(Class::NotFound(Missing::Model));
         }
         assert_eq!(sent.messages.len(), 6);
-        Event::Answered
+        Event::Answered { usage: None }
     });
     assert_eq!(finish, Finish::Served { target: 2, attempt: 2 });
     let cannot =
@@ -122,7 +122,7 @@ fn an_answer_that_asks_for_too_much_is_limited_and_the_conversation_stays_whole(
             if sent.attempt == 1 {
                 failing(Class::ContextOverflow { limit: Some(limit), requested: Some(1_288) })
             } else {
-                Event::Answered
+                Event::Answered { usage: None }
             }
         });
         assert_eq!(finish, Finish::Served { target: 0, attempt: 2 });
@@ -170,7 +170,11 @@ fn a_body_that_is_too_large_loses_half_its_bytes() {
     let mut kept = Vec::new();
     let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, Request::new(messages), |sent| {
         kept.push(sent.messages.iter().map(|message| message.parts.len()).collect::<Vec<_>>());
-        if sent.attempt == 1 { failing(Class::RequestTooLarge) } else { Event::Answered }
+        if sent.attempt == 1 {
+            failing(Class::RequestTooLarge)
+        } else {
+            Event::Answered { usage: None }
+        }
     });
     assert_eq!(finish, Finish::Served { target: 0, attempt: 2 });
     assert_eq!(kept, [vec![1, 1, 0, 0], vec![0, 0]]);
@@ -192,7 +196,7 @@ fn a_cut_is_told_with_its_bytes() {
     let request = Request { output_max: Some(2_000), ..Request::new([log]) };
     let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, request, |sent| {
         sent_bytes.push(sent.messages[0].text.len());
-        if sent.attempt == 1 { failing(overflow) } else { Event::Answered }
+        if sent.attempt == 1 { failing(overflow) } else { Event::Answered { usage: None } }
     });
     assert_eq!(finish, Finish::Served { target: 0, attempt: 2 });
     let cut = trace.entries.iter().find_map(|entry| match &entry.what {
@@ -230,7 +234,7 @@ fn a_bill_corrects_the_estimate_too() {
     let request = Request::new([Message::user("word ".repeat(79_993))]);
     let mut call = Call::new(1, request, exact(), Nanos::ZERO);
     call.poll(&mut pool, Nanos::ZERO);
-    call.handle(1, Event::Answered, &mut pool, Nanos::ZERO);
+    call.handle(1, Event::Answered { usage: None }, &mut pool, Nanos::ZERO);
     // 99,999 by the estimate, with the frame.
     call.learn(0, Usage { input: 130_000, output: 7 }, &pool);
     assert_eq!(counter.ratio_ppm(), 1_297_043);

@@ -344,7 +344,7 @@ fn not_retried(trace: &Trace) -> u64 {
     not_retried
 }
 
-const REASONS: [&str; 12] = [
+const REASONS: [&str; 13] = [
     "abandoned",
     "attempts-max",
     "budget",
@@ -356,6 +356,7 @@ const REASONS: [&str; 12] = [
     "hedged",
     "hint-beyond-cap",
     "hint-too-long",
+    "shed",
     "too-late",
 ];
 
@@ -388,11 +389,13 @@ fn is_known(name: &str, label: &str, value: &str) -> bool {
         .contains(&value),
         ("llm_retries_not_sent_total", "reason") => REASONS.contains(&value),
         ("llm_fallbacks_total", "reason") => {
-            ["budget", "busy", "exhausted", "final", "hint-too-long", "too-late"].contains(&value)
+            ["budget", "busy", "exhausted", "final", "hint-too-long", "shed", "too-late"]
+                .contains(&value)
         }
         ("llm_skips_total", "reason") => {
             rests.contains(&value)
-                || ["cannot-fit", "quota", "same-credential", "same-window"].contains(&value)
+                || ["cannot-fit", "quota", "same-credential", "same-window", "shed"]
+                    .contains(&value)
         }
         ("llm_wait_seconds", "reason") => {
             rests.contains(&value) || ["backoff", "hint"].contains(&value)
