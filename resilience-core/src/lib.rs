@@ -117,6 +117,8 @@ mod client;
 mod clock;
 #[cfg(feature = "tokio")]
 mod drive;
+#[cfg(feature = "redis")]
+pub mod fleet;
 #[cfg(feature = "tokio")]
 mod observe;
 #[cfg(feature = "tokio")]
