@@ -16,6 +16,7 @@ use crate::message::Request;
 use crate::observe::Ended;
 use crate::outcome::{CallError, Success, Usage};
 use crate::pool::Seat;
+use crate::telemetry::{InSpan, Spans};
 use crate::time::Nanos;
 use crate::trace::{Finish, Trace};
 
@@ -31,6 +32,7 @@ pub(crate) struct Drive<'a> {
     told: usize,
     ended: bool,
     usage: Option<Usage>,
+    spans: Spans,
 }
 
 /// What a successful attempt means for its call.
@@ -44,7 +46,7 @@ pub(crate) enum Landed {
 /// An attempt that is with its transport.
 struct Flight<F> {
     attempt: u32,
-    future: Pin<Box<F>>,
+    future: Pin<Box<InSpan<F>>>,
 }
 
 impl<'a> Drive<'a> {
@@ -61,6 +63,7 @@ impl<'a> Drive<'a> {
             told: 0,
             ended: false,
             usage: None,
+            spans: Spans::new(id),
         }
     }
 
@@ -103,7 +106,7 @@ impl<'a> Drive<'a> {
                     continue;
                 }
                 Action::Send { attempt, target, messages, output_max, ends } => {
-                    let future = send(Attempt {
+                    let outgoing = Attempt {
                         call: self.call.id(),
                         number: attempt,
                         messages,
@@ -113,7 +116,8 @@ impl<'a> Drive<'a> {
                         targets: Arc::clone(self.client.targets()),
                         progress: Arc::clone(&self.progress),
                         clock: self.clock,
-                    });
+                    };
+                    let future = self.spans.carry(attempt, || send(outgoing));
                     flights.push(Flight { attempt, future: Box::pin(future) });
                     polled = false;
                     continue;
@@ -254,12 +258,13 @@ impl<'a> Drive<'a> {
     /// Tells the observers what they do not know yet.
     pub(crate) fn tell(&mut self) {
         let observers = self.client.observers();
-        if observers.is_empty() || self.ended {
+        if self.ended || observers.is_empty() && !Spans::wanted() {
             return;
         }
         let trace = self.call.trace();
         let targets = self.client.targets();
         for entry in &trace.entries[self.told..] {
+            self.spans.tell(entry, targets);
             for observer in observers {
                 observer.entry(trace.call, entry, targets);
             }
@@ -272,6 +277,11 @@ impl<'a> Drive<'a> {
                 observer.ended(&ended);
             }
         }
+    }
+
+    /// Takes a step of an attempt's transport where whatever it logs belongs.
+    pub(crate) fn within<T>(&self, attempt: u32, step: impl FnOnce() -> T) -> T {
+        self.spans.within(attempt, step)
     }
 
     /// What happened so far.

@@ -124,6 +124,8 @@ mod observe;
 #[cfg(feature = "tokio")]
 mod stream;
 #[cfg(feature = "tokio")]
+pub mod telemetry;
+#[cfg(feature = "tokio")]
 mod throttle;
 
 pub use adaptive::aimd::{Aimd, AimdMistake, AimdSettings};

@@ -264,3 +264,15 @@ pub enum CoolReason {
     /// A call's retries did not help.
     Outage,
 }
+
+impl CoolReason {
+    /// A name in kebab case, fit for a report.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Breaker => "breaker",
+            Self::Credential => "credential",
+            Self::Hint => "hint",
+            Self::Outage => "outage",
+        }
+    }
+}

@@ -82,7 +82,7 @@ where
             }
             let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
             // What has arrived counts, however long the caller took to ask for it.
-            match Pin::new(stream).poll_next(cx) {
+            match self.drive.within(self.attempt, || Pin::new(stream).poll_next(cx)) {
                 Poll::Ready(Some(Ok(Piece::End(value, usage)))) => {
                     self.end(value, usage);
                     continue;

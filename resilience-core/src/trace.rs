@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::failure::Failure;
 use crate::hint::Hint;
 use crate::limiter::Refusal;
-use crate::pool::Cooling;
+use crate::pool::{CoolReason, Cooling};
 use crate::time::Nanos;
 use crate::truncate::CannotFit;
 
@@ -178,6 +178,17 @@ pub enum Wait {
     },
 }
 
+impl Wait {
+    /// A name in kebab case, fit for a report; a rest is named by its reason.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Backoff { .. } => "backoff",
+            Self::Cooling(Cooling { why, .. }) => cooling_name(why),
+            Self::Hint { .. } => "hint",
+        }
+    }
+}
+
 /// Why a target was left for another.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Leave {
@@ -197,6 +208,21 @@ pub enum Leave {
     TooLate,
 }
 
+impl Leave {
+    /// A name in kebab case, fit for a report.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Budget => "budget",
+            Self::Busy => "busy",
+            Self::Exhausted => "exhausted",
+            Self::Final => "final",
+            Self::HintTooLong => "hint-too-long",
+            Self::Shed => "shed",
+            Self::TooLate => "too-late",
+        }
+    }
+}
+
 /// Why a target was passed over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Skip {
@@ -212,6 +238,20 @@ pub enum Skip {
     Shed,
     /// Its window is no larger than the one that was too small.
     SameWindow,
+}
+
+impl Skip {
+    /// A name in kebab case, fit for a report; a rest is named by its reason.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CannotFit(_) => "cannot-fit",
+            Self::Cooling(Cooling { why, .. }) => cooling_name(why),
+            Self::Quota(_) => "quota",
+            Self::SameCredential => "same-credential",
+            Self::SameWindow => "same-window",
+            Self::Shed => "shed",
+        }
+    }
 }
 
 /// How a call ended.
@@ -256,4 +296,32 @@ pub enum StopReason {
     Shed,
     /// Every target was ruled out before anything was sent.
     Unservable,
+}
+
+impl StopReason {
+    /// A name in kebab case, fit for a report.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Abandoned => "abandoned",
+            Self::AttemptsMax => "attempts-max",
+            Self::Budget => "budget",
+            Self::Committed => "committed",
+            Self::Deadline => "deadline",
+            Self::Exhausted => "exhausted",
+            Self::Final => "final",
+            Self::HintBeyondCap => "hint-beyond-cap",
+            Self::Shed => "shed",
+            Self::Unservable => "unservable",
+        }
+    }
+}
+
+/// A rest as the reason of something else: the server's wish is not mistaken for a hint to this call.
+const fn cooling_name(why: CoolReason) -> &'static str {
+    match why {
+        CoolReason::Breaker => "cooling-breaker",
+        CoolReason::Credential => "cooling-credential",
+        CoolReason::Hint => "cooling-hint",
+        CoolReason::Outage => "cooling-outage",
+    }
 }

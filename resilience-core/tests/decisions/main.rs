@@ -25,6 +25,8 @@ mod quota;
 mod settling;
 mod shared;
 mod stream;
+#[cfg(all(feature = "metrics", feature = "tracing"))]
+mod telemetry;
 #[cfg(feature = "tokio")]
 mod throttle;
 mod truncation;
