@@ -120,6 +120,11 @@ mod stream;
 #[cfg(feature = "tokio")]
 mod throttle;
 
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
+#[cfg(feature = "tower")]
+pub mod tower;
+
 pub use adaptive::aimd::{Aimd, AimdMistake, AimdSettings};
 pub use adaptive::cubic::Cubic;
 pub use adaptive::shed::{Shed, SreMistake, SreSettings, SreThrottle};
