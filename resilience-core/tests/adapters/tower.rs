@@ -294,13 +294,12 @@ async fn a_service_may_be_spawned() {
         client,
         |(): &()| Request::new([Message::user("x")]),
         move |(): &(), _: &Attempt| greeting.clone(),
-        |_, answered: Result<usize, io::Error>| async {
-            answered.map(Answer::new).map_err(|_| Failure::new(Class::Network, "no"))
+        |_, answered: Result<usize, io::Error>| {
+            ready(answered.map(Answer::new).map_err(|_| Failure::new(Class::Network, "no")))
         },
     );
-    let length = tower::service_fn(async |asked: String| Ok(asked.len()));
-    let service = layer.layer(length);
-    let task = tokio::spawn(async move { service.oneshot(()).await });
+    let length = tower::service_fn(|asked: String| ready(Ok(asked.len())));
+    let task = tokio::spawn(layer.layer(length).oneshot(()));
     assert_eq!(task.await.unwrap().unwrap().value, 5);
 }
 
