@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::call::Event;
 use crate::clock::Clock;
+use crate::hint;
 use crate::message::Message;
 use crate::target::Target;
 use crate::time::Nanos;
@@ -23,6 +24,8 @@ pub struct Attempt {
     pub number: u32,
     /// The conversation to send, shortened if it had to be.
     pub messages: Arc<[Message]>,
+    /// The most tokens that the answer may have: the request's own limit, or less if the target has no room for it.
+    pub output_max: Option<u64>,
     /// How long the attempt may take as a whole.
     pub time_left: Duration,
     pub(crate) target: usize,
@@ -60,6 +63,16 @@ impl Attempt {
     /// Reports a piece of content: the idle timeout begins anew.
     pub fn token(&self) {
         self.report(Event::Token);
+    }
+
+    /// Reports the headers of an answer, good or bad: what they say about the provider's limits makes our own quota more careful.
+    ///
+    /// A [`Failure`](crate::Failure) of [`classify`](crate::classify) has read its headers already.
+    pub fn headers(&self, headers: &[(&str, &str)]) {
+        let observed = hint::observed(self.target().provider, headers, None);
+        if !observed.is_empty() {
+            self.report(Event::Limits(observed));
+        }
     }
 
     /// Asks whether content may be handed to the caller, and commits the call to this attempt if it may.

@@ -20,13 +20,15 @@ use crate::class::{Class, Cools, Phase, Retries, Sent};
 use crate::classify::{Transport, transport};
 use crate::draw::Purpose;
 use crate::failure::Failure;
-use crate::hint::Hint;
+use crate::hint::{Hint, Observed};
 use crate::limiter::Cost;
 use crate::message::{Message, Request};
+use crate::outcome::Usage;
 use crate::policy::Policy;
 use crate::pool::{Departure, Ledger, Pool, Refused, Seat};
-use crate::queue::Claim;
+use crate::queue::Taken;
 use crate::race::Race;
+use crate::reservation::Reservation;
 use crate::time::Nanos;
 use crate::trace::{Finish, Leave, Skip, StopReason, Trace, Wait, What};
 
@@ -73,7 +75,6 @@ enum State {
     Out,
     Queued {
         seat: Seat,
-        cost: Cost,
     },
     Ready,
     Waiting {
@@ -98,6 +99,8 @@ struct Try {
     messages: Option<Arc<[Message]>>,
     /// For each kept message its index in the caller's conversation.
     kept: Option<Vec<usize>>,
+    /// The answer's limit, if it had to be lowered.
+    output_max: Option<u64>,
     cost: Option<Cost>,
     skipped: Option<Skip>,
 }
@@ -107,8 +110,6 @@ struct Try {
 struct Out {
     attempt: u32,
     target: usize,
-    cost: Cost,
-    began: Nanos,
     /// The phase that runs, if the transport reports phases, and when it is over.
     phase: Option<(Phase, Nanos)>,
     /// When the attempt as a whole is over.
@@ -159,6 +160,8 @@ pub enum Action {
         target: usize,
         /// The conversation, shortened if it had to be.
         messages: Arc<[Message]>,
+        /// The most tokens that the answer may have: the request's own limit, or less if the target has no room for it.
+        output_max: Option<u64>,
         /// When the attempt as a whole is over.
         ends: Nanos,
     },
@@ -175,7 +178,10 @@ pub enum Action {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
     /// It was answered in full.
-    Answered,
+    Answered {
+        /// What it cost, if the provider said so.
+        usage: Option<Usage>,
+    },
     /// Content of it has reached the caller and cannot be taken back.
     Committed,
     /// It has its connection.
@@ -184,6 +190,8 @@ pub enum Event {
     Connecting,
     /// It failed.
     Failed(Failure),
+    /// The headers of its answer tell what is left of the provider's limits; see [`crate::hint::observed`].
+    Limits(Vec<Observed>),
     /// A piece of content arrived.
     Token,
 }
@@ -308,15 +316,21 @@ impl Call {
                     self.stop(StopReason::Deadline, None, now);
                 }
                 _ if now >= self.too_late() => self.stop(StopReason::Deadline, None, now),
-                State::Queued { seat, cost } => {
-                    let (seat, cost) = (*seat, *cost);
-                    match pool.claim(seat, now) {
-                        Claim::Granted => {
-                            if let Some(send) = self.send(seat.target, cost, pool, now) {
+                State::Queued { seat } => {
+                    let seat = *seat;
+                    match pool.take(seat, now) {
+                        Taken::Granted(reservation) => {
+                            let reservation = Some(reservation);
+                            if let Some(send) = self.send(seat.target, reservation, pool, now) {
                                 return send;
                             }
                         }
-                        Claim::Front { until } => {
+                        Taken::Refused(refusal) => {
+                            self.tries[seat.target].closed = true;
+                            self.skip(seat.target, Skip::Quota(refusal), now);
+                            self.state = State::Ready;
+                        }
+                        Taken::Front { until } => {
                             // A pause has come while we stood here, and somebody else is ready.
                             if until.since(now) > self.policy.fallback.wait_max
                                 && self.elsewhere(seat.target, pool, now).is_some()
@@ -327,8 +341,8 @@ impl Call {
                             }
                             return Action::Acquire { seat, until: until.min(self.too_late()) };
                         }
-                        Claim::Behind => return Action::Acquire { seat, until: self.too_late() },
-                        Claim::Unknown => self.state = State::Ready,
+                        Taken::Behind => return Action::Acquire { seat, until: self.too_late() },
+                        Taken::Unknown => self.state = State::Ready,
                     }
                 }
                 State::Waiting { until, why } if now < *until => {
@@ -336,8 +350,8 @@ impl Call {
                 }
                 State::Waiting { .. } => self.state = State::Ready,
                 State::Ready => {
-                    if let Some((target, cost)) = self.choose(pool, now)
-                        && let Some(send) = self.send(target, cost, pool, now)
+                    if let Some((target, reservation)) = self.choose(pool, now)
+                        && let Some(send) = self.send(target, reservation, pool, now)
                     {
                         return send;
                     }
@@ -352,11 +366,13 @@ impl Call {
         let Some(index) = self.outs.iter().position(|out| out.attempt == attempt) else { return };
         let out = &mut self.outs[index];
         match event {
-            Event::Answered => {
+            Event::Answered { usage } => {
                 self.wins(index, pool, now);
-                let Some(Out { target, began, ledger, .. }) = self.outs.pop() else { return };
-                pool.answered(target, began);
-                pool.arrive(target, ledger, Ok(()), now);
+                let Some(Out { target, ledger, .. }) = self.outs.pop() else { return };
+                pool.answered(target, ledger, usage, now);
+                if let Some(usage) = usage {
+                    self.learn(target, usage, pool);
+                }
                 self.current = Some(target);
                 self.trace.push(What::AttemptEnded { attempt, target, failure: None }, now);
                 self.finish(Finish::Served { target, attempt }, now);
@@ -379,6 +395,7 @@ impl Call {
             }
             Event::Connecting => out.phase = Some((Phase::Connect, now + timeouts.connect)),
             Event::Failed(failure) => self.fail(index, failure, pool, now),
+            Event::Limits(observed) => pool.observe(out.target, &out.ledger, &observed, now),
             Event::Token => {
                 out.phase = Some((Phase::Idle, now + timeouts.idle));
                 if !out.token {
@@ -412,9 +429,13 @@ impl Call {
 
     /// Ends every attempt that is still out, because its answer is not wanted any more.
     fn drop_outs(&mut self, why: &str, pool: &mut Pool, now: Nanos) {
-        for Out { attempt, target, ledger, place, .. } in std::mem::take(&mut self.outs) {
-            let failure = transport(Transport::Cancelled, why);
-            pool.arrive(target, ledger, Err(failure.class), now);
+        for Out { attempt, target, ledger, place, phase, .. } in std::mem::take(&mut self.outs) {
+            let mut failure = transport(Transport::Cancelled, why);
+            if matches!(phase, Some((Phase::Connect, _))) {
+                // Without a connection nothing can have been sent.
+                failure.sent = Sent::No;
+            }
+            pool.failed(target, ledger, &failure, now);
             if let (Some(race), Some(place)) = (&mut self.race, place)
                 && let Some(observation) = race.cancelled(place, None, now)
             {
@@ -428,11 +449,8 @@ impl Call {
 
     /// An attempt has failed: books it, and tells everybody whom it concerns.
     fn fail(&mut self, index: usize, failure: Failure, pool: &mut Pool, now: Nanos) {
-        let Out { attempt, target, cost, committed, ledger, place, .. } = self.outs.remove(index);
-        pool.arrive(target, ledger, Err(failure.class), now);
-        if failure.sent == Sent::No {
-            pool.give_back(target, cost, now);
-        }
+        let Out { attempt, target, committed, ledger, place, .. } = self.outs.remove(index);
+        pool.failed(target, ledger, &failure, now);
         let Failure { class, hint, .. } = failure;
         if let Some(hint) = hint
             && hint.after > Duration::ZERO
@@ -467,25 +485,39 @@ impl Call {
     }
 
     /// Sends, unless a breaker or the budget has changed its mind since the target was chosen.
-    fn send(&mut self, target: usize, cost: Cost, pool: &mut Pool, now: Nanos) -> Option<Action> {
+    fn send(
+        &mut self,
+        target: usize,
+        reservation: Option<Reservation>,
+        pool: &mut Pool,
+        now: Nanos,
+    ) -> Option<Action> {
         let retry_of = self.tries[target].retry_of;
         let departure = match retry_of {
             _ if self.attempts == 0 => Departure::First,
             None => Departure::Free,
             Some(failed) => Departure::Retry(failed.class),
         };
-        match (pool.depart(target, departure, now), retry_of) {
+        let draw = self.shed_draw(pool);
+        match (pool.depart(target, departure, reservation, draw, now), retry_of) {
             (Ok(ledger), _) => {
                 self.current = Some(target);
                 let place = self.begin_race(target, pool, now);
                 self.state = State::Out;
-                Some(self.go_out(target, cost, ledger, place, now))
+                Some(self.go_out(target, ledger, place, now))
             }
             (Err(refused), retry_of) => {
-                pool.give_back(target, cost, now);
                 self.state = State::Ready;
-                if let (Refused::Budget, Some(failed)) = (refused, retry_of) {
-                    self.leave(failed, Leave::Budget, pool, now);
+                match (refused, retry_of) {
+                    (Refused::Budget, Some(failed)) => {
+                        self.leave(failed, Leave::Budget, pool, now);
+                    }
+                    (Refused::Shed, _) => {
+                        self.tries[target].closed = true;
+                        self.leaving = Leave::Shed;
+                        self.skip(target, Skip::Shed, now);
+                    }
+                    (Refused::Budget, None) | (Refused::Breaker, _) => {}
                 }
                 None
             }
@@ -496,7 +528,6 @@ impl Call {
     fn go_out(
         &mut self,
         target: usize,
-        cost: Cost,
         ledger: Ledger,
         place: Option<usize>,
         now: Nanos,
@@ -508,8 +539,6 @@ impl Call {
         self.outs.push(Out {
             attempt,
             target,
-            cost,
-            began: now,
             phase: None,
             ends,
             token: false,
@@ -521,12 +550,18 @@ impl Call {
         let messages_count = messages.len();
         let started = What::AttemptStarted { attempt, target, messages: messages_count, hedge };
         self.trace.push(started, now);
-        Action::Send { attempt, target, messages, ends }
+        let output_max = self.output_max(target);
+        Action::Send { attempt, target, messages, output_max, ends }
     }
 
     fn wait(&mut self, target: usize, until: Nanos, why: Wait, now: Nanos) {
         self.trace.push(What::WaitBegun { target, until, why }, now);
         self.state = State::Waiting { until, why };
+    }
+
+    /// Looked up for every send, whether anything is shed or not.
+    fn shed_draw(&self, pool: &Pool) -> u64 {
+        pool.draws().draw(self.id, Purpose::Shed, u64::from(self.attempts))
     }
 
     fn draw(&mut self, pool: &Pool, purpose: Purpose) -> u64 {

@@ -145,9 +145,12 @@ impl Class {
         self.treatment().moves_on
     }
 
-    /// Whether a shorter conversation may succeed on the same target.
+    /// Whether a shorter conversation, or a shorter answer, may succeed on the same target.
     pub const fn truncates(self) -> bool {
-        matches!(self, Self::ContextOverflow { .. })
+        matches!(
+            self,
+            Self::ContextOverflow { .. } | Self::RequestExceedsLimit { .. } | Self::RequestTooLarge
+        )
     }
 
     /// Whether it asks for less traffic, so that whoever adapts slows down.

@@ -1,21 +1,34 @@
 //! From what a provider answered, or a transport reported, to a [`Failure`].
 //!
 //! One rule for all providers: code first, type second, message last, then the status.
-//! What each provider means by them is data, one table per provider; a new provider is a new table.
+//! What each provider means by them is data, one table in a file per provider; a new provider is a new file, and a line wherever the compiler then asks for one.
 //! The body may be JSON, text, a page of HTML or nothing: a 429 without JSON is still a 429.
 
 use std::time::SystemTime;
 
-use crate::class::{Class, Missing, Phase, Sent};
+use crate::class::{Class, Dimension, Missing, Phase, Sent};
 use crate::classify::envelope::Envelope;
-use crate::classify::rows::{ROWS_OF_ALL, Row, Then};
-use crate::failure::{Failure, cut};
+use crate::classify::row::{Signs, Then};
+use crate::failure::{Failure, RequestId, cut};
 use crate::hint::{self, Signals};
 use crate::limiter::Cost;
 use crate::provider::Provider;
 
 mod envelope;
-mod rows;
+mod row;
+mod window;
+
+mod anthropic;
+mod azure;
+mod bedrock;
+mod cohere;
+mod common;
+mod gemini;
+mod generic;
+mod mistral;
+mod ollama;
+mod openai;
+mod openrouter;
 
 /// An answer as it came off the wire.
 #[derive(Clone, Copy, Debug)]
@@ -58,42 +71,57 @@ pub fn response(
 /// The failure in an HTTP answer.
 ///
 /// A 2xx is judged by the error in its body; without one, it is an answer that could not be read.
+/// A 499 says that somebody between us and the provider hung up; a sender that gave up itself reports [`Transport::Cancelled`], whatever is answered then.
 pub fn reply(provider: Provider, reply: &Reply<'_>) -> Failure {
-    let Reply { status, headers, body, wall, cost } = *reply;
-    let envelope = Envelope::read(body);
-    if (200..300).contains(&status) {
-        let class = if envelope.refused {
-            Class::ContentPolicy
-        } else if envelope.names_an_error() {
-            return stream_failure(provider, &envelope, headers);
-        } else {
-            Class::Decode
-        };
-        let mut failure = Failure::new(class, &envelope.message);
-        failure.status = Some(status);
-        return failure;
+    let exception = hint::header(reply.headers, "x-amzn-errortype");
+    let envelope = Envelope::read(reply.body).with_exception(exception.unwrap_or_default());
+    if !(200..300).contains(&reply.status) {
+        return failure_of(provider, reply.status, &envelope, reply);
     }
-    let should_retry = hint::should_retry(headers);
-    let class = class_of(provider, status, &envelope, should_retry);
-    let mut failure = failure_of(class, &envelope, headers);
-    failure.status = Some(status);
-    failure.should_retry = should_retry;
-    failure.hint = hint::read(&Signals {
-        provider,
-        headers,
-        message: &envelope.message,
-        limited: matches!(class, Class::RateLimited { .. } | Class::RampLimited),
-        wall,
-        cost,
-    });
+    let mut failure = match inside(provider, &envelope, reply) {
+        Some(failure) => failure,
+        None => noted(Failure::new(Class::Decode, &envelope.message), provider, &envelope, reply),
+    };
+    failure.status = Some(reply.status);
     failure
+}
+
+/// The failure that a body or an event of a stream hides behind a 2xx, or `None` if it is what was asked for.
+///
+/// An error is judged as if it had come with the status that its type usually has; the 2xx says nothing.
+/// A refusal, by the model or by a filter before it, is a failure as well.
+/// What is not JSON hides nothing.
+///
+/// # Examples
+///
+/// ```
+/// use resilience_core::{Class, Provider, classify};
+///
+/// let chunk = br#"{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}"#;
+/// let failure = classify::hidden(Provider::Gemini, chunk).expect("an error");
+///
+/// assert_eq!(failure.class, Class::Overloaded);
+/// assert_eq!(classify::hidden(Provider::Gemini, br#"{"candidates":[]}"#), None);
+/// ```
+pub fn hidden(provider: Provider, payload: &[u8]) -> Option<Failure> {
+    inside(provider, &Envelope::read(payload), &BARE)
 }
 
 /// The failure in an error event of a stream that began with a 200.
 ///
 /// It is judged as if it had come with the status that its type usually has; the 200 says nothing.
+/// Gemini's errors stand in the stream without the `data:` of an event: what begins with a brace is the payload.
 pub fn stream_error(provider: Provider, payload: &[u8]) -> Failure {
-    stream_failure(provider, &Envelope::read(payload), &[])
+    let envelope = Envelope::read(payload);
+    failure_of(provider, envelope.usual_status(), &envelope, &BARE).without_status()
+}
+
+/// The failure in a frame of an event stream that is an exception by its headers.
+///
+/// `name` is the value of `:exception-type` ([event stream encoding](https://smithy.io/2.0/aws/amazon-eventstream.html)); the payload has the message.
+pub fn stream_exception(provider: Provider, name: &str, payload: &[u8]) -> Failure {
+    let envelope = Envelope::read(payload).with_exception(name);
+    failure_of(provider, envelope.usual_status(), &envelope, &BARE).without_status()
 }
 
 /// A failure that no HTTP answer tells of.
@@ -133,69 +161,105 @@ pub enum Transport {
     Timeout(Phase),
 }
 
-fn stream_failure(provider: Provider, envelope: &Envelope, headers: &[(&str, &str)]) -> Failure {
-    let status = envelope.usual_status();
-    let class = class_of(provider, status, envelope, None);
-    let mut failure = failure_of(class, envelope, headers);
-    failure.hint = hint::read(&Signals {
-        provider,
-        headers,
-        message: &envelope.message,
-        limited: matches!(class, Class::RateLimited { .. } | Class::RampLimited),
-        wall: None,
-        cost: None,
-    });
-    failure
+/// The failure in an answer that came with a 2xx.
+fn inside(provider: Provider, envelope: &Envelope, reply: &Reply<'_>) -> Option<Failure> {
+    if envelope.refused {
+        let mut failure = Failure::new(Class::ContentPolicy, &envelope.message);
+        failure.code = envelope.code.as_deref().map(cut);
+        return Some(noted(failure, provider, envelope, reply));
+    }
+    let failure = || failure_of(provider, envelope.usual_status(), envelope, reply);
+    envelope.names_an_error().then(|| failure().without_status())
 }
 
-fn failure_of(class: Class, envelope: &Envelope, headers: &[(&str, &str)]) -> Failure {
-    let mut failure = Failure::new(class, &envelope.message);
-    failure.sent = Sent::Yes;
-    failure.code = envelope.code.as_deref().or(envelope.kind.as_deref()).map(cut);
-    failure.request_id = envelope
-        .request_id
-        .as_deref()
-        .or_else(|| REQUEST_IDS.iter().find_map(|name| hint::header(headers, name)))
-        .map(cut);
-    failure
-}
-
-fn class_of(
-    provider: Provider,
-    status: u16,
-    envelope: &Envelope,
-    should_retry: Option<bool>,
-) -> Class {
+fn failure_of(provider: Provider, status: u16, envelope: &Envelope, reply: &Reply<'_>) -> Failure {
+    let headers = headers(envelope, reply);
     let message = envelope.message.to_ascii_lowercase();
-    let signs = rows::Signs {
+    let should_retry = hint::should_retry(&headers);
+    let signs = Signs {
         status,
         code: envelope.code.as_deref().unwrap_or_default(),
         kind: envelope.kind.as_deref().unwrap_or_default(),
+        details: &envelope.details,
         message: &message,
+        hinted: (!headers.is_empty()).then(|| hint::hinted(&headers)),
     };
-    let row = rows::of(provider).iter().chain(ROWS_OF_ALL).find(|row| row.matches(&signs));
-    let then = row.map_or_else(|| status_default(status, should_retry), |row: &Row| row.then);
+    let row = row::find(provider, &signs);
+    let then = row.map_or_else(|| status_default(status, should_retry), |row| row.then);
+    let class = class_of(then, &signs);
+
+    let mut failure = Failure::new(class, &envelope.message);
+    failure.sent = Sent::Yes;
+    failure.blame = row.and_then(|row| row.blame).unwrap_or(failure.blame);
+    failure.status = Some(status);
+    failure.should_retry = should_retry;
+    failure.code = envelope.code.as_deref().or(envelope.kind.as_deref()).map(cut);
+    // Where no wait helps, none is worth knowing, whatever the headers say.
+    if !matches!(class, Class::QuotaExhausted | Class::RequestExceedsLimit { .. }) {
+        failure.hint = hint::read(&Signals {
+            provider,
+            headers: &headers,
+            message: &envelope.message,
+            retry_delay: envelope.retry_delay.as_deref(),
+            limited: matches!(class, Class::RateLimited { .. } | Class::RampLimited),
+            wall: reply.wall,
+            cost: reply.cost,
+        });
+    }
+    noted(failure, provider, envelope, reply)
+}
+
+/// The answer's own header fields, and after them those that its body quotes.
+fn headers<'a>(envelope: &'a Envelope, reply: &Reply<'a>) -> Vec<(&'a str, &'a str)> {
+    let quoted = envelope.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    reply.headers.iter().copied().chain(quoted).collect()
+}
+
+/// The failure with what is worth knowing beside it: the request's name, and what is left of the limits.
+fn noted(
+    mut failure: Failure,
+    provider: Provider,
+    envelope: &Envelope,
+    reply: &Reply<'_>,
+) -> Failure {
+    let headers = headers(envelope, reply);
+    let named = || REQUEST_IDS.iter().find_map(|name| hint::header(&headers, name));
+    failure.request_id = envelope.request_id.as_deref().or_else(named).map(RequestId::new);
+    // What is left of a minute's limit says nothing about a spent allowance.
+    if failure.class != Class::QuotaExhausted {
+        failure.observed = hint::observed(provider, &headers, reply.wall).into();
+    }
+    failure
+}
+
+fn class_of(then: Then, signs: &Signs<'_>) -> Class {
+    let numbers = || hint::limit_text(signs.message);
     match then {
         Then::Is(class) => class,
         Then::Overflow => {
-            let (limit, requested) = envelope::window_numbers(&message);
+            let (limit, requested) = window::numbers(signs.message);
             Class::ContextOverflow { limit, requested }
         }
-        Then::RateLimit => match hint::limit_text(&message) {
+        Then::RateLimit => match numbers() {
             Some(numbers) if numbers.requested > numbers.limit => Class::RequestExceedsLimit {
                 limit: Some(numbers.limit),
                 requested: Some(numbers.requested),
             },
-            _ => Class::RateLimited { dimension: hint::dimension(&message) },
+            _ => Class::RateLimited {
+                dimension: quota(signs.details).or_else(|| hint::dimension(signs.message)),
+            },
         },
-        Then::TooLargeForLimit => {
-            let numbers = hint::limit_text(&message);
-            Class::RequestExceedsLimit {
-                limit: numbers.map(|numbers| numbers.limit),
-                requested: numbers.map(|numbers| numbers.requested),
-            }
-        }
+        Then::TooLargeForLimit => Class::RequestExceedsLimit {
+            limit: numbers().map(|numbers| numbers.limit),
+            requested: numbers().map(|numbers| numbers.requested),
+        },
     }
+}
+
+/// What a quota of Google's counts, by its id: `GenerateContentInputTokensPerModelPerMinute-FreeTier`.
+fn quota(details: &str) -> Option<Dimension> {
+    let id = details.lines().find(|line| line.starts_with("quota="))?;
+    QUOTAS.iter().find(|(words, _)| id.contains(words)).map(|(_, dimension)| *dimension)
 }
 
 /// What a status means when nothing else in the answer is known.
@@ -221,5 +285,25 @@ fn status_default(status: u16, should_retry: Option<bool>) -> Then {
     })
 }
 
+/// A payload of a stream has nothing around it.
+const BARE: Reply<'static> = Reply { status: 200, headers: &[], body: &[], wall: None, cost: None };
+
+/// The more specific words first: an input token is a token.
+const QUOTAS: [(&str, Dimension); 4] = [
+    ("InputToken", Dimension::Itpm),
+    ("OutputToken", Dimension::Otpm),
+    ("Token", Dimension::Tpm),
+    ("Requests", Dimension::Rpm),
+];
+
 /// Where providers name the request, each in its own header.
-const REQUEST_IDS: [&str; 4] = ["x-request-id", "request-id", "apim-request-id", "cf-ray"];
+const REQUEST_IDS: [&str; 8] = [
+    "x-request-id",
+    "request-id",
+    "apim-request-id",
+    "x-amzn-requestid",
+    "mistral-correlation-id",
+    "x-debug-trace-id",
+    "x-generation-id",
+    "cf-ray",
+];

@@ -1,4 +1,4 @@
-//! The async shell: carries out what a [`Call`] decides.
+//! The async shell: carries out what a [`Call`](crate::Call) decides.
 //!
 //! With the throttle this is the only part of the crate that reads a clock or waits, and it does both through tokio, so that a paused clock governs it.
 //! What is locked is unlocked before anything waits, and before anybody is told.

@@ -25,6 +25,12 @@ impl Clock {
         Nanos::from(read().saturating_duration_since(self.origin))
     }
 
+    /// The instant at which this clock shows `at`, for those who have no part in it.
+    #[cfg(feature = "redis")]
+    pub(crate) fn instant(self, at: Nanos) -> std::time::Instant {
+        (self.origin + Duration::from(at)).into_std()
+    }
+
     /// Sleeps until this clock shows `at`.
     pub(crate) fn sleep_until(self, at: Nanos) -> Sleep {
         // Tokio cannot add every duration; thirty years are as good as never.

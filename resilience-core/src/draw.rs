@@ -26,6 +26,7 @@ impl Draws {
             Purpose::Backoff => 1,
             Purpose::Spread => 2,
             Purpose::Breaker => 3,
+            Purpose::Shed => 4,
         };
         [call, purpose, index]
             .into_iter()
@@ -40,6 +41,8 @@ pub enum Purpose {
     Backoff,
     /// How long a breaker stays open.
     Breaker,
+    /// Whether a request is sent to a target that refuses most.
+    Shed,
     /// How far beyond a server's hint a wait reaches.
     Spread,
 }

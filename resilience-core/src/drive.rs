@@ -102,11 +102,12 @@ impl<'a> Drive<'a> {
                     flights.retain(|flight| flight.attempt != attempt);
                     continue;
                 }
-                Action::Send { attempt, target, messages, ends } => {
+                Action::Send { attempt, target, messages, output_max, ends } => {
                     let future = send(Attempt {
                         call: self.call.id(),
                         number: attempt,
                         messages,
+                        output_max,
                         time_left: ends.since(self.clock.now()),
                         target,
                         targets: Arc::clone(self.client.targets()),
@@ -183,7 +184,7 @@ impl<'a> Drive<'a> {
             // Another attempt may have committed a moment ago.
             let wanted = call.is_out(attempt);
             let events = match landed {
-                Landed::Answered(_) => [Some(Event::Answered), None],
+                Landed::Answered(usage) => [Some(Event::Answered { usage: *usage }), None],
                 Landed::Opened => [Some(Event::Token), Some(Event::Committed)],
             };
             for event in events.into_iter().flatten() {

@@ -2,9 +2,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::ops::Deref;
 
 use crate::class::{Blame, Class, Retries, Sent};
-use crate::hint::Hint;
+use crate::hint::{Hint, Left};
 
 /// Why an attempt failed, with everything that decides what happens next.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -17,7 +18,9 @@ pub struct Failure {
     pub blame: Blame,
     /// How long the server asked us to stay away.
     pub hint: Option<Hint>,
-    /// The server's own word on whether a retry makes sense (`x-should-retry`).
+    /// What the limit headers say is left; nothing if they say nothing, or if the quota is spent anyway.
+    pub observed: Left,
+    /// The server's own word on whether a retry makes sense (`x-should-retry`, `grpc-retry-pushback-ms`).
     pub should_retry: Option<bool>,
     /// The HTTP status, if there was one that meant the failure.
     pub status: Option<u16>,
@@ -26,7 +29,7 @@ pub struct Failure {
     /// The provider's message, or ours, cut to [`MESSAGE_CHARS_MAX`].
     pub message: Box<str>,
     /// The provider's name for the request, for a support ticket.
-    pub request_id: Option<Box<str>>,
+    pub request_id: Option<RequestId>,
 }
 
 impl Failure {
@@ -38,12 +41,19 @@ impl Failure {
             sent: treatment.sent,
             blame: treatment.blame,
             hint: None,
+            observed: Left::default(),
             should_retry: None,
             status: None,
             code: None,
             message: cut(message),
             request_id: None,
         }
+    }
+
+    /// The same, found where there is no status of its own.
+    pub(crate) fn without_status(mut self) -> Self {
+        self.status = None;
+        self
     }
 
     /// How often the same target may be asked again.
@@ -72,14 +82,33 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {}
 
+/// A provider's name for a request; a string, as thin as a pointer, because a [`Failure`] is returned by value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RequestId(Box<Box<str>>);
+
+impl RequestId {
+    /// The name, in one line of at most [`MESSAGE_CHARS_MAX`] characters.
+    pub fn new(name: &str) -> Self {
+        Self(Box::new(cut(name)))
+    }
+}
+
+impl Deref for RequestId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
 /// One line of at most [`MESSAGE_CHARS_MAX`] characters, with white space folded.
 pub(crate) fn cut(text: &str) -> Box<str> {
     let mut kept = String::new();
     let mut left = MESSAGE_CHARS_MAX;
     for word in text.split_whitespace() {
-        if !kept.is_empty() {
+        if !kept.is_empty() && left > 0 {
             kept.push(' ');
-            left = left.saturating_sub(1);
+            left -= 1;
         }
         for char in word.chars() {
             if left == 0 {
@@ -116,6 +145,11 @@ mod tests {
         assert_eq!(cut(&long).chars().count(), MESSAGE_CHARS_MAX + 1);
         assert!(cut(&long).ends_with('…'));
         assert_eq!(cut(&"ä".repeat(MESSAGE_CHARS_MAX)).chars().count(), MESSAGE_CHARS_MAX);
+        // Between two words as well.
+        for len in 1..10 {
+            let words = format!("{} ", "a".repeat(len)).repeat(MESSAGE_CHARS_MAX);
+            assert_eq!(cut(&words).chars().count(), MESSAGE_CHARS_MAX + 1);
+        }
     }
 
     #[test]

@@ -12,8 +12,12 @@ use crate::provider::Provider;
 
 mod grammar;
 mod limits;
+mod observed;
+mod rooms;
+mod text;
 
-pub(crate) use grammar::{dimension, integer, limit_text};
+pub use observed::{Left, Observed, observed};
+pub(crate) use text::{dimension, integer, limit_text};
 
 /// A span to stay away for, and where the server said so.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,6 +39,10 @@ pub enum Source {
     AmzRetryAfter,
     /// `Retry-After`: seconds, whole or not, or a date ([RFC 9110 §10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)).
     RetryAfter,
+    /// `grpc-retry-pushback-ms`, in milliseconds ([gRFC A6](https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback)).
+    GrpcPushback,
+    /// Google's [`RetryInfo`](https://github.com/googleapis/googleapis/blob/master/google/rpc/error_details.proto), or the message beside it if that is longer.
+    RetryInfo,
     /// The limit headers or the numbers of the message: until there is room again in this dimension.
     Limits(Dimension),
     /// The message: "Please try again in 634ms".
@@ -50,6 +58,8 @@ pub struct Signals<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// The error message.
     pub message: &'a str,
+    /// The `retryDelay` of Google's `RetryInfo`, as it stands in the body: `39s`.
+    pub retry_delay: Option<&'a str>,
     /// Whether the answer is a rate limit.
     ///
     /// Limit headers come with every answer; only a rate limit says that one of them was reached.
@@ -84,15 +94,20 @@ pub fn read(signals: &Signals<'_>) -> Option<Hint> {
         (Source::MsRetryAfterMs, millis("x-ms-retry-after-ms")),
         (Source::AmzRetryAfter, millis("x-amz-retry-after")),
         (Source::RetryAfter, retry_after(signals)),
+        (
+            Source::GrpcPushback,
+            signals.header("grpc-retry-pushback-ms").and_then(grammar::pushback),
+        ),
+        (Source::RetryInfo, retry_info(signals)),
     ];
     let mut hints = explicit
         .into_iter()
         .filter_map(|(source, after)| Some(Hint { after: after?, source }))
         .chain(limits::wait(signals))
         .chain(
-            grammar::text_hint(signals.message)
-                .map(|after| Hint { after, source: Source::Message }),
-        );
+            text::text_hint(signals.message).map(|after| Hint { after, source: Source::Message }),
+        )
+        .map(|hint| Hint { after: hint.after.min(AFTER_MAX), ..hint });
     let first = hints.next()?;
     if first.after > Duration::ZERO {
         return Some(first);
@@ -100,13 +115,29 @@ pub fn read(signals: &Signals<'_>) -> Option<Hint> {
     Some(hints.find(|hint| hint.after > Duration::ZERO).unwrap_or(first))
 }
 
-/// The server's own word on whether to retry, from `x-should-retry`.
+/// The server's own word on whether to retry, from `x-should-retry`, or from a gRPC pushback that is negative or unreadable.
+///
+/// A word against a retry outweighs one for it.
 pub fn should_retry(headers: &[(&str, &str)]) -> Option<bool> {
+    let pushback = header(headers, "grpc-retry-pushback-ms");
+    if pushback.is_some_and(|value| grammar::pushback(value).is_none()) {
+        return Some(false);
+    }
     match header(headers, "x-should-retry")? {
         word if word.eq_ignore_ascii_case("true") => Some(true),
         word if word.eq_ignore_ascii_case("false") => Some(false),
         _ => None,
     }
+}
+
+/// Whether the headers ask for a wait or tell of Anthropic's limits.
+pub(crate) fn hinted(headers: &[(&str, &str)]) -> bool {
+    headers.iter().any(|(name, _)| {
+        let begins = |prefix: &str| {
+            name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        begins("retry-after") || begins("anthropic-ratelimit-")
+    })
 }
 
 /// The first field of that name, trimmed.
@@ -124,3 +155,13 @@ fn retry_after(signals: &Signals<'_>) -> Option<Duration> {
         Some(date.duration_since(signals.clock()?).unwrap_or(Duration::ZERO))
     })
 }
+
+/// The larger of Google's two: `retryDelay` is often cut to whole seconds, the message is not.
+fn retry_info(signals: &Signals<'_>) -> Option<Duration> {
+    // A span of protobuf is one of Go's with a single unit.
+    let delay = grammar::go_duration(signals.retry_delay?)?;
+    Some(delay.max(text::text_hint(signals.message).unwrap_or_default()))
+}
+
+/// The longest hint: what a [`Nanos`](crate::Nanos) can count.
+const AFTER_MAX: Duration = Duration::from_nanos(u64::MAX);

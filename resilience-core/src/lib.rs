@@ -89,7 +89,11 @@ mod budget;
 
 mod bucket;
 mod limiter;
+mod line;
 mod queue;
+mod reservation;
+mod sync;
+mod tier;
 
 mod adaptive;
 mod hedge;
@@ -112,6 +116,8 @@ mod attempt;
 mod client;
 #[cfg(feature = "tokio")]
 mod clock;
+#[cfg(feature = "redis")]
+pub mod fleet;
 #[cfg(feature = "tokio")]
 mod drive;
 #[cfg(feature = "tokio")]
@@ -143,25 +149,30 @@ pub use class::{
 #[cfg(feature = "tokio")]
 pub use client::Client;
 pub use draw::{Draws, Purpose, scale};
-pub use failure::{Failure, MESSAGE_CHARS_MAX};
+pub use failure::{Failure, MESSAGE_CHARS_MAX, RequestId};
 pub use hedge::{Hedge, HedgeDelay, HedgeMistake, HedgeSettings, Hedger, Hindrance, NoHedge};
-pub use limiter::{Cost, Limit, Limiter, Quota, QuotaMistake, Refusal};
-pub use message::{Message, Request, Role, ToolCall};
+pub use limiter::{
+    Cost, Guarantee, Limit, Limiter, Oversize, Pace, Quota, QuotaMistake, Refusal, SendMark,
+};
+pub use line::Line;
+pub use message::{Cut, Detail, Message, Part, Request, Role, ToolCall, ToolSchema};
 #[cfg(feature = "tokio")]
 pub use observe::{Ended, Observer};
 pub use outcome::{Answer, CallError, Hop, Success, Usage};
 pub use policy::{Fallback, Policy, PolicyMistake, Retry, Spread, Timeouts};
 pub use pool::{CoolReason, Cooling, Pool, Seat};
 pub use provider::Provider;
-pub use queue::{Claim, Queue, Ticket};
+pub use queue::{Claim, Priority, Queue, Taken, Ticket};
 pub use race::{Entrant, Fate, Observation, Race, RaceVerdict};
+pub use reservation::Reservation;
 #[cfg(feature = "tokio")]
 pub use stream::{Piece, Streaming};
 pub use target::{Target, Window};
 #[cfg(feature = "tokio")]
-pub use throttle::Throttle;
+pub use throttle::{Permit, Throttle, Unsettled};
+pub use tier::Tier;
 pub use time::Nanos;
 #[cfg(feature = "tokens")]
 pub use tokens::OpenAiTokens;
-pub use tokens::{Estimate, TokenCounter, counter};
+pub use tokens::{Calibrated, Estimate, Framing, ImageRule, TokenCounter, ToolRule, counter};
 pub use trace::{Entry, Finish, Leave, Skip, StopReason, Trace, Wait, What};

@@ -141,6 +141,7 @@ impl fmt::Display for StopReason {
             Self::Exhausted => "out of retries",
             Self::Final => "not retryable",
             Self::HintBeyondCap => "told to stay away too long",
+            Self::Shed => "not sent because the target refuses too much",
             Self::Unservable => "no target can serve it",
         })
     }
@@ -158,6 +159,7 @@ impl fmt::Display for Skip {
             }),
             Self::Quota(refusal) => write!(f, "{refusal}"),
             Self::SameCredential => f.write_str("it uses the same key"),
+            Self::Shed => f.write_str("it refuses too much"),
             Self::SameWindow => f.write_str("its window is no larger"),
         }
     }

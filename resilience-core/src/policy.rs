@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::adaptive::aimd::{AimdMistake, AimdSettings};
+use crate::adaptive::shed::{SreMistake, SreSettings};
 use crate::backoff::{Backoff, PPM};
 use crate::breaker::{BreakerMistake, BreakerSettings};
 use crate::budget::{BudgetMistake, BudgetSettings};
@@ -26,6 +28,12 @@ pub struct Policy {
     pub budget: Option<BudgetSettings>,
     /// When a target is too ill to be asked at all; `None` to find out anew with each call.
     pub breaker: Option<BreakerSettings>,
+    /// How many attempts may be under way on one target at a time, learnt from its refusals; `None` for as many as its quota says.
+    pub concurrency: Option<AimdSettings>,
+    /// Whether each target's rate follows its refusals, as in the AWS SDKs' adaptive mode.
+    pub adaptive_rate: bool,
+    /// When a target refuses so much that some requests are not even sent; `None` for never.
+    pub shed: Option<SreSettings>,
     /// When a second attempt is sent beside one that is late; `None` for never.
     pub hedge: Option<HedgeSettings>,
     /// The most attempts of one call, over all targets.
@@ -40,6 +48,10 @@ impl Default for Policy {
             fallback: Fallback::default(),
             budget: Some(BudgetSettings::default()),
             breaker: Some(BreakerSettings::default()),
+            // Quotas say what is admitted; these are for those who don't know it.
+            concurrency: None,
+            adaptive_rate: false,
+            shed: None,
             // A hedge is billed whether it wins or not: whoever wants it says so.
             hedge: None,
             // Three targets with all their retries.
@@ -69,6 +81,10 @@ impl Policy {
         mistakes.extend(breaker.map(PolicyMistake::Breaker));
         let hedge = self.hedge.iter().flat_map(HedgeSettings::mistakes);
         mistakes.extend(hedge.map(PolicyMistake::Hedge));
+        let concurrency = self.concurrency.iter().flat_map(AimdSettings::mistakes);
+        mistakes.extend(concurrency.map(PolicyMistake::Concurrency));
+        let shed = self.shed.iter().flat_map(SreSettings::mistakes);
+        mistakes.extend(shed.map(PolicyMistake::Shed));
         if self.attempts_max == 0 {
             mistakes.push(PolicyMistake::NoAttempts);
         }
@@ -238,6 +254,9 @@ pub enum PolicyMistake {
     /// The retry budget makes no sense.
     #[error("the retry budget cannot be kept: {0}")]
     Budget(BudgetMistake),
+    /// The adaptive limit on concurrency makes no sense.
+    #[error("the concurrency cannot adapt: {0}")]
+    Concurrency(AimdMistake),
     /// Two targets could not be told apart.
     #[error("two targets are called `{name}`")]
     DuplicateTarget {
@@ -267,6 +286,9 @@ pub enum PolicyMistake {
         /// What is wrong with it.
         mistake: QuotaMistake,
     },
+    /// The client-side throttle makes no sense.
+    #[error("requests cannot be shed: {0}")]
+    Shed(SreMistake),
     /// The spread has its ends reversed.
     #[error("the spread is at least {least:?} but at most {most:?}")]
     SpreadReversed {

@@ -3,17 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::breaker::{Breaker, BreakerState, Pass};
-use crate::budget::{Budget, Empty, Withdrawal};
-use crate::class::Class;
-use crate::draw::{Draws, Purpose};
-use crate::hedge::{Hedge, Hedger, Hindrance};
-use crate::limiter::{Cost, Refusal};
+use crate::adaptive::aimd::Aimd;
+use crate::adaptive::cubic::Cubic;
+use crate::adaptive::shed::SreThrottle;
+use crate::breaker::{Breaker, BreakerState};
+use crate::budget::Budget;
+use crate::draw::Draws;
+use crate::hedge::Hedger;
+use crate::limiter::Quota;
 use crate::policy::{Policy, PolicyMistake, target_mistakes};
-use crate::queue::{Claim, Queue, Ticket};
-use crate::race::{Observation, Race};
+use crate::queue::{Queue, Ticket};
 use crate::target::Target;
 use crate::time::Nanos;
+
+mod hedges;
+mod passage;
+
+pub(crate) use passage::{Departure, Ledger, Refused};
 
 /// The targets of a client, in order of preference, with what its calls have learnt about them.
 ///
@@ -32,6 +38,9 @@ struct State {
     queue: Option<Queue>,
     breaker: Option<Breaker>,
     hedger: Option<Hedger>,
+    aimd: Option<Aimd>,
+    cubic: Option<Cubic>,
+    shed: Option<SreThrottle>,
     /// Set by a server's hint.
     paused: Nanos,
     /// Set when retries did not help.
@@ -55,17 +64,7 @@ impl Pool {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        let breaker = policy.breaker.and_then(|settings| Breaker::new(settings).ok());
-        let hedger = policy.hedge.and_then(|settings| Hedger::new(settings).ok());
-        let states = targets
-            .iter()
-            .map(|target| State {
-                queue: target.quota.as_ref().and_then(|quota| Queue::new(quota).ok()),
-                breaker: breaker.clone(),
-                hedger: hedger.clone(),
-                ..State::default()
-            })
-            .collect();
+        let states = targets.iter().map(|target| State::new(policy, target)).collect();
         let budget = policy.budget.and_then(|settings| Budget::new(settings).ok());
         Ok(Self { targets, states, budget, draws })
     }
@@ -107,108 +106,6 @@ impl Pool {
             (state.outage, CoolReason::Outage)
         };
         if until > state.paused { (until, why) } else { (state.paused, CoolReason::Hint) }
-    }
-
-    /// Whether the retries of all calls leave room for one more after such a failure, or when they may.
-    pub(crate) fn check_retry(&mut self, class: Class, now: Nanos) -> Result<(), Empty> {
-        self.budget.as_mut().map_or(Ok(()), |budget| budget.check(class, now))
-    }
-
-    /// An attempt is to be sent: asks the breaker, and pays for it if it is a retry; refused, nothing is taken.
-    pub(crate) fn depart(
-        &mut self,
-        target: usize,
-        departure: Departure,
-        now: Nanos,
-    ) -> Result<Ledger, Refused> {
-        if let (Some(budget), Departure::Retry(class)) = (&mut self.budget, departure) {
-            budget.check(class, now).map_err(|_| Refused::Budget)?;
-        }
-        let breaker = self.states[target].breaker.as_mut();
-        let pass = breaker.map(|breaker| breaker.admit(now)).transpose();
-        let pass = pass.map_err(|_| Refused::Breaker)?;
-        let withdrawal = match (&mut self.budget, departure) {
-            (None, _) | (_, Departure::Free) => None,
-            (Some(budget), Departure::First) => {
-                budget.began(now);
-                None
-            }
-            (Some(budget), Departure::Retry(class)) => {
-                Some(budget.withdraw(class, now).expect("it was asked in this very step"))
-            }
-        };
-        Ok(Ledger { pass, withdrawal })
-    }
-
-    /// An attempt is over: settles what was taken for it.
-    pub(crate) fn arrive(
-        &mut self,
-        target: usize,
-        ledger: Ledger,
-        result: Result<(), Class>,
-        now: Nanos,
-    ) {
-        let Ledger { pass, withdrawal } = ledger;
-        if let (Some(breaker), Some(pass)) = (&mut self.states[target].breaker, pass) {
-            let subject = u64::try_from(target).unwrap_or(u64::MAX);
-            let draw = self.draws.draw(subject, Purpose::Breaker, breaker.generation());
-            breaker.settle(pass, result, draw, now);
-        }
-        if let Some(budget) = &mut self.budget {
-            budget.ended(result, withdrawal, now);
-        }
-    }
-
-    /// The first attempt of a call went to this target.
-    pub(crate) fn hedge_began(&mut self, target: usize, now: Nanos) {
-        if let Some(hedger) = &mut self.states[target].hedger {
-            hedger.began(now);
-        }
-    }
-
-    /// Whether a race that began on this target gets a hedge; `None` if the policy has none.
-    pub(crate) fn hedge(
-        &mut self,
-        target: usize,
-        race: &Race,
-        hindrance: Option<Hindrance>,
-        now: Nanos,
-    ) -> Option<Hedge> {
-        let hedger = self.states[target].hedger.as_mut()?;
-        Some(hedger.decide(race, hindrance, now))
-    }
-
-    /// A hedge that was paid for is sent; this is its place in the race.
-    pub(crate) fn hedge_sent(
-        &mut self,
-        target: usize,
-        race: &mut Race,
-        paid: Withdrawal,
-        now: Nanos,
-    ) -> usize {
-        let hedger = self.states[target].hedger.as_mut().expect("it has decided for this hedge");
-        hedger.send(race, paid, now)
-    }
-
-    /// A hedge that was paid for is not sent after all.
-    pub(crate) fn refund_hedge(&mut self, target: usize, paid: Withdrawal, now: Nanos) {
-        if let Some(hedger) = &mut self.states[target].hedger {
-            hedger.refund(paid, now);
-        }
-    }
-
-    /// How long a target's first token took.
-    pub(crate) fn observe_first_token(&mut self, target: usize, observation: Observation) {
-        if let Some(hedger) = &mut self.states[target].hedger {
-            hedger.observe(observation);
-        }
-    }
-
-    /// A call that had an attempt is over.
-    pub(crate) fn call_ended(&mut self) {
-        if let Some(budget) = &mut self.budget {
-            budget.call_ended();
-        }
     }
 
     /// The breaker of a target, if the policy has one.
@@ -266,7 +163,7 @@ impl Pool {
     /// Tells that a target has answered an attempt that began at `began`: its key is good again, if that was later than its refusal.
     ///
     /// An answer that was long under way proves nothing about a key that was refused meanwhile.
-    pub fn answered(&mut self, target: usize, began: Nanos) {
+    pub fn redeem(&mut self, target: usize, began: Nanos) {
         let Some(answered) = self.targets.get(target) else { return };
         for (other, state) in self.targets.iter().zip(&mut self.states) {
             if other.credential == answered.credential && began >= state.key_since {
@@ -289,47 +186,33 @@ impl Pool {
     pub fn queue_mut(&mut self, target: usize) -> Option<&mut Queue> {
         self.states.get_mut(target)?.queue.as_mut()
     }
-
-    /// When a target's quota would have room for a newcomer; `now` if it has no quota.
-    pub(crate) fn turn_at(
-        &mut self,
-        target: usize,
-        cost: Cost,
-        now: Nanos,
-    ) -> Result<Nanos, Refusal> {
-        self.queue_mut(target).map_or(Ok(now), |queue| queue.turn_at(cost, now))
-    }
-
-    pub(crate) fn enqueue(
-        &mut self,
-        target: usize,
-        cost: Cost,
-        deadline: Nanos,
-        now: Nanos,
-    ) -> Result<Option<Seat>, Refusal> {
-        let Some(queue) = self.queue_mut(target) else { return Ok(None) };
-        let ticket = queue.enqueue(cost, deadline, now)?;
-        Ok(Some(Seat { target, ticket }))
-    }
-
-    pub(crate) fn claim(&mut self, seat: Seat, now: Nanos) -> Claim {
-        self.queue_mut(seat.target).map_or(Claim::Granted, |queue| queue.claim(seat.ticket, now))
-    }
-
-    pub(crate) fn cancel(&mut self, seat: Seat, now: Nanos) {
-        if let Some(queue) = self.queue_mut(seat.target) {
-            queue.cancel(seat.ticket, now);
-        }
-    }
-
-    pub(crate) fn give_back(&mut self, target: usize, cost: Cost, now: Nanos) {
-        if let Some(queue) = self.queue_mut(target) {
-            queue.give_back(cost, now);
-        }
-    }
 }
 
 impl State {
+    /// A rested target; what the policy says has been found to be sound.
+    fn new(policy: &Policy, target: &Target) -> Self {
+        let aimd = policy.concurrency.and_then(|settings| Aimd::new(settings).ok());
+        let cubic = policy.adaptive_rate.then(|| Cubic::new(Nanos::ZERO));
+        // Whoever adapts needs a line, if only for its permits and its pace.
+        let quota = target
+            .quota
+            .clone()
+            .or_else(|| (aimd.is_some() || cubic.is_some()).then(Quota::default));
+        let mut queue = quota.and_then(|quota| Queue::new(&quota).ok());
+        if let (Some(queue), Some(aimd)) = (&mut queue, &aimd) {
+            queue.set_concurrency(Some(permits(target, aimd.limit())), Nanos::ZERO);
+        }
+        Self {
+            queue,
+            breaker: policy.breaker.and_then(|settings| Breaker::new(settings).ok()),
+            hedger: policy.hedge.and_then(|settings| Hedger::new(settings).ok()),
+            aimd,
+            cubic,
+            shed: policy.shed.and_then(|settings| SreThrottle::new(settings).ok()),
+            ..Self::default()
+        }
+    }
+
     /// Until when the breaker lets nobody pass, as far as is known now.
     fn open_until(&self, now: Nanos) -> Nanos {
         let ready_at = self.breaker.as_ref().map_or(Nanos::ZERO, |breaker| breaker.ready_at(now));
@@ -342,31 +225,10 @@ impl State {
     }
 }
 
-/// What an attempt is to those who count.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Departure {
-    /// The first of its call.
-    First,
-    /// Neither the first nor a retry: to another target, or of something that was not processed, or shortened.
-    Free,
-    /// A retry after such a failure.
-    Retry(Class),
-}
-
-/// What was taken for an attempt that is out; settled by [`Pool::arrive`].
-#[derive(Debug)]
-pub(crate) struct Ledger {
-    pass: Option<Pass>,
-    withdrawal: Option<Withdrawal>,
-}
-
-/// Why an attempt may not be sent after all.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Refused {
-    /// Another call has opened the breaker.
-    Breaker,
-    /// Other calls have spent the budget.
-    Budget,
+/// What an adaptive limit may grant on a target that has a fixed one too.
+fn permits(target: &Target, adaptive: u32) -> u32 {
+    let fixed = target.quota.as_ref().and_then(|quota| quota.concurrency);
+    fixed.map_or(adaptive, |fixed| fixed.min(adaptive))
 }
 
 /// How long those wait who find all trials of a breaker under way.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::limiter::Quota;
 use crate::provider::Provider;
-use crate::tokens::{TokenCounter, counter};
+use crate::tokens::{Framing, TokenCounter, counter};
 
 /// One provider, model and key.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ impl Target {
             provider,
             model: model.to_owned(),
             credential: provider.name().to_owned(),
-            window: Window { user_first: provider == Provider::Anthropic, ..Window::default() },
+            window: Window::of(provider, model),
             counter: counter(provider, model),
             quota: None,
         }
@@ -51,22 +51,42 @@ pub struct Window {
     pub output: u64,
     /// What is left free because no count of ours sees everything that a provider adds.
     pub buffer: u64,
-    /// What a message costs beside its text.
-    pub per_message: u64,
+    /// What costs tokens beside the texts.
+    pub framing: Framing,
     /// Whether the first message after the system's must be the person's.
     pub user_first: bool,
+    /// Whether the person and the model must take turns.
+    ///
+    /// Neither OpenAI nor Anthropic asks for it (Anthropic joins neighbours of one role); many chat templates of open models do.
+    pub alternates: bool,
 }
 
 impl Window {
-    /// The tokens that a conversation may have.
+    /// The usual size, framed as the model's provider does.
+    pub fn of(provider: Provider, model: &str) -> Self {
+        Self {
+            framing: Framing::of(provider, model),
+            user_first: provider == Provider::Anthropic,
+            ..Self::default()
+        }
+    }
+
+    /// The tokens that a request may have, its tools and what begins the answer included.
     pub const fn budget(&self) -> u64 {
         self.tokens.saturating_sub(self.output).saturating_sub(self.buffer)
     }
 }
 
 impl Default for Window {
-    /// 128,000 tokens, of which 2,000 are for the answer and 100 stay free; 4 for each message, as OpenAI counts.
+    /// 128,000 tokens, of which 2,000 are for the answer and 100 stay free; framed as OpenAI does; any order of roles.
     fn default() -> Self {
-        Self { tokens: 128_000, output: 2_000, buffer: 100, per_message: 4, user_first: false }
+        Self {
+            tokens: 128_000,
+            output: 2_000,
+            buffer: 100,
+            framing: Framing::default(),
+            user_first: false,
+            alternates: false,
+        }
     }
 }

@@ -1,9 +1,25 @@
-//! How many tokens a text has, exactly where the tokenizer is public, otherwise by an estimate that says so.
+//! How many tokens a request has, exactly where the rules are public, otherwise by an estimate that says so.
+//!
+//! A [`TokenCounter`] counts texts, a [`Framing`] what a provider puts around them.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::provider::Provider;
+
+mod calibrated;
+mod framing;
+mod image;
+#[cfg(feature = "tokens")]
+mod openai;
+mod tools;
+
+pub use calibrated::Calibrated;
+pub use framing::Framing;
+pub use image::ImageRule;
+#[cfg(feature = "tokens")]
+pub use openai::OpenAiTokens;
+pub use tools::ToolRule;
 
 /// Counts the tokens of a text.
 ///
@@ -14,6 +30,25 @@ pub trait TokenCounter: fmt::Debug + Send + Sync {
 
     /// Whether this is the provider's own count and no estimate.
     fn exact(&self) -> bool;
+
+    /// The number of tokens in `text` if it is at most `limit`, else `None`.
+    ///
+    /// A counter that can, stops at the limit: a megabyte of junk need not be read to be too long.
+    fn count_up_to(&self, text: &str, limit: u64) -> Option<u64> {
+        Some(self.count(text)).filter(|tokens| *tokens <= limit)
+    }
+
+    /// What tells this counter from others, so that messages remember its counts; counters with the same key count the same.
+    ///
+    /// `None`, if counting again is as cheap as remembering.
+    fn key(&self) -> Option<u64> {
+        None
+    }
+
+    /// The part of it that learns from what providers charge, if it has one.
+    fn calibrated(&self) -> Option<&Calibrated> {
+        None
+    }
 }
 
 /// A quarter of the characters, rounded up: right within a third for English prose, too low for code and most other scripts.
@@ -28,36 +63,25 @@ impl TokenCounter for Estimate {
     fn exact(&self) -> bool {
         false
     }
-}
 
-/// The tokenizer of an OpenAI model.
-#[cfg(feature = "tokens")]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum OpenAiTokens {
-    /// GPT-4, GPT-3.5 and the embedding models.
-    Cl100k,
-    /// GPT-4o and everything since.
-    O200k,
-}
-
-#[cfg(feature = "tokens")]
-impl OpenAiTokens {
-    /// The tokenizer of a model, or `None` if the model is not one of OpenAI's.
-    pub fn of_model(model: &str) -> Option<Self> {
-        let model = model.rsplit('/').next().unwrap_or(model);
-        let model = model.strip_prefix("ft:").unwrap_or(model);
-        MODELS.iter().find(|(prefix, _)| model.starts_with(prefix)).map(|(_, tokens)| *tokens)
+    fn count_up_to(&self, text: &str, limit: u64) -> Option<u64> {
+        // Of the characters beyond the limit only one is looked at.
+        let chars_max = limit.saturating_mul(4);
+        let chars = match usize::try_from(chars_max) {
+            Ok(most) => text.chars().take(most.saturating_add(1)).count(),
+            Err(_) => text.chars().count(),
+        };
+        (whole(chars) <= chars_max).then(|| whole(chars.div_ceil(4)))
     }
 }
 
-#[cfg(feature = "tokens")]
-impl TokenCounter for OpenAiTokens {
+/// One for each byte: for limits on a request's body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bytes;
+
+impl TokenCounter for Bytes {
     fn count(&self, text: &str) -> u64 {
-        let tokenizer = match self {
-            Self::Cl100k => bpe_openai::cl100k_base(),
-            Self::O200k => bpe_openai::o200k_base(),
-        };
-        whole(tokenizer.count(text))
+        whole(text.len())
     }
 
     fn exact(&self) -> bool {
@@ -65,7 +89,7 @@ impl TokenCounter for OpenAiTokens {
     }
 }
 
-/// The best counter for a model: its own where it is public, else [`Estimate`].
+/// The best counter for a model: its own where it is public, else an [`Estimate`] that is [`Calibrated`] as usage becomes known.
 #[cfg_attr(not(feature = "tokens"), expect(unused_variables, reason = "no tokenizer to choose"))]
 pub fn counter(provider: Provider, model: &str) -> Arc<dyn TokenCounter> {
     #[cfg(feature = "tokens")]
@@ -74,30 +98,18 @@ pub fn counter(provider: Provider, model: &str) -> Arc<dyn TokenCounter> {
     {
         return Arc::new(tokens);
     }
-    Arc::new(Estimate)
+    Arc::new(Calibrated::new(Arc::new(Estimate)))
+}
+
+/// The model's own name, without the maker before it (`openai/gpt-4o`) and the mark of a fine-tuned one (`ft:gpt-4o:me`).
+fn bare(model: &str) -> &str {
+    let model = model.rsplit('/').next().unwrap_or(model);
+    model.strip_prefix("ft:").unwrap_or(model)
 }
 
 fn whole(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
-
-/// Longer prefixes first.
-#[cfg(feature = "tokens")]
-const MODELS: [(&str, OpenAiTokens); 13] = [
-    ("gpt-35-turbo", OpenAiTokens::Cl100k), // Azure writes no points.
-    ("gpt-3.5", OpenAiTokens::Cl100k),
-    ("gpt-4o", OpenAiTokens::O200k),
-    ("gpt-4.1", OpenAiTokens::O200k),
-    ("gpt-4.5", OpenAiTokens::O200k),
-    ("gpt-4", OpenAiTokens::Cl100k),
-    ("gpt-", OpenAiTokens::O200k),
-    ("chatgpt-", OpenAiTokens::O200k),
-    ("codex-", OpenAiTokens::O200k),
-    ("o1", OpenAiTokens::O200k),
-    ("o3", OpenAiTokens::O200k),
-    ("o4", OpenAiTokens::O200k),
-    ("text-embedding-", OpenAiTokens::Cl100k),
-];
 
 #[cfg(test)]
 mod tests {
@@ -107,34 +119,14 @@ mod tests {
     fn an_estimate_rounds_up_and_says_what_it_is() {
         for (text, tokens) in [("", 0), ("a", 1), ("four", 1), ("fives", 2), ("äöüß", 1)] {
             assert_eq!(Estimate.count(text), tokens, "{text}");
+            assert_eq!(Estimate.count_up_to(text, tokens), Some(tokens), "{text}");
+            assert_eq!(
+                tokens.checked_sub(1).and_then(|less| Estimate.count_up_to(text, less)),
+                None
+            );
         }
+        assert_eq!(Estimate.count_up_to("any", u64::MAX), Some(1));
         assert!(!Estimate.exact());
         assert!(!counter(Provider::Anthropic, "claude-haiku-4-5").exact());
-    }
-
-    #[cfg(feature = "tokens")]
-    #[test]
-    fn each_openai_model_gets_its_own_tokenizer() {
-        for (model, tokens) in [
-            ("gpt-4o-mini", Some(OpenAiTokens::O200k)),
-            ("openai/gpt-5-nano", Some(OpenAiTokens::O200k)),
-            ("gpt-4-turbo", Some(OpenAiTokens::Cl100k)),
-            ("gpt-35-turbo", Some(OpenAiTokens::Cl100k)),
-            ("ft:gpt-3.5-turbo-0613:me", Some(OpenAiTokens::Cl100k)),
-            ("o3-mini", Some(OpenAiTokens::O200k)),
-            ("claude-opus-4-6", None),
-            ("llama-3.1-8b", None),
-        ] {
-            assert_eq!(OpenAiTokens::of_model(model), tokens, "{model}");
-        }
-    }
-
-    #[cfg(feature = "tokens")]
-    #[test]
-    fn known_counts_are_met() {
-        // Both from OpenAI's cookbook on counting tokens.
-        assert_eq!(OpenAiTokens::Cl100k.count("antidisestablishmentarianism"), 6);
-        assert_eq!(OpenAiTokens::O200k.count("antidisestablishmentarianism"), 6);
-        assert!(OpenAiTokens::O200k.exact());
     }
 }

@@ -116,6 +116,13 @@ pub enum What {
         /// The attempt.
         attempt: u32,
     },
+    /// The answer's limit was lowered for a target, so that the conversation can stay whole.
+    OutputLowered {
+        /// The target.
+        target: usize,
+        /// The most tokens that the answer may have there.
+        output_max: u64,
+    },
     /// The call joined the line of a target's quota.
     Queued {
         /// The target.
@@ -134,9 +141,11 @@ pub enum What {
         target: usize,
         /// The messages that were dropped, by their index in the caller's conversation.
         dropped: Vec<usize>,
-        /// The tokens before.
+        /// The kept messages whose text was cut, by their index in the caller's conversation, each with the bytes that are gone.
+        cut: Vec<(usize, usize)>,
+        /// The tokens of the request before.
         tokens_before: u64,
-        /// The tokens after.
+        /// The tokens of the request after.
         tokens: u64,
     },
     /// A wait was begun.
@@ -182,6 +191,8 @@ pub enum Leave {
     Final,
     /// The server asked for a longer wait than another target's readiness is worth.
     HintTooLong,
+    /// It refuses so much that this request was not even sent.
+    Shed,
     /// A retry there could not end before the deadline.
     TooLate,
 }
@@ -197,6 +208,8 @@ pub enum Skip {
     Quota(Refusal),
     /// It uses the credential that was refused.
     SameCredential,
+    /// It refuses so much that this request was not even sent.
+    Shed,
     /// Its window is no larger than the one that was too small.
     SameWindow,
 }
@@ -239,6 +252,8 @@ pub enum StopReason {
     Final,
     /// The server asked for a longer wait than the policy grants.
     HintBeyondCap,
+    /// The target refuses so much that this request was not sent, or not again.
+    Shed,
     /// Every target was ruled out before anything was sent.
     Unservable,
 }

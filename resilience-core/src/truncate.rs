@@ -2,15 +2,23 @@
 //!
 //! System messages, pinned messages and the last turn of the person always stay.
 //! An assistant's tool calls and the tools' answers stay or go together: half a pair is a request that every provider refuses, again and again.
+//! A conversation that fits is left as it is, whatever it is; once something has to go, halves of pairs go first, even pinned ones.
 //! What is dropped is said, never hidden.
-
-use std::collections::HashMap;
+//!
+//! Nothing is cut inside, unless a message is marked [`cuttable`](Message::cuttable): then, as a last resort, its text is.
 
 use thiserror::Error;
 
-use crate::message::{Message, Role};
+use self::cut::Cuts;
+use self::groups::Groups;
+use crate::message::{Message, Request, Role};
 use crate::target::Window;
 use crate::tokens::TokenCounter;
+
+mod cut;
+mod groups;
+
+pub use cut::{CUT_MARK, cut};
 
 /// Which messages of a conversation are kept.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,24 +27,53 @@ pub struct Fit {
     pub kept: Vec<usize>,
     /// The dropped messages, by index, in order.
     pub dropped: Vec<usize>,
-    /// The tokens of the whole conversation.
+    /// Those of the dropped that were halves of pairs: tool calls without all their answers, answers without their call.
+    pub orphans: Vec<usize>,
+    /// The kept messages whose text was cut, in order.
+    pub shortened: Vec<Shortened>,
+    /// The tokens of the whole request.
     pub tokens_before: u64,
-    /// The tokens of what is kept.
+    /// The tokens of the request with what is kept.
     pub tokens: u64,
 }
 
 impl Fit {
-    /// The messages that are kept.
+    /// The messages that are kept, cut where they had to be.
     pub fn of(&self, messages: &[Message]) -> Vec<Message> {
-        self.kept.iter().filter_map(|index| messages.get(*index).cloned()).collect()
+        let mut shortened = self.shortened.iter().peekable();
+        let kept =
+            self.kept.iter().filter_map(|index| Some((*index, messages.get(*index)?.clone())));
+        kept.map(|(index, mut message)| {
+            if let Some(cut) = shortened.next_if(|cut| cut.message == index) {
+                message.shorten(&cut.text);
+            }
+            message
+        })
+        .collect()
     }
+
+    /// Whether nothing had to be done.
+    pub fn is_whole(&self) -> bool {
+        self.dropped.is_empty() && self.shortened.is_empty()
+    }
+}
+
+/// A kept message whose text was cut.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Shortened {
+    /// The message, by index.
+    pub message: usize,
+    /// What is left of its text, with [`CUT_MARK`] where the rest was.
+    pub text: String,
+    /// How many bytes of the text are gone.
+    pub bytes_cut: usize,
 }
 
 /// What must be kept is longer than what there is room for.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[error("the messages that must stay have {needed} tokens, and there is room for {budget}")]
 pub struct CannotFit {
-    /// The tokens of what must be kept.
+    /// The tokens of what must be kept, with all cuts that are allowed.
     pub needed: u64,
     /// The tokens there is room for.
     pub budget: u64,
@@ -61,7 +98,8 @@ pub struct CannotFit {
 /// let fit = truncate::fit(&messages, &window, &Estimate)?;
 ///
 /// assert_eq!(fit.dropped, [1]);
-/// assert_eq!(fit.tokens, 12);
+/// // Twice two tokens of text and four of frame, and three that begin the answer.
+/// assert_eq!(fit.tokens, 15);
 /// # Ok::<(), truncate::CannotFit>(())
 /// ```
 pub fn fit(
@@ -69,102 +107,138 @@ pub fn fit(
     window: &Window,
     counter: &dyn TokenCounter,
 ) -> Result<Fit, CannotFit> {
-    fit_counted(messages, &counts(messages, window, counter), window, window.budget())
+    let fixed = window.framing.fixed(&[], counter);
+    choose(messages, &Sizes::of(messages, fixed, window, counter), window, window.budget(), counter)
 }
 
-/// The tokens of each message.
-pub(crate) fn counts(
-    messages: &[Message],
+/// As [`fit`], for a request with its tools and its own reserve for the answer.
+pub fn fit_request(
+    request: &Request,
     window: &Window,
     counter: &dyn TokenCounter,
-) -> Vec<u64> {
-    messages.iter().map(|message| message.tokens(counter, window.per_message)).collect()
+) -> Result<Fit, CannotFit> {
+    let window = request.window_in(*window);
+    let messages = &request.messages;
+    let fixed = window.framing.fixed(&request.tools, counter);
+    let sizes = Sizes::of(messages, fixed, &window, counter);
+    choose(messages, &sizes, &window, window.budget(), counter)
 }
 
-/// As [`fit`], for messages that have been counted.
-pub(crate) fn fit_counted(
+/// How large a request is: in tokens, or in bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Sizes {
+    /// What does not depend on the messages.
+    fixed: u64,
+    each: Vec<u64>,
+}
+
+impl Sizes {
+    pub(crate) fn of(
+        messages: &[Message],
+        fixed: u64,
+        window: &Window,
+        counter: &dyn TokenCounter,
+    ) -> Self {
+        let tokens = |message: &Message| message.tokens(counter, &window.framing);
+        Self { fixed, each: messages.iter().map(tokens).collect() }
+    }
+
+    /// In bytes, for a limit on the body; what is not of the messages never made one too large.
+    pub(crate) fn in_bytes(messages: &[Message]) -> Self {
+        Self { fixed: 0, each: messages.iter().map(Message::bytes).collect() }
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.each.iter().copied().fold(self.fixed, u64::saturating_add)
+    }
+}
+
+/// As [`fit`], for messages that have been measured; `counter` measures again what is cut.
+pub(crate) fn choose(
     messages: &[Message],
-    counts: &[u64],
+    sizes: &Sizes,
     window: &Window,
     budget: u64,
+    counter: &dyn TokenCounter,
 ) -> Result<Fit, CannotFit> {
-    let tokens_before = counts.iter().copied().fold(0, u64::saturating_add);
-    let groups = groups(messages);
-    // Groups are named after their first message, so that a newer group has a larger name.
-    let group_count = messages.len();
-    let mut sizes = vec![0_u64; group_count];
-    let mut pinned = vec![false; group_count];
-    for (index, message) in messages.iter().enumerate() {
-        let group = groups[index];
-        sizes[group] = sizes[group].saturating_add(counts[index]);
-        pinned[group] |= message.pinned || message.role == Role::System;
+    let tokens_before = sizes.total();
+    if tokens_before <= budget {
+        return Ok(Fit {
+            kept: (0..messages.len()).collect(),
+            dropped: Vec::new(),
+            orphans: Vec::new(),
+            shortened: Vec::new(),
+            tokens_before,
+            tokens: tokens_before,
+        });
     }
-    // A tool's answer may travel under the person's role; it is not the person's turn.
-    let is_turn = |message: &Message| message.role == Role::User && message.answers.is_none();
-    if let Some(last_user) = messages.iter().rposition(is_turn) {
-        pinned[groups[last_user]] = true;
-    }
-    let needed = sizes
-        .iter()
-        .zip(&pinned)
-        .filter(|(_, pinned)| **pinned)
-        .fold(0_u64, |sum, (size, _)| sum.saturating_add(*size));
-    if needed > budget {
-        return Err(CannotFit { needed, budget });
-    }
-    // From the newest to the oldest, until the first that does not fit: a gap in the middle would change what is said.
-    let mut tokens = needed;
+    let groups = Groups::of(messages, window.alternates);
+    let pinned = groups.pinned(messages, window.user_first);
+    let mut group_sizes = groups.sizes(&sizes.each);
     let mut kept = pinned.clone();
-    for group in (0..group_count).rev() {
-        if kept[group] {
-            continue;
-        }
-        let longer = tokens.saturating_add(sizes[group]);
-        if longer > budget {
+    let needed = kept.iter().zip(&group_sizes).filter(|(kept, _)| **kept);
+    let mut tokens = needed.fold(sizes.fixed, |sum, (_, size)| sum.saturating_add(*size));
+    let mut cuts = Cuts::default();
+    if let Some(excess) = tokens.checked_sub(budget).filter(|excess| *excess > 0) {
+        let whole = tokens;
+        let saved = cuts.save(excess, messages, |index| kept[groups.group(index)], counter);
+        tokens = whole - saved.map_err(|most| CannotFit { needed: whole - most, budget })?;
+        // Nothing else is kept: what a cut leaves over by chance is no reason to keep more than a larger window would.
+    } else {
+        // From the newest to the oldest, until the first that does not fit: a gap in the middle would change what is said.
+        let newest = groups.sound().rfind(|group| !pinned[*group]);
+        for group in groups.sound().rev().filter(|group| !pinned[*group]) {
+            let longer = tokens.saturating_add(group_sizes[group]);
+            if longer <= budget {
+                kept[group] = true;
+                tokens = longer;
+                continue;
+            }
+            if newest == Some(group)
+                && let Ok(saved) = cuts.save(
+                    longer - budget,
+                    messages,
+                    |index| groups.group(index) == group,
+                    counter,
+                )
+            {
+                kept[group] = true;
+                group_sizes[group] -= saved;
+                tokens = longer - saved;
+            }
             break;
         }
-        kept[group] = true;
-        tokens = longer;
-    }
-    if window.user_first && tokens < tokens_before {
-        for (index, message) in messages.iter().enumerate() {
-            let group = groups[index];
-            match message.role {
-                _ if !kept[group] => {}
-                Role::System => {}
-                Role::User => break,
-                Role::Assistant | Role::Tool if pinned[group] => break,
-                Role::Assistant | Role::Tool => {
-                    kept[group] = false;
-                    tokens -= sizes[group];
-                }
-            }
+        if window.user_first {
+            tokens -= drop_head(messages, &groups, &pinned, &group_sizes, &mut kept);
         }
     }
-    let (kept, dropped) = (0..messages.len()).partition(|index| kept[groups[*index]]);
-    Ok(Fit { kept, dropped, tokens_before, tokens })
+    let (kept, dropped): (Vec<_>, _) =
+        (0..messages.len()).partition(|index| kept[groups.group(*index)]);
+    let mut shortened = cuts.shortened;
+    shortened.retain(|cut| kept.binary_search(&cut.message).is_ok());
+    let orphans = groups.orphans().collect();
+    Ok(Fit { kept, dropped, orphans, shortened, tokens_before, tokens })
 }
 
-/// For each message the number of its group; a group is dropped or kept as a whole.
-///
-/// An assistant's message and the answers to its tool calls are one group; every other message is a group of its own.
-fn groups(messages: &[Message]) -> Vec<usize> {
-    let mut groups = Vec::with_capacity(messages.len());
-    let mut calls: HashMap<&str, usize> = HashMap::new();
-    // The group that an answer without an id belongs to.
-    let mut open = None;
-    for (next, message) in messages.iter().enumerate() {
-        let answers = message.answers.as_deref();
-        let asked_by = answers.and_then(|id| calls.get(id).copied());
-        let group = match message.role {
-            Role::Tool => asked_by.or(open).unwrap_or(next),
-            Role::Assistant | Role::System | Role::User => asked_by.unwrap_or(next),
-        };
-        if message.role != Role::Tool {
-            open = (!message.calls.is_empty()).then_some(group);
+/// Drops what stands before the first turn of the person's, unless it must stay, and says how many tokens that saves.
+fn drop_head(
+    messages: &[Message],
+    groups: &Groups,
+    pinned: &[bool],
+    group_sizes: &[u64],
+    kept: &mut [bool],
+) -> u64 {
+    let mut saved = 0;
+    for (index, message) in messages.iter().enumerate() {
+        let group = groups.group(index);
+        if !kept[group] || message.role == Role::System {
+            continue;
         }
-        calls.extend(message.calls.iter().map(|call| (call.id.as_str(), group)));
-        groups.push(group);
+        if message.is_turn() || pinned[group] {
+            break;
+        }
+        kept[group] = false;
+        saved += group_sizes[group];
     }
-    groups
+    saved
 }

@@ -53,6 +53,6 @@ pub(super) enum Event {
 pub(super) fn of(provider: Provider) -> &'static dyn Codec {
     match provider {
         Provider::Anthropic => &anthropic::Messages,
-        Provider::Azure | Provider::Generic | Provider::OpenAi => &openai::Chat,
+        _ => &openai::Chat,
     }
 }

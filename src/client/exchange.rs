@@ -45,7 +45,8 @@ impl<C: Connect> Exchange<C> {
         request: &Request,
     ) -> impl Future<Output = Result<Answer<String>, Failure>> + Send {
         let codec = codec::of(attempt.target().provider);
-        let body = codec.body(attempt.model(), &attempt.messages, request);
+        let request = Request { output_max: attempt.output_max, ..request.clone() };
+        let body = codec.body(attempt.model(), &attempt.messages, &request);
         async move {
             attempt.connecting();
             let mut sender = self.connection().await?;

@@ -86,7 +86,7 @@ fn quota(limits: &scenario::Limits) -> Option<Quota> {
     };
     let limits = [limit(Dimension::Rpm, limits.requests), limit(Dimension::Tpm, limits.tokens)];
     let limits: Vec<Limit> = limits.into_iter().flatten().collect();
-    (!limits.is_empty()).then_some(Quota { limits })
+    (!limits.is_empty()).then_some(Quota { limits, ..Quota::default() })
 }
 
 /// The calls with their numbers and, if they come at a rate, the time at which each comes.

@@ -50,7 +50,7 @@ impl Cubic {
 
     /// An attempt is over.
     ///
-    /// Anything but a refusal counts as a success here, as in the SDKs: the target took the request.
+    /// Anything but a refusal counts as a success here, as it does in the SDKs.
     pub fn ended(&mut self, result: Result<(), Class>, now: Nanos) {
         self.measure(now);
         let refused = result.is_err_and(Class::slows_down);
@@ -88,7 +88,7 @@ impl Cubic {
         self.answers = self.answers.saturating_add(1);
         let bucket = half_seconds(now);
         if let Some(passed) = bucket.checked_sub(self.bucket).filter(|passed| *passed > 0) {
-            // Half a second more than 2^32 of them is no different.
+            // Beyond 2^32 half seconds, 68 years, the rate is as good as zero.
             let passed = f64::from(u32::try_from(passed).unwrap_or(u32::MAX)) / 2.0;
             let rate = f64::from(self.answers) / passed;
             self.measured = rate * SMOOTH + self.measured * (1.0 - SMOOTH);

@@ -2,15 +2,20 @@
 
 use super::{Call, State};
 use crate::draw::Purpose;
-use crate::limiter::{Cost, Refusal};
+use crate::limiter::Refusal;
 use crate::pool::{CoolReason, Cooling, Pool};
-use crate::queue::Claim;
+use crate::queue::Taken;
+use crate::reservation::Reservation;
 use crate::time::Nanos;
 use crate::trace::{Leave, Skip, StopReason, Wait, What};
 
 impl Call {
     /// Picks the target of the next attempt; `None` means that something else comes first.
-    pub(super) fn choose(&mut self, pool: &mut Pool, now: Nanos) -> Option<(usize, Cost)> {
+    pub(super) fn choose(
+        &mut self,
+        pool: &mut Pool,
+        now: Nanos,
+    ) -> Option<(usize, Option<Reservation>)> {
         if self.attempts >= self.policy.attempts_max {
             self.stop(StopReason::AttemptsMax, None, now);
             return None;
@@ -46,6 +51,8 @@ impl Call {
             let granted = cooling.is_none_or(|cooling| {
                 cooling.why == CoolReason::Hint && wait <= self.policy.retry.hint_max
             });
+            // Nobody knows when a permit is released.
+            let granted = granted && !pool.is_occupied(target);
             let passes_soon =
                 granted && wait <= self.policy.fallback.wait_max && ready < self.too_late();
             if ready == now || passes_soon {
@@ -70,10 +77,11 @@ impl Call {
         }
         let Some((ready, target, cooling)) = chosen else {
             let why = match self.trace.attempts().next_back() {
-                None => StopReason::Unservable,
+                _ if self.leaving == Leave::Shed => StopReason::Shed,
                 Some(_) if self.leaving == Leave::Budget => StopReason::Budget,
                 Some(_) if self.leaving == Leave::Final => StopReason::Final,
                 Some(_) => StopReason::Exhausted,
+                None => StopReason::Unservable,
             };
             self.stop(why, None, now);
             return None;
@@ -98,7 +106,7 @@ impl Call {
         cooling: Option<Cooling>,
         pool: &mut Pool,
         now: Nanos,
-    ) -> Option<(usize, Cost)> {
+    ) -> Option<(usize, Option<Reservation>)> {
         if let Some(cooling) = cooling {
             let draw = self.draw(pool, Purpose::Spread);
             let spread = self.policy.retry.spread.draw(cooling.until.since(now), draw);
@@ -113,13 +121,13 @@ impl Call {
         }
         let cost = self.cost(target, pool);
         match pool.enqueue(target, cost, self.too_late(), now) {
-            Ok(None) => Some((target, cost)),
+            Ok(None) => Some((target, None)),
             Ok(Some(seat)) => {
-                if pool.claim(seat, now) == Claim::Granted {
-                    return Some((target, cost));
+                if let Taken::Granted(reservation) = pool.take(seat, now) {
+                    return Some((target, Some(reservation)));
                 }
                 self.trace.push(What::Queued { target }, now);
-                self.state = State::Queued { seat, cost };
+                self.state = State::Queued { seat };
                 None
             }
             Err(refusal) => {
@@ -145,11 +153,12 @@ impl Call {
             let rests = rested > now && (why != CoolReason::Hint || rested >= patience);
             !rests
                 && pool.key_rests(*target, now).is_none()
+                && !pool.is_occupied(*target)
                 && pool.turn_at(*target, cost, now).is_ok_and(|turn| turn < patience)
         })
     }
 
-    fn skip(&mut self, target: usize, why: Skip, now: Nanos) {
+    pub(super) fn skip(&mut self, target: usize, why: Skip, now: Nanos) {
         // A call that looks around often says the same thing once.
         if self.tries[target].skipped.replace(why) != Some(why) {
             self.trace.push(What::Skipped { target, why }, now);

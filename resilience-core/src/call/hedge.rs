@@ -5,7 +5,6 @@ use crate::class::Class;
 use crate::hedge::{Hedge, Hindrance, NoHedge};
 use crate::limiter::Cost;
 use crate::pool::{Departure, Pool};
-use crate::queue::Claim;
 use crate::race::Race;
 use crate::time::Nanos;
 
@@ -59,23 +58,16 @@ impl Call {
         let Some(Hedge::Send(paid)) = pool.hedge(first, race, None, now) else {
             return Hedging::Not;
         };
-        let ledger = match pool.enqueue(target, cost, now, now) {
-            Ok(Some(seat)) if pool.claim(seat, now) != Claim::Granted => {
-                pool.cancel(seat, now);
-                None
-            }
-            Ok(_) => pool
-                .depart(target, Departure::Free, now)
-                .inspect_err(|_| pool.give_back(target, cost, now))
-                .ok(),
-            Err(_) => None,
-        };
+        let draw = self.shed_draw(pool);
+        let ledger = pool.try_take(target, cost, now).ok().and_then(|reservation| {
+            pool.depart(target, Departure::Free, reservation, draw, now).ok()
+        });
         let Some(ledger) = ledger else {
             pool.refund_hedge(first, paid, now);
             return Hedging::Not;
         };
         let place = self.race.as_mut().map(|race| pool.hedge_sent(first, race, paid, now));
-        Hedging::Send(self.go_out(target, cost, ledger, place, now))
+        Hedging::Send(self.go_out(target, ledger, place, now))
     }
 
     /// What an attempt on a target costs, if it could be sent this instant.

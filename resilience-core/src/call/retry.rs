@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Call, Failed, State};
 use crate::budget::Empty;
-use crate::class::{Class, Cools, MovesOn, Retries};
+use crate::class::{Cools, MovesOn, Retries};
 use crate::draw::Purpose;
 use crate::pool::Pool;
 use crate::time::Nanos;
@@ -29,9 +29,7 @@ impl Call {
         if self.attempts >= self.policy.attempts_max {
             return self.stop(StopReason::AttemptsMax, retry_in, now);
         }
-        if let Class::ContextOverflow { limit, requested } = class
-            && self.shorten(target, limit, requested, pool, now)
-        {
+        if class.truncates() && self.shorten(target, class, pool, now) {
             self.tries[target].retry_of = None;
             self.state = State::Ready;
             return;

@@ -1,10 +1,8 @@
-//! The small languages that waits are written in.
+//! The small languages that single values are written in.
 //!
 //! Every parser here is total: any string gives a value or `None`, at worst a saturated one.
 
 use std::time::{Duration, SystemTime};
-
-use crate::class::Dimension;
 
 /// A number without sign, in units of `unit_nanos`: the value of `Retry-After` and its kin.
 pub(super) fn delta(text: &str, unit_nanos: u128) -> Option<Duration> {
@@ -14,6 +12,14 @@ pub(super) fn delta(text: &str, unit_nanos: u128) -> Option<Duration> {
     }
     let number = number(text)?;
     (number.len == text.len()).then(|| duration(number.nanos(unit_nanos)))
+}
+
+/// What a server that speaks gRPC says about the next attempt: milliseconds, or `None` if there should be none.
+///
+/// A negative number says so by intent, an unreadable one by [the specification](https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback).
+pub(super) fn pushback(text: &str) -> Option<Duration> {
+    let millis: i32 = text.trim_ascii().parse().ok()?;
+    u64::try_from(millis).ok().map(Duration::from_millis)
 }
 
 /// A span as Go prints it: `6m0s`, `17ms`, `2m59.56s`.
@@ -79,135 +85,8 @@ pub(super) fn instant(text: &str) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
-/// The span in a sentence: "Please try again in 634ms", "Please retry after 9 seconds".
-///
-/// Servers cut the span they announce to whole milliseconds, and Go drops trailing zeros, so one unit of the last digit, but at most a millisecond, is added to be never early.
-/// A number of whole units in words is taken at its word.
-pub(super) fn text_hint(message: &str) -> Option<Duration> {
-    let text = message.to_ascii_lowercase();
-    let mut rest = text.as_str();
-    loop {
-        let (at, opening) = ["try again", "retry", "reset"]
-            .into_iter()
-            .filter_map(|opening| Some((rest.find(opening)?, opening)))
-            .min_by_key(|(at, _)| *at)?;
-        rest = &rest[at + opening.len()..];
-        if let Some(span) = after_opening(rest) {
-            return Some(span);
-        }
-    }
-}
-
-fn after_opening(text: &str) -> Option<Duration> {
-    let text = spaces(text)?;
-    let text = text.strip_prefix("in").or_else(|| text.strip_prefix("after"))?;
-    let text = spaces(text)?.as_bytes();
-    if let Some((nanos, len, finest)) = go_prefix(text)
-        && ends_word(text, len)
-    {
-        let allowance = finest.min(1_000_000);
-        return Some(duration(nanos.saturating_add(allowance)));
-    }
-    let number = number(text)?;
-    // A point after the last digit ends the sentence.
-    let len = if text.get(number.len - 1) == Some(&b'.') { number.len - 1 } else { number.len };
-    let after = std::str::from_utf8(text.get(len..)?).ok()?;
-    let word = after.trim_start();
-    let len = word.bytes().take_while(u8::is_ascii_alphanumeric).count();
-    let unit = match &word[..len] {
-        "ms" | "millisecond" | "milliseconds" => 1_000_000,
-        "s" | "sec" | "secs" | "second" | "seconds" => SECOND,
-        "m" | "min" | "mins" | "minute" | "minutes" => 60 * SECOND,
-        "h" | "hour" | "hours" => 3600 * SECOND,
-        // A bare number is in seconds, but only where the clause ends: not in "retry after 2 attempts".
-        "" if !after.starts_with(char::is_whitespace) || word.is_empty() => SECOND,
-        _ => return None,
-    };
-    Some(duration(number.nanos(unit)))
-}
-
-/// The numbers of an OpenAI rate limit: `Limit 30000, Used 29937, Requested 385`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct LimitText {
-    pub(crate) limit: u64,
-    pub(crate) used: u64,
-    pub(crate) requested: u64,
-}
-
-/// The numbers of a rate limit's message, if it gives them.
-pub(crate) fn limit_text(message: &str) -> Option<LimitText> {
-    let text = message.to_ascii_lowercase();
-    let mut rest = text.as_str();
-    loop {
-        rest = &rest[rest.find("limit ")? + "limit ".len()..];
-        if let Some(numbers) = after_limit(rest) {
-            return Some(numbers);
-        }
-    }
-}
-
-fn after_limit(text: &str) -> Option<LimitText> {
-    let (limit, text) = integer(text)?;
-    let text = text.strip_prefix(',')?.trim_start();
-    let (used, text) = match text.strip_prefix("used ") {
-        Some(text) => {
-            let (used, text) = integer(text)?;
-            (used, text.strip_prefix(',')?.trim_start())
-        }
-        None => (0, text),
-    };
-    let (requested, _) = integer(text.strip_prefix("requested ")?)?;
-    Some(LimitText { limit, used, requested })
-}
-
-/// A whole number that may have thousands separators, and what follows it.
-pub(crate) fn integer(text: &str) -> Option<(u64, &str)> {
-    let bytes = text.as_bytes();
-    let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
-    let mut value = 0_u64;
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        if byte.is_ascii_digit() {
-            value = value.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
-        } else if !(*byte == b','
-            && at > 0
-            && digit(at + 1)
-            && digit(at + 2)
-            && digit(at + 3)
-            && !digit(at + 4))
-        {
-            break;
-        }
-        at += 1;
-    }
-    (at > 0).then(|| (value, &text[at..]))
-}
-
-/// The limit that a message speaks of.
-pub(crate) fn dimension(message: &str) -> Option<Dimension> {
-    let text = message.to_ascii_lowercase();
-    DIMENSIONS.iter().find(|(words, _)| text.contains(words)).map(|(_, dimension)| *dimension)
-}
-
-/// The more specific words first: an input token is a token.
-const DIMENSIONS: [(&str, Dimension); 13] = [
-    ("(rpm)", Dimension::Rpm),
-    ("(tpm)", Dimension::Tpm),
-    ("(rpd)", Dimension::Rpd),
-    ("(tpd)", Dimension::Tpd),
-    ("input tokens per minute", Dimension::Itpm),
-    ("output tokens per minute", Dimension::Otpm),
-    ("tokens per min", Dimension::Tpm),
-    ("tokens per day", Dimension::Tpd),
-    ("requests per min", Dimension::Rpm),
-    ("requests per day", Dimension::Rpd),
-    ("call rate limit", Dimension::Rpm),
-    ("token rate limit", Dimension::Tpm),
-    ("requests / minute", Dimension::Rpm),
-];
-
 /// The longest run of numbers with units: its nanoseconds, its length, and one unit of its last digit.
-fn go_prefix(text: &[u8]) -> Option<(u128, usize, u128)> {
+pub(super) fn go_prefix(text: &[u8]) -> Option<(u128, usize, u128)> {
     let mut nanos = 0_u128;
     let mut at = 0;
     let mut finest = None;
@@ -238,17 +117,17 @@ fn go_unit(text: &[u8]) -> Option<(u128, usize)> {
 }
 
 /// A decimal number as written.
-struct Number {
+pub(super) struct Number {
     whole: u128,
     fraction: u128,
     /// Ten to the number of digits after the point.
     scale: u128,
-    len: usize,
+    pub(super) len: usize,
 }
 
 impl Number {
     /// In nanoseconds, when it counts units of so many; digits beyond the nanosecond are cut off.
-    fn nanos(&self, unit: u128) -> u128 {
+    pub(super) fn nanos(&self, unit: u128) -> u128 {
         self.whole.saturating_mul(unit).saturating_add(self.fraction * unit / self.scale)
     }
 
@@ -259,7 +138,7 @@ impl Number {
 }
 
 /// A number at the start of the text: `12`, `12.`, `12.5` or `.5`.
-fn number(text: &[u8]) -> Option<Number> {
+pub(super) fn number(text: &[u8]) -> Option<Number> {
     let mut number = Number { whole: 0, fraction: 0, scale: 1, len: 0 };
     let mut digits = 0;
     let mut past_point = false;
@@ -283,17 +162,7 @@ fn number(text: &[u8]) -> Option<Number> {
     (digits > 0).then_some(number)
 }
 
-/// At least one space, taken off.
-fn spaces(text: &str) -> Option<&str> {
-    let rest = text.trim_start();
-    (rest.len() < text.len()).then_some(rest)
-}
-
-fn ends_word(text: &[u8], at: usize) -> bool {
-    !text.get(at).is_some_and(u8::is_ascii_alphanumeric)
-}
-
-fn duration(nanos: u128) -> Duration {
+pub(super) fn duration(nanos: u128) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
@@ -309,6 +178,6 @@ fn days_from_1970(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// In nanoseconds.
-const SECOND: u128 = 1_000_000_000;
+pub(super) const SECOND: u128 = 1_000_000_000;
 /// More digits after the point than this are finer than a nanosecond in any unit.
 const MAX_SCALE: u128 = 100_000_000_000_000_000_000;

@@ -201,7 +201,7 @@ fn as_many_are_refused_as_the_book_says() {
     ] {
         let mut shedder = shedder(multiplier_ppm, Duration::from_secs(120));
         let limit = Limit { burst: 100, ..Limit::per_minute(Dimension::Rpm, 6_000) };
-        let mut target = Limiter::new(&Quota { limits: vec![limit] }).unwrap();
+        let mut target = Limiter::new(&Quota { limits: vec![limit], ..Quota::default() }).unwrap();
         let draws = Draws::new(5);
         let (mut asked, mut sent, mut accepted) = (0_u32, 0_u32, 0_u32);
         for index in 0..per_second * 600 {

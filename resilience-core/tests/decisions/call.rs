@@ -46,7 +46,11 @@ fn a_hint_is_kept_or_the_call_ends() {
     for (hint, kept) in [(20, true), (60, true), (61, false), (86_400 * 30, false)] {
         let mut pool = chain(&["a"]);
         let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
-            if sent.attempt == 1 { hinted(LIMITED, secs(hint)) } else { Event::Answered }
+            if sent.attempt == 1 {
+                hinted(LIMITED, secs(hint))
+            } else {
+                Event::Answered { usage: None }
+            }
         });
         if kept {
             assert_eq!(finish, Finish::Served { target: 0, attempt: 2 });
@@ -65,7 +69,7 @@ fn the_spread_gives_way_to_the_deadline_and_the_hint_does_not() {
     let policy = Policy { timeouts, retry, ..exact() };
     let mut pool = chain(&["a"]);
     let (finish, trace) = play(&policy, &mut pool, Nanos::ZERO, hello(), |sent| {
-        if sent.attempt == 1 { hinted(LIMITED, secs(3)) } else { Event::Answered }
+        if sent.attempt == 1 { hinted(LIMITED, secs(3)) } else { Event::Answered { usage: None } }
     });
     assert_eq!(finish, Finish::Served { target: 0, attempt: 2 });
     assert_eq!(starts(&trace), [0, 3].map(at));
@@ -77,7 +81,7 @@ fn a_hint_replaces_the_backoff_and_a_zero_does_not() {
     let (_, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |sent| match sent.attempt {
         1 => hinted(LIMITED, Duration::from_millis(10)),
         2 => hinted(LIMITED, Duration::ZERO),
-        _ => Event::Answered,
+        _ => Event::Answered { usage: None },
     });
     let waits: Vec<_> = trace.waits().map(|(wait, _)| wait).collect();
     // The second retry has its own place in the envelope.
@@ -115,7 +119,7 @@ fn a_hint_past_the_deadline_falls_back_or_ends() {
     let timeouts = Timeouts { call: secs(3), ..Timeouts::default() };
     let policy = Policy { timeouts, ..exact() };
     let script = |sent: &Sent<'_>| {
-        if sent.target == 0 { hinted(LIMITED, secs(4)) } else { Event::Answered }
+        if sent.target == 0 { hinted(LIMITED, secs(4)) } else { Event::Answered { usage: None } }
     };
     let (finish, _) = play(&policy, &mut chain(&["a"]), Nanos::ZERO, hello(), script);
     assert_eq!(stopped(finish), (StopReason::Deadline, Some(secs(4))));

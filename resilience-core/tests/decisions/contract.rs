@@ -73,7 +73,7 @@ proptest! {
         let hint = Duration::from_millis(hint);
         let mut pool = chain(&["a"]);
         let (finish, trace) = play(&Policy::default(), &mut pool, Nanos::new(draw >> 1), hello(), |sent| {
-            if sent.attempt == 1 { hinted(LIMITED, hint) } else { Event::Answered }
+            if sent.attempt == 1 { hinted(LIMITED, hint) } else { Event::Answered { usage: None } }
         });
         prop_assert_eq!(finish, Finish::Served { target: 0, attempt: 2 });
         let starts = starts(&trace);
@@ -90,7 +90,7 @@ proptest! {
         let hint = Duration::from_millis(hint_ms);
         let mut pool = if alone { chain(&["a"]) } else { chain(&["a", "b"]) };
         let (finish, trace) = play(&Policy::default(), &mut pool, Nanos::ZERO, hello(), |sent| {
-            if sent.target == 0 { hinted(LIMITED, hint) } else { Event::Answered }
+            if sent.target == 0 { hinted(LIMITED, hint) } else { Event::Answered { usage: None } }
         });
         if alone {
             let (why, retry_in) = stopped(finish);
@@ -177,7 +177,7 @@ proptest! {
                 if usize::try_from(sent.attempt).unwrap() <= end {
                     answer(&answers, sent)
                 } else {
-                    terminal.map_or(Event::Answered, failing)
+                    terminal.map_or(Event::Answered { usage: None }, failing)
                 }
             });
             trace.attempts().count()
@@ -244,7 +244,7 @@ proptest! {
         let soonest = until[0].min(until[1]);
         let timeouts = Timeouts { call: secs(call), ..Timeouts::default() };
         let policy = Policy { timeouts, ..exact() };
-        let (finish, trace) = play(&policy, &mut pool, Nanos::ZERO, hello(), |_| Event::Answered);
+        let (finish, trace) = play(&policy, &mut pool, Nanos::ZERO, hello(), |_| Event::Answered { usage: None });
         if soonest < call {
             prop_assert_eq!(finish, Finish::Served { target: usize::from(until[1] < until[0]), attempt: 1 });
             prop_assert_eq!(&starts(&trace)[..], &[Nanos::from(secs(soonest))]);

@@ -27,7 +27,7 @@ fn a_servers_no_ends_the_retries_there_and_the_next_is_asked() {
     let mut pool = chain(&["a", "b"]);
     let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
         if sent.target == 1 {
-            return Event::Answered;
+            return Event::Answered { usage: None };
         }
         let mut failure = Failure::new(Class::Server, "no");
         failure.should_retry = Some(false);
@@ -41,7 +41,7 @@ fn a_servers_no_ends_the_retries_there_and_the_next_is_asked() {
 fn an_outage_exhausts_its_retries_and_moves_on() {
     let mut pool = chain(&["a", "b"]);
     let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
-        if sent.target == 0 { failing(Class::Server) } else { Event::Answered }
+        if sent.target == 0 { failing(Class::Server) } else { Event::Answered { usage: None } }
     });
     assert_eq!(finish, Finish::Served { target: 1, attempt: 7 });
     assert_eq!(asked(&trace), [0, 0, 0, 0, 0, 0, 1]);
@@ -54,7 +54,11 @@ fn a_spent_quota_moves_on_at_once_and_only_to_another_key() {
     let targets = vec![target("a", "shared"), target("b", "shared"), target("c", "own")];
     let mut pool = pool_of(targets).unwrap();
     let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
-        if sent.target == 0 { failing(Class::QuotaExhausted) } else { Event::Answered }
+        if sent.target == 0 {
+            failing(Class::QuotaExhausted)
+        } else {
+            Event::Answered { usage: None }
+        }
     });
     assert_eq!(finish, Finish::Served { target: 2, attempt: 2 });
     let skipped = What::Skipped { target: 1, why: Skip::SameCredential };
@@ -67,7 +71,7 @@ fn a_spent_quota_moves_on_at_once_and_only_to_another_key() {
 fn the_next_call_skips_a_refused_key() {
     let mut pool = chain(&["a", "b"]);
     let script = |sent: &Sent<'_>| {
-        if sent.target == 0 { failing(Class::Auth) } else { Event::Answered }
+        if sent.target == 0 { failing(Class::Auth) } else { Event::Answered { usage: None } }
     };
     let (_, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), script);
     assert_eq!(asked(&trace), [0, 1]);
@@ -94,7 +98,7 @@ fn a_refused_key_does_not_undo_a_pause() {
     let mut pool = chain(&["a"]);
     pool.pause(0, at(10));
     pool.rest_credential(0, at(300), Nanos::ZERO);
-    let (_, trace) = play(&exact(), &mut pool, at(1), hello(), |_| Event::Answered);
+    let (_, trace) = play(&exact(), &mut pool, at(1), hello(), |_| Event::Answered { usage: None });
     assert_eq!(starts(&trace), [at(10)]);
 }
 
@@ -103,7 +107,11 @@ fn a_long_hint_falls_back_and_a_short_one_waits() {
     for (hint, expected) in [(5, vec![0, 0]), (6, vec![0, 1])] {
         let mut pool = chain(&["a", "b"]);
         let (_, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
-            if sent.attempt == 1 { hinted(LIMITED, secs(hint)) } else { Event::Answered }
+            if sent.attempt == 1 {
+                hinted(LIMITED, secs(hint))
+            } else {
+                Event::Answered { usage: None }
+            }
         });
         assert_eq!(asked(&trace), expected, "{hint}");
     }
@@ -115,7 +123,7 @@ fn a_hint_within_patience_but_beyond_the_cap_falls_back() {
     let policy = Policy { retry: Retry { hint_max: secs(2), ..exact().retry }, ..exact() };
     let mut pool = chain(&["a", "b"]);
     let (finish, trace) = play(&policy, &mut pool, Nanos::ZERO, hello(), |sent| {
-        if sent.target == 0 { hinted(LIMITED, secs(3)) } else { Event::Answered }
+        if sent.target == 0 { hinted(LIMITED, secs(3)) } else { Event::Answered { usage: None } }
     });
     assert_eq!(finish, Finish::Served { target: 1, attempt: 2 });
     assert_eq!(starts(&trace), [at(0), at(0)]);
@@ -128,7 +136,11 @@ fn a_hint_pauses_every_call_on_the_same_key_and_model() {
     let policy = Policy { retry: Retry { spread: Spread::default(), ..exact().retry }, ..exact() };
     let mut first = true;
     let (_, trace) = play(&policy, &mut pool, Nanos::ZERO, hello(), |_| {
-        if std::mem::take(&mut first) { hinted(LIMITED, secs(20)) } else { Event::Answered }
+        if std::mem::take(&mut first) {
+            hinted(LIMITED, secs(20))
+        } else {
+            Event::Answered { usage: None }
+        }
     });
     assert!(starts(&trace)[1] >= at(20));
     let mut starting = Vec::new();
@@ -169,7 +181,7 @@ fn a_pause_that_grows_during_a_wait_is_seen_after_it() {
 fn an_exhausted_target_rests_and_is_tried_again() {
     let mut pool = chain(&["a", "b"]);
     let down = |sent: &Sent<'_>| {
-        if sent.target == 0 { failing(Class::Server) } else { Event::Answered }
+        if sent.target == 0 { failing(Class::Server) } else { Event::Answered { usage: None } }
     };
     let (_, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), down);
     // It gave up on the first target after 31 s, which rests it until 61 s.
@@ -184,7 +196,8 @@ fn an_exhausted_target_rests_and_is_tried_again() {
         skipped.map(|cooling| (cooling.until, cooling.why)),
         Some((at(61), CoolReason::Outage))
     );
-    let (_, trace) = play(&exact(), &mut pool, at(61), hello(), |_| Event::Answered);
+    let (_, trace) =
+        play(&exact(), &mut pool, at(61), hello(), |_| Event::Answered { usage: None });
     assert_eq!(asked(&trace), [0]);
 }
 
@@ -196,7 +209,8 @@ fn when_all_rest_the_soonest_is_waited_for() {
     // A shorter rest does not cut a longer one.
     pool.rest(0, at(5));
     pool.rest(1, at(10));
-    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| Event::Answered);
+    let (finish, trace) =
+        play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| Event::Answered { usage: None });
     assert_eq!(finish, Finish::Served { target: 1, attempt: 1 });
     assert_eq!(starts(&trace), [at(10)]);
 }
@@ -208,7 +222,8 @@ fn when_the_soonest_is_past_the_deadline_the_call_ends_at_once() {
     pool.rest(1, at(10));
     let timeouts = Timeouts { call: secs(10), ..Timeouts::default() };
     let policy = Policy { timeouts, ..exact() };
-    let (finish, trace) = play(&policy, &mut pool, Nanos::ZERO, hello(), |_| Event::Answered);
+    let (finish, trace) =
+        play(&policy, &mut pool, Nanos::ZERO, hello(), |_| Event::Answered { usage: None });
     assert_eq!(stopped(finish), (StopReason::Deadline, Some(secs(10))));
     assert_eq!(trace.entries.last().unwrap().at, Nanos::ZERO);
 }
@@ -218,7 +233,8 @@ fn when_the_soonest_is_past_the_deadline_the_call_ends_at_once() {
 fn a_lone_target_never_rests_for_an_outage() {
     let mut pool = chain(&["a"]);
     play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(Class::Server));
-    let (_, trace) = play(&exact(), &mut pool, at(31), hello(), |_| Event::Answered);
+    let (_, trace) =
+        play(&exact(), &mut pool, at(31), hello(), |_| Event::Answered { usage: None });
     assert_eq!(starts(&trace), [at(31)]);
 }
 
@@ -227,9 +243,9 @@ fn a_lone_target_never_rests_for_an_outage() {
 fn only_a_later_answer_redeems_a_key() {
     let mut pool = pool_of([target("a", "shared"), target("b", "shared")]).unwrap();
     pool.rest_credential(0, at(100), at(10));
-    pool.answered(1, at(9));
+    pool.redeem(1, at(9));
     assert!(pool.cooling(0, at(11)).is_some());
-    pool.answered(1, at(10));
+    pool.redeem(1, at(10));
     assert_eq!(pool.cooling(0, at(11)), None);
 }
 
@@ -268,9 +284,11 @@ fn an_absurd_hint_does_not_close_a_target_for_ever() {
     let (finish, _) =
         play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| hinted(LIMITED, Duration::MAX));
     assert_eq!(stopped(finish), (StopReason::HintBeyondCap, Some(Duration::MAX)));
-    let (finish, trace) = play(&exact(), &mut pool, at(3_539), hello(), |_| Event::Answered);
+    let (finish, trace) =
+        play(&exact(), &mut pool, at(3_539), hello(), |_| Event::Answered { usage: None });
     assert_eq!(stopped(finish), (StopReason::HintBeyondCap, Some(secs(61))));
     assert!(trace.attempts().next().is_none());
-    let (finish, _) = play(&exact(), &mut pool, at(3_540), hello(), |_| Event::Answered);
+    let (finish, _) =
+        play(&exact(), &mut pool, at(3_540), hello(), |_| Event::Answered { usage: None });
     assert_eq!(finish, Finish::Served { target: 0, attempt: 1 });
 }

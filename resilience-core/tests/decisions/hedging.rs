@@ -83,7 +83,7 @@ fn property_49_the_first_success_wins_and_the_other_is_cancelled_first() {
     for (first, second, winner) in [(10, 1, 2), (3, 5, 1)] {
         let (finish, trace, sends) =
             play(&policy, &mut pool(&policy, &["a", "b"]), at(0), |attempt, _| {
-                (secs(if attempt == 1 { first } else { second }), Event::Answered)
+                (secs(if attempt == 1 { first } else { second }), Event::Answered { usage: None })
             });
         let target = usize::try_from(winner).unwrap() - 1;
         assert_eq!(finish, Finish::Served { target, attempt: winner });
@@ -109,7 +109,7 @@ fn property_49_an_error_ends_one_attempt_and_not_the_race() {
             if attempt == failing_first {
                 (secs(3), failing(Class::Server))
             } else {
-                (secs(6), Event::Answered)
+                (secs(6), Event::Answered { usage: None })
             }
         });
         let winner = 3 - failing_first;
@@ -121,7 +121,11 @@ fn property_49_an_error_ends_one_attempt_and_not_the_race() {
     // Both fail: the first one is retried after its backoff, which begins when the second has failed too.
     let (finish, trace, sends) =
         play(&policy, &mut pool(&policy, &["a", "b"]), at(0), |attempt, _| {
-            if attempt < 3 { (secs(3), failing(Class::Server)) } else { (secs(1), Event::Answered) }
+            if attempt < 3 {
+                (secs(3), failing(Class::Server))
+            } else {
+                (secs(1), Event::Answered { usage: None })
+            }
         });
     assert_eq!(finish, Finish::Served { target: 0, attempt: 3 });
     assert_eq!(sends, [(at(0), 0), (at(2), 1), (at(6), 0)]);
@@ -131,7 +135,7 @@ fn property_49_an_error_ends_one_attempt_and_not_the_race() {
         if attempt == 2 {
             (secs(1), failing(Class::InvalidRequest))
         } else {
-            (secs(60), Event::Answered)
+            (secs(60), Event::Answered { usage: None })
         }
     });
     assert_eq!(classes(&trace), [(2, Some(Class::InvalidRequest)), (1, Some(Class::Cancelled))]);
@@ -140,7 +144,7 @@ fn property_49_an_error_ends_one_attempt_and_not_the_race() {
 #[test]
 fn property_48_a_hedge_goes_to_another_target_that_is_ready_or_is_not_sent() {
     let policy = hedging();
-    let slow = |_: u32, _: usize| (secs(10), Event::Answered);
+    let slow = |_: u32, _: usize| (secs(10), Event::Answered { usage: None });
     let (_, _, sends) = play(&policy, &mut pool(&policy, &["a"]), at(0), slow);
     assert_eq!(sends, [(at(0), 0)], "there is no other target");
     // The other one was asked to be left alone.
@@ -180,7 +184,7 @@ proptest! {
                 let event = match kind {
                     0 => failing(Class::Server),
                     1 => hinted(LIMITED, secs(1)),
-                    _ => Event::Answered,
+                    _ => Event::Answered { usage: None },
                 };
                 (Duration::from_millis(ms), event)
             });

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use resilience_core::{
-    Claim, Cost, Dimension, Limit, Limiter, Nanos, Queue, Quota, QuotaMistake, Refusal,
+    Claim, Cost, Dimension, Guarantee, Limit, Limiter, Nanos, Priority, Queue, Quota, QuotaMistake,
+    Refusal, Taken, Ticket,
 };
-
-const MINUTE: Duration = Duration::from_secs(60);
 
 fn at(secs: u64) -> Nanos {
     Nanos::from(Duration::from_secs(secs))
@@ -57,6 +56,7 @@ fn anthropics_dimensions_are_counted_apart() {
             Limit::per_minute(Dimension::Itpm, 100),
             Limit::per_minute(Dimension::Otpm, 10),
         ],
+        ..Quota::default()
     };
     let mut limiter = Limiter::new(&quota).unwrap();
     limiter.admit(Cost::request(100, 5), Nanos::ZERO).unwrap();
@@ -75,6 +75,7 @@ fn every_mistake_in_a_quota_is_told() {
             Limit { period: Duration::from_secs(1 << 30), ..limit },
             limit,
         ],
+        ..Quota::default()
     };
     assert_eq!(
         Limiter::new(&quota).unwrap_err(),
@@ -122,6 +123,7 @@ fn a_turn_past_the_deadline_is_refused_at_once() {
     queue.enqueue(one(), at(2), Nanos::ZERO).unwrap();
 }
 
+/// P1, P4: a computed wait is no grant, and a pause that came meanwhile is kept.
 #[test]
 fn who_waits_checks_again_and_goes_in_turn() {
     let mut queue = line(60);
@@ -138,7 +140,7 @@ fn who_waits_checks_again_and_goes_in_turn() {
     assert_eq!(queue.claim(first, at(10)), Claim::Unknown);
 }
 
-/// A permit that was granted and never taken must not leak.
+/// P17, P18, P43: a grant that was never taken must not leak.
 #[test]
 fn a_cancelled_grant_goes_to_the_next() {
     let mut queue = line(60);
@@ -150,7 +152,7 @@ fn a_cancelled_grant_goes_to_the_next() {
 }
 
 #[test]
-fn only_those_concerned_get_news() {
+fn property_30_only_those_concerned_get_news() {
     let mut queue = line(60);
     let tickets: Vec<_> =
         (0..100).map(|_| queue.enqueue(one(), Nanos::MAX, Nanos::ZERO).unwrap()).collect();
@@ -170,6 +172,32 @@ fn only_those_concerned_get_news() {
     }
     assert_eq!(served, tickets);
     assert!(told <= 200, "{told} for 100 tickets");
+}
+
+/// P42: a turn that a change has carried past the deadline is refused at once, not slept for.
+#[test]
+fn nobody_sleeps_for_a_turn_that_comes_too_late() {
+    let mut queue = line(60);
+    let first = queue.enqueue(one(), at(30), Nanos::ZERO).unwrap();
+    let second = queue.enqueue(one(), at(100), Nanos::ZERO).unwrap();
+    let third = queue.enqueue(one(), Nanos::MAX, Nanos::ZERO).unwrap();
+    queue.pause_until(at(50));
+    // Only the first cannot wait that long; it and the new front are told.
+    assert_eq!(queue.pop_news(), Some(first));
+    assert_eq!(queue.pop_news(), Some(second));
+    assert_eq!(queue.pop_news(), None);
+    assert_eq!(queue.take(first, at(1)), Taken::Refused(Refusal::TooLate { ready_at: at(50) }));
+    assert_eq!(queue.take(second, at(1)), Taken::Front { until: at(50) });
+    // A debt carries the turn still further.
+    let limits = vec![Limit::per_minute(Dimension::Tpm, 60)];
+    let mut queue = Queue::new(&Quota { limits, ..Quota::default() }).unwrap();
+    let spent = queue.try_take(Cost::request(60, 0), Nanos::ZERO).unwrap();
+    let ticket = queue.enqueue(Cost::request(1, 0), at(10), Nanos::ZERO).unwrap();
+    queue.commit(spent, Cost::request(80, 0), Nanos::ZERO);
+    let late = Refusal::TooLate { ready_at: at(21) };
+    assert_eq!(queue.take(ticket, Nanos::ZERO), Taken::Refused(late));
+    assert!(queue.is_empty());
+    assert_ne!(third, ticket);
 }
 
 #[derive(Clone, Debug)]
@@ -193,68 +221,15 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Refused one nanosecond before, admitted at.
+    /// First come, first served; nobody who could go is kept; and what the line holds is to the nanosecond what it would hold had those who left never come.
     #[test]
-    fn a_wait_is_exact(
-        limit in 1..5_000u64,
-        costs in prop::collection::vec(1..500u64, 1..30),
-    ) {
-        let quota = Quota { limits: vec![
-            Limit::per_minute(Dimension::Tpm, limit.max(500)),
-            Limit { burst: 1, ..Limit::per_minute(Dimension::Rpm, limit) },
-        ] };
-        let mut limiter = Limiter::new(&quota).unwrap();
-        let mut now = Nanos::ZERO;
-        for cost in costs {
-            let cost = Cost::request(cost, 0);
-            if let Err(refusal) = limiter.admit(cost, now) {
-                let until = until(refusal);
-                prop_assert!(until > now);
-                let just_before = until.saturating_sub(Duration::from_nanos(1));
-                prop_assert_eq!(limiter.clone().admit(cost, just_before), Err(Refusal::Wait { until }));
-                now = until;
-                prop_assert_eq!(limiter.admit(cost, now), Ok(()));
-            }
-        }
-    }
-
-    /// Never more than burst and refill in any window, whatever is asked when.
-    #[test]
-    fn no_window_admits_more_than_burst_and_refill(
-        limit in 1..200u64,
-        burst in 1..200u64,
-        asks in prop::collection::vec((1..20u64, 0..3_000u64), 1..60),
-    ) {
-        let burst = burst.min(limit);
-        let quota = Quota { limits: vec![Limit { burst, ..Limit::per_minute(Dimension::Tpm, limit) }] };
-        let mut limiter = Limiter::new(&quota).unwrap();
-        let mut now = Nanos::ZERO;
-        let mut admitted: Vec<(Nanos, u64)> = Vec::new();
-        for (cost, pass) in asks {
-            now = now + Duration::from_millis(pass);
-            if limiter.admit(Cost::request(cost, 0), now).is_ok() {
-                admitted.push((now, cost));
-            }
-        }
-        for (first, (from, _)) in admitted.iter().enumerate() {
-            let mut sum = 0;
-            for (to, cost) in &admitted[first..] {
-                sum += cost;
-                let refill = to.since(*from).as_nanos() * u128::from(limit) / MINUTE.as_nanos();
-                prop_assert!(u128::from(sum) <= u128::from(burst) + refill);
-            }
-        }
-    }
-
-    /// First come, first served; nobody who could go is kept; nothing is lost to those who leave.
-    #[test]
-    fn a_line_is_fair_and_leaks_nothing(steps in prop::collection::vec(step(), 1..80)) {
+    fn property_29_who_leaves_is_as_if_it_had_never_come(steps in prop::collection::vec(step(), 1..80)) {
         let quota = Quota::per_minute(30, 500);
         let mut queue = Queue::new(&quota).unwrap();
         // The same admissions on a bare limiter: what the line costs, and nothing else.
         let mut bare = Limiter::new(&quota).unwrap();
         let mut now = Nanos::ZERO;
-        let mut waiting: Vec<(resilience_core::Ticket, Cost)> = Vec::new();
+        let mut waiting: Vec<(Ticket, Cost, Nanos)> = Vec::new();
         let mut taken: Vec<Cost> = Vec::new();
         for step in steps {
             match step {
@@ -265,7 +240,7 @@ proptest! {
                     match queue.enqueue(cost, deadline, now) {
                         Ok(ticket) => {
                             prop_assert!(turn == now || turn < deadline);
-                            waiting.push((ticket, cost));
+                            waiting.push((ticket, cost, deadline));
                         }
                         Err(refusal) => {
                             prop_assert_eq!(refusal, Refusal::TooLate { ready_at: turn });
@@ -274,7 +249,10 @@ proptest! {
                     }
                 }
                 Step::Cancel(pick) if !waiting.is_empty() => {
-                    let (ticket, _) = waiting.remove(pick % waiting.len());
+                    // It may have been granted just before it leaves.
+                    now = now + Duration::from_millis(u64::try_from(pick % 5_000).unwrap());
+                    queue.poll(now);
+                    let (ticket, ..) = waiting.remove(pick % waiting.len());
                     queue.cancel(ticket, now);
                 }
                 Step::GiveBack(pick) if !taken.is_empty() => {
@@ -292,7 +270,7 @@ proptest! {
             // Serve whoever can go at this instant, in the order of the line.
             let mut blocked = false;
             let mut still = Vec::new();
-            for (ticket, cost) in waiting {
+            for (ticket, cost, deadline) in waiting {
                 match queue.claim(ticket, now) {
                     Claim::Granted => {
                         prop_assert!(!blocked, "overtaken");
@@ -303,13 +281,16 @@ proptest! {
                         blocked = true;
                         prop_assert_eq!(bare.ready_at(cost, now), Ok(until));
                         prop_assert!(until > now);
-                        still.push((ticket, cost));
+                        still.push((ticket, cost, deadline));
                     }
                     Claim::Behind => {
                         prop_assert!(blocked, "kept without reason");
-                        still.push((ticket, cost));
+                        still.push((ticket, cost, deadline));
                     }
-                    Claim::Unknown => prop_assert!(false, "lost"),
+                    // A pause beyond its deadline turns it away, and nothing else does.
+                    Claim::Unknown => {
+                        prop_assert!(bare.ready_at(cost, now).unwrap() >= deadline, "lost");
+                    }
                 }
             }
             waiting = still;
@@ -317,6 +298,127 @@ proptest! {
             let _ = (bare.ready_at(one(), now), queue.limiter_mut().ready_at(one(), now));
             prop_assert_eq!(queue.limiter_mut(), &mut bare);
         }
+    }
+
+    /// In the order of joining within a priority, whoever leaves in between.
+    #[test]
+    fn property_27_each_priority_is_first_come_first_served(
+        joins in prop::collection::vec((0..3u8, 0..400u64, 0..4_000u64, any::<bool>()), 1..60),
+    ) {
+        let mut queue = Queue::new(&Quota::per_minute(30, 500)).unwrap();
+        let mut now = Nanos::ZERO;
+        let mut waiting: Vec<(u8, usize, Ticket)> = Vec::new();
+        for (number, (priority, input, pass, leaves)) in joins.into_iter().enumerate() {
+            let cost = Cost::request(input, 0);
+            let ticket = queue.enqueue_as(Priority(priority), cost, Nanos::MAX, now).unwrap();
+            waiting.push((priority, number, ticket));
+            // The model is a sorted list.
+            waiting.sort_unstable();
+            if leaves {
+                let (_, _, ticket) = waiting.remove(number % waiting.len());
+                queue.cancel(ticket, now);
+            }
+            now = now + Duration::from_millis(pass);
+            queue.poll(now);
+            let granted = |queue: &mut Queue, ticket| queue.claim(ticket, now) == Claim::Granted;
+            let went = waiting.iter().take_while(|(.., ticket)| granted(&mut queue, *ticket)).count();
+            waiting.drain(..went);
+            for (.., ticket) in &waiting {
+                prop_assert!(!granted(&mut queue, *ticket), "overtaken");
+            }
+        }
+    }
+
+    /// P44: a large request at the front is passed by as many as were allowed, and no more.
+    #[test]
+    fn property_27_a_large_front_is_overtaken_a_bounded_number_of_times(
+        overtakes_max in 0..4u32,
+        small in prop::collection::vec(1..20u64, 1..40),
+    ) {
+        let limits = vec![Limit::per_minute(Dimension::Tpm, 600)];
+        let quota = Quota { limits, overtakes_max, ..Quota::default() };
+        let mut queue = Queue::new(&quota).unwrap();
+        let spent = queue.try_take(Cost::request(600, 0), Nanos::ZERO).unwrap();
+        queue.keep(spent, Nanos::ZERO);
+        let large = queue.enqueue(Cost::request(600, 0), Nanos::MAX, Nanos::ZERO).unwrap();
+        let mut behind = Vec::new();
+        for input in small {
+            behind.push(queue.enqueue(Cost::request(input, 0), Nanos::MAX, Nanos::ZERO).unwrap());
+        }
+        let mut now = Nanos::ZERO;
+        let mut overtook = 0;
+        while queue.claim(large, now) != Claim::Granted {
+            overtook += behind.iter().filter(|ticket| queue.claim(**ticket, now) == Claim::Granted).count();
+            prop_assert!(now < Nanos::from(Duration::from_secs(200)), "it starves");
+            now = queue.poll(now).unwrap();
+        }
+        prop_assert_eq!(overtook, behind.len().min(usize::try_from(overtakes_max).unwrap()));
+    }
+
+    /// Whoever fits is served after the costs before it and its own have flowed in, at the latest.
+    #[test]
+    fn property_28_nobody_starves(
+        strict in any::<bool>(),
+        costs in prop::collection::vec(1..100u64, 1..40),
+    ) {
+        let limits = vec![Limit { burst: 100, ..Limit::per_minute(Dimension::Tpm, 500) }];
+        let guarantee = if strict { Guarantee::Strict { jitter: Duration::ZERO } } else { Guarantee::Burst };
+        let rate = if strict { 400 } else { 500 };
+        let mut queue = Queue::new(&Quota { limits, guarantee, ..Quota::default() }).unwrap();
+        let spent = queue.try_take(Cost::request(100, 0), Nanos::ZERO).unwrap();
+        queue.keep(spent, Nanos::ZERO);
+        let mut ahead = 0;
+        let line: Vec<_> = costs.into_iter().map(|input| {
+            ahead += input;
+            let latest = Nanos::new((ahead * 60_000_000_000).div_ceil(rate));
+            (queue.enqueue(Cost::request(input, 0), Nanos::MAX, Nanos::ZERO).unwrap(), latest)
+        }).collect();
+        let mut now = Nanos::ZERO;
+        for (ticket, latest) in line {
+            while queue.claim(ticket, now) != Claim::Granted {
+                now = queue.poll(now).unwrap();
+            }
+            prop_assert!(now <= latest);
+        }
+    }
+
+    /// However many leave and whatever changes: a bounded number of wake-ups for each, never one for everybody.
+    #[test]
+    fn property_30_wake_ups_follow_what_happened(steps in prop::collection::vec(step(), 1..120)) {
+        let mut queue = Queue::new(&Quota::per_minute(30, 500)).unwrap();
+        let mut now = Nanos::ZERO;
+        let mut waiting = Vec::new();
+        let (mut happened, mut told) = (0, 0);
+        for _ in 0..100 {
+            waiting.push(queue.enqueue(one(), Nanos::MAX, now).unwrap());
+        }
+        for step in steps {
+            match step {
+                Step::Cancel(pick) if !waiting.is_empty() => {
+                    queue.cancel(waiting.remove(pick % waiting.len()), now);
+                    happened += 1;
+                }
+                Step::GiveBack(pick) => {
+                    queue.set_limit(Dimension::Rpm, u64::try_from(pick % 100).unwrap(), now);
+                    happened += 1;
+                }
+                Step::Pass(millis) => now = now + Duration::from_millis(millis),
+                _ => {}
+            }
+            let before = queue.len();
+            queue.poll(now);
+            let mut went = 0;
+            while let Some(ticket) = queue.pop_news() {
+                told += 1;
+                if queue.claim(ticket, now) == Claim::Granted {
+                    waiting.retain(|other| *other != ticket);
+                    went += 1;
+                }
+            }
+            prop_assert!(went >= before - queue.len());
+            happened += went;
+        }
+        prop_assert!(told <= 2 * happened, "{told} for {happened}");
     }
 
     /// The instant that a newcomer is told is the instant at which the line serves it.

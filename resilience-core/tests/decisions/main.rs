@@ -15,13 +15,18 @@ mod fallback;
 mod hedge;
 mod hedging;
 mod hints;
+mod ledger;
 mod limits;
 mod overflow;
+#[cfg(all(feature = "tokio", not(loom)))]
+mod peers;
 mod play;
 mod quota;
+mod settling;
 mod shared;
 mod stream;
 #[cfg(feature = "tokio")]
 mod throttle;
 mod truncation;
+mod windows;
 mod world;

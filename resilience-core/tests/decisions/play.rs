@@ -66,6 +66,7 @@ pub(crate) struct Sent<'a> {
     pub(crate) target: usize,
     pub(crate) attempt: u32,
     pub(crate) messages: &'a [Message],
+    pub(crate) output_max: Option<u64>,
 }
 
 /// Plays one call to its end; the script answers each attempt at once.
@@ -88,8 +89,8 @@ pub(crate) fn play(
             }
             Action::Done(finish) => return (finish, call.take_trace()),
             Action::Drop { attempt } => assert!(!call.is_out(attempt), "dropped and still out"),
-            Action::Send { attempt, target, messages, .. } => {
-                let event = script(&Sent { target, attempt, messages: &messages });
+            Action::Send { attempt, target, messages, output_max, .. } => {
+                let event = script(&Sent { target, attempt, messages: &messages, output_max });
                 call.handle(attempt, event, pool, now);
             }
         }

@@ -19,7 +19,7 @@ fn limited(requests: u64) -> Pool {
 fn a_retry_pays_the_quota_again() {
     let mut pool = limited(2);
     let (_, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
-        if sent.attempt < 3 { failing(Class::Server) } else { Event::Answered }
+        if sent.attempt < 3 { failing(Class::Server) } else { Event::Answered { usage: None } }
     });
     // The third has its backoff behind it at 3 s, and its quota at 30 s.
     assert_eq!(starts(&trace), [0, 1, 30].map(at));
@@ -30,7 +30,7 @@ fn a_retry_pays_the_quota_again() {
 fn what_was_never_sent_is_given_back() {
     let mut pool = limited(1);
     let (_, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |sent| {
-        if sent.attempt == 1 { failing(Class::Connect) } else { Event::Answered }
+        if sent.attempt == 1 { failing(Class::Connect) } else { Event::Answered { usage: None } }
     });
     assert_eq!(starts(&trace), [0, 1].map(at));
 }
@@ -41,11 +41,13 @@ fn a_request_beyond_the_quota_is_never_sent() {
     first.quota = Some(Quota::per_minute(10, 1_000));
     let mut pool = pool_of([first.clone()]).unwrap();
     // 2000 tokens are set aside for the answer alone.
-    let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| Event::Answered);
+    let (finish, trace) =
+        play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| Event::Answered { usage: None });
     assert_eq!(stopped(finish).0, StopReason::Unservable);
     assert_eq!(asked(&trace), Vec::<usize>::new());
     let mut pool = pool_of([first, target("b", "b")]).unwrap();
-    let (finish, _) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| Event::Answered);
+    let (finish, _) =
+        play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| Event::Answered { usage: None });
     assert_eq!(finish, Finish::Served { target: 1, attempt: 1 });
 }
 
@@ -55,11 +57,13 @@ fn a_long_line_is_left_to_a_target_that_is_ready() {
     first.quota = Some(Quota::per_minute(2, 1_000_000));
     let mut pool = pool_of([first, target("b", "b")]).unwrap();
     for expected in [0, 0, 1] {
-        let (_, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| Event::Answered);
+        let (_, trace) =
+            play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| Event::Answered { usage: None });
         assert_eq!(asked(&trace), [expected]);
     }
     // Four seconds before there is room again, it is worth the wait.
-    let (_, trace) = play(&exact(), &mut pool, at(26), hello(), |_| Event::Answered);
+    let (_, trace) =
+        play(&exact(), &mut pool, at(26), hello(), |_| Event::Answered { usage: None });
     assert_eq!((asked(&trace), starts(&trace)), (vec![0], vec![at(30)]));
 }
 
@@ -110,7 +114,7 @@ fn a_shortened_conversation_pays_for_what_is_left() {
     let mut pool = pool_of([target]).unwrap();
     let overflow = Class::ContextOverflow { limit: Some(200), requested: Some(290) };
     let (_, trace) = play(&exact(), &mut pool, Nanos::ZERO, long_request(), |sent| {
-        if sent.attempt == 1 { failing(overflow) } else { Event::Answered }
+        if sent.attempt == 1 { failing(overflow) } else { Event::Answered { usage: None } }
     });
     let (before, after) = trace
         .entries

@@ -43,7 +43,7 @@ proptest! {
             let (_, trace) = play(&policy, &mut pool, Nanos::ZERO, hello(), |sent| {
                 let index = usize::try_from(sent.attempt).unwrap() - 1;
                 match answers[index.min(answers.len() - 1)] {
-                    0 => Event::Answered,
+                    0 => Event::Answered { usage: None },
                     1 => failing(Class::InvalidRequest),
                     2 => failing(Class::StreamInterrupted { committed: true }),
                     3 => hinted(LIMITED, secs(3)),
@@ -83,7 +83,7 @@ fn a_call_without_budget_says_so_or_goes_elsewhere() {
     assert_eq!(asked(&trace), [0, 0]);
     let mut pool = pool(&policy, &["a", "b"]);
     let (finish, trace) = play(&policy, &mut pool, Nanos::ZERO, hello(), |sent| {
-        if sent.target == 0 { failing(Class::Server) } else { Event::Answered }
+        if sent.target == 0 { failing(Class::Server) } else { Event::Answered { usage: None } }
     });
     assert_eq!(finish, Finish::Served { target: 1, attempt: 3 });
     let left = trace.entries.iter().find_map(|entry| match entry.what {
@@ -127,7 +127,7 @@ fn an_open_breaker_is_not_asked_and_the_next_target_is() {
             if sent.target == 0 {
                 failing(Class::Timeout { phase: Phase::Attempt })
             } else {
-                Event::Answered
+                Event::Answered { usage: None }
             }
         });
         assert!(matches!(finish, Finish::Served { target: 1, .. }));
@@ -153,7 +153,8 @@ fn a_lone_target_is_left_alone_while_its_breaker_is_open_and_asked_again_after()
         panic!("{:?}", open(&pool, at(8)))
     };
     // A call that comes meanwhile waits for the trial, and closes it.
-    let (finish, trace) = play(&policy, &mut pool, at(8), hello(), |_| Event::Answered);
+    let (finish, trace) =
+        play(&policy, &mut pool, at(8), hello(), |_| Event::Answered { usage: None });
     assert_eq!(finish, Finish::Served { target: 0, attempt: 1 });
     let sent = crate::play::starts(&trace)[0];
     assert!(sent >= until, "{sent:?} before {until:?}");

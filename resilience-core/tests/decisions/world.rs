@@ -129,7 +129,7 @@ impl World {
                 if fate.commits {
                     self.calls[call].handle(attempt, Event::Committed, &mut self.pool, now);
                 }
-                let event = fate.class.map_or(Event::Answered, |class| {
+                let event = fate.class.map_or(Event::Answered { usage: None }, |class| {
                     let mut failure = Failure::new(class, "as fated");
                     failure.hint =
                         fate.hint.map(|after| Hint { after, source: Source::RetryAfter });
