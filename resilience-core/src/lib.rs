@@ -2,6 +2,7 @@
 //!
 //! Every decision is a plain function or a state machine that is handed the time and the draw.
 //! Nothing here knows an HTTP client, a terminal or a file, and nothing but the shell, [`Client`], reads a clock or waits.
+//! Adapters are features, off by default: `reqwest` for attempts over that HTTP client, `tower` for calls as a layer over a service.
 //!
 //! # One target, with retries
 //!
@@ -127,6 +128,11 @@ mod stream;
 pub mod telemetry;
 #[cfg(feature = "tokio")]
 mod throttle;
+
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 pub use adaptive::aimd::{Aimd, AimdMistake, AimdSettings};
 pub use adaptive::cubic::Cubic;

@@ -12,6 +12,8 @@ mod clients;
 mod command_line;
 /// Is this the message we meant?
 mod diagnostics;
+/// Is what an application says of itself heard, and held against it?
+mod outcomes;
 /// Are the providers' words their own?
 mod recorded;
 /// Whatever the provider does, what must always hold?
