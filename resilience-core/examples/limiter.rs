@@ -44,7 +44,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         async move {
             // What it may cost at the most: the question, and an answer of full length.
             let cost = Cost::request(counter.count(question), OUTPUT_TOKENS_MAX);
-            throttle.acquire_within(cost, Duration::from_secs(30)).await?;
+            let permit = throttle.acquire_within(cost, Duration::from_secs(30)).await?;
             let messages = [json!({ "role": "user", "content": question })];
             let body = json!({
                 "model": MODEL,
@@ -53,6 +53,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
             });
             let request = http.post(format!("{base}/chat/completions")).bearer_auth(key);
             let status = request.json(&body).send().await?.status();
+            // Whatever it did cost stays charged; with the usage of the answer, `commit` would settle it.
+            permit.keep();
             println!("{question} {status}");
             Ok::<(), Box<dyn Error>>(())
         }
