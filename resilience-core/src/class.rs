@@ -321,6 +321,8 @@ pub enum Blame {
 /// Why our own side declined to send.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LocalReject {
+    /// Whoever keeps the quota cannot be asked.
+    LimiterDown,
     /// The quota would admit it only after the call's deadline.
     LimiterTooLate,
     /// The quota can never admit it.

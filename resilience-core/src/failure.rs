@@ -4,8 +4,10 @@ use std::error::Error;
 use std::fmt;
 use std::ops::Deref;
 
-use crate::class::{Blame, Class, Retries, Sent};
+use crate::class::{Blame, Class, LocalReject, Retries, Sent};
 use crate::hint::{Hint, Left};
+use crate::limiter::Refusal;
+use crate::truncate::CannotFit;
 
 /// Why an attempt failed, with everything that decides what happens next.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -82,6 +84,23 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {}
 
+/// What a quota of one's own refuses is a failure that nobody but us can be blamed for, and that no retry mends.
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let reject = match refusal {
+            Refusal::NeverFits { .. } => LocalReject::NeverFits,
+            Refusal::TooLate { .. } | Refusal::Wait { .. } => LocalReject::LimiterTooLate,
+        };
+        Self::new(Class::Local(reject), &refusal.to_string())
+    }
+}
+
+impl From<CannotFit> for Failure {
+    fn from(cannot_fit: CannotFit) -> Self {
+        Self::new(Class::Local(LocalReject::WindowTooSmall), &cannot_fit.to_string())
+    }
+}
+
 /// A provider's name for a request; a string, as thin as a pointer, because a [`Failure`] is returned by value.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RequestId(Box<Box<str>>);
@@ -129,6 +148,23 @@ pub const MESSAGE_CHARS_MAX: usize = 500;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::class::Dimension;
+    use crate::time::Nanos;
+
+    /// P31: what our own side refuses must not set off retries.
+    #[test]
+    fn what_we_refuse_ourselves_is_our_own_doing_and_final() {
+        let never = Refusal::NeverFits { dimension: Dimension::Tpm, cost: 9, capacity: 5 };
+        for (failure, reject) in [
+            (Failure::from(never), LocalReject::NeverFits),
+            (Failure::from(Refusal::Wait { until: Nanos::MAX }), LocalReject::LimiterTooLate),
+            (Failure::from(CannotFit { needed: 9, budget: 5 }), LocalReject::WindowTooSmall),
+        ] {
+            assert_eq!(failure.class, Class::Local(reject));
+            assert_eq!((failure.sent, failure.blame), (Sent::No, Blame::Local));
+            assert_eq!(failure.retries(), Retries::No);
+        }
+    }
 
     #[test]
     fn a_failure_reads_as_one_line() {

@@ -45,7 +45,7 @@
 //!
 //! # What is guaranteed
 //!
-//! With [`Guarantee::Strict`], all processes together use at most *L* in every window of *P*, where an instant of use is [`Admission::at`].
+//! With [`Guarantee::Strict`](crate::Guarantee::Strict), all processes together use at most *L* in every window of *P*, where an instant of use is [`Admission::at`].
 //!
 //! Let *B* be the burst, *T* the lease ttl plus the jitter of [`Guarantee::Strict`](crate::Guarantee::Strict); the bucket refills at *r* = (*L* − *B*) / (*P* + *T*).
 //! Let a unit be used at *u*, having been asked for at *s* and granted by the server at *g*.
