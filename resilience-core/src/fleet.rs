@@ -63,7 +63,7 @@
 //! Leases are good until they lapse.
 //!
 //! - [`WhenDown::Deny`] fails at once, with the cause.
-//! - [`WhenDown::LocalShare`] goes on with a fixed part of each limit. [`Fleet::health`] and [`Admission::by`] tell.
+//! - [`WhenDown::LocalShare`] goes on with a fixed part of each limit. [`Fleet::health`] and [`Admission::by`] tell, and so does a warning with the feature `tracing`.
 //!
 //! A server that is there and refuses (a wrong password, a key of somebody else's) is denied under both policies.
 //!
@@ -234,8 +234,25 @@ impl Drop for Answer<'_> {
         let draw = shared.draws.draw(ask.id, Purpose::Spread, 0);
         let now = shared.clock().now();
         let mut line = shared.lock();
+        let before = line.member.health(now);
         line.member.handle(ask, outcome, draw, now);
+        let after = line.member.health(now);
         line.tell_front();
+        drop(line);
+        tell(&before, &after);
+    }
+}
+
+/// Logs, with the feature `tracing`, that the server is gone or back; once for each change.
+#[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "nobody listens"))]
+fn tell(before: &Health, after: &Health) {
+    #[cfg(feature = "tracing")]
+    match (before, after) {
+        (Health::Up, Health::Down { cause, local, .. }) => {
+            tracing::warn!(%cause, local, "the fleet's server cannot be asked");
+        }
+        (Health::Down { .. }, Health::Up) => tracing::info!("the fleet's server answers again"),
+        (Health::Down { .. }, Health::Down { .. }) | (Health::Up, Health::Up) => {}
     }
 }
 

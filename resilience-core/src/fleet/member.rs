@@ -10,8 +10,9 @@ use std::collections::VecDeque;
 
 use thiserror::Error;
 
-use crate::class::Dimension;
+use crate::class::{Class, Dimension, LocalReject};
 use crate::draw::scale;
+use crate::failure::Failure;
 use crate::limiter::{Cost, Limit};
 use crate::time::{Nanos, whole_nanos};
 
@@ -366,6 +367,20 @@ pub enum FleetError {
     /// The turn would come only after the caller's patience has ended.
     #[error("the fleet's quota has no room in time")]
     TooLate,
+}
+
+/// In a transport, what the fleet refuses is a failure that no retry mends: `fleet.acquire_within(cost, attempt.time_left).await?`.
+impl From<FleetError> for Failure {
+    fn from(error: FleetError) -> Self {
+        let reject = match error {
+            FleetError::Down(_) => LocalReject::LimiterDown,
+            FleetError::NeverFits { .. } | FleetError::ShareTooSmall { .. } => {
+                LocalReject::NeverFits
+            }
+            FleetError::TooLate => LocalReject::LimiterTooLate,
+        };
+        Self::new(Class::Local(reject), &error.to_string())
+    }
 }
 
 /// How many of those who wait a lease is asked for; a limit, so that a long line costs no time.
