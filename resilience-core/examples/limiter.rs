@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use resilience_core::{Cost, Provider, Quota, Throttle, counter};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -44,7 +44,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         async move {
             // What it may cost at the most: the question, and an answer of full length.
             let cost = Cost::request(counter.count(question), OUTPUT_TOKENS_MAX);
-            throttle.acquire_within(cost, Duration::from_secs(30)).await?;
+            let permit = throttle.acquire_within(cost, Duration::from_secs(30)).await?;
             let messages = [json!({ "role": "user", "content": question })];
             let body = json!({
                 "model": MODEL,
@@ -52,8 +52,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
                 "messages": messages,
             });
             let request = http.post(format!("{base}/chat/completions")).bearer_auth(key);
-            let status = request.json(&body).send().await?.status();
-            println!("{question} {status}");
+            let answer = request.json(&body).send().await?;
+            println!("{question} {}", answer.status());
+            let answer: Value = answer.json().await?;
+            let tokens = |name| answer["usage"][name].as_u64();
+            match (tokens("prompt_tokens"), tokens("completion_tokens")) {
+                (Some(input), Some(output)) => permit.commit(Cost::request(input, output)),
+                // Nobody knows what an answer without a bill has cost.
+                _ => permit.keep(),
+            }
             Ok::<(), Box<dyn Error>>(())
         }
     });

@@ -116,10 +116,10 @@ mod attempt;
 mod client;
 #[cfg(feature = "tokio")]
 mod clock;
-#[cfg(feature = "redis")]
-pub mod fleet;
 #[cfg(feature = "tokio")]
 mod drive;
+#[cfg(feature = "redis")]
+pub mod fleet;
 #[cfg(feature = "tokio")]
 mod observe;
 #[cfg(feature = "tokio")]
