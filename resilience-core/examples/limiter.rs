@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use resilience_core::{Cost, Provider, Quota, Throttle, counter};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -52,10 +52,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
                 "messages": messages,
             });
             let request = http.post(format!("{base}/chat/completions")).bearer_auth(key);
-            let status = request.json(&body).send().await?.status();
-            // Whatever it did cost stays charged; with the usage of the answer, `commit` would settle it.
-            permit.keep();
-            println!("{question} {status}");
+            let answer = request.json(&body).send().await?;
+            println!("{question} {}", answer.status());
+            let answer: Value = answer.json().await?;
+            let tokens = |name| answer["usage"][name].as_u64();
+            match (tokens("prompt_tokens"), tokens("completion_tokens")) {
+                (Some(input), Some(output)) => permit.commit(Cost::request(input, output)),
+                // Nobody knows what an answer without a bill has cost.
+                _ => permit.keep(),
+            }
             Ok::<(), Box<dyn Error>>(())
         }
     });

@@ -175,7 +175,7 @@ mod tests {
         events
     }
 
-    const STREAM: &str = "\u{feff}: hello\r\n\r\nevent: a\r\ndata: {\"ä\":1}\r\n\r\ndata:two\ndata:  lines\nid: 7\n\ndata\r\rdata: [DONE]\n\ndata: cut";
+    const STREAM: &str = "\u{feff}: hello\r\n\r\nevent: a\r\ndata: {\"ä\":1}\r\n\r\ndata:two\r\ndata:  lines\nid: 7\n\ndata\r\rdata: [DONE]\n\ndata: cut";
 
     #[test]
     fn events_are_the_same_wherever_the_bytes_are_cut() {
