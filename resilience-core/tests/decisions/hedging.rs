@@ -103,7 +103,7 @@ fn property_49_the_first_success_wins_and_the_other_is_cancelled_first() {
 /// P47: a hedge that lost may be billed, and a refusal is not.
 #[test]
 fn the_bill_counts_those_that_lost() {
-    let usage = Some(Usage { input: 10, output: 20 });
+    let usage = Usage { input: 10, output: 20 };
     let policy = hedging();
     let (_, trace, _) = play(&policy, &mut pool(&policy, &["a", "b"]), at(0), |attempt, _| {
         let (seconds, event) = match attempt {
@@ -113,12 +113,12 @@ fn the_bill_counts_those_that_lost() {
                 (1, Event::Failed(refused))
             }
             2 => (10, Event::Answered { usage: None }),
-            _ => (1, Event::Answered { usage }),
+            _ => (1, Event::Answered { usage: Some(usage) }),
         };
         (secs(seconds), event)
     });
     assert_eq!(trace.attempts().count(), 3);
-    assert_eq!(trace.bill(), Bill { usage: usage.unwrap(), unknown: 1 });
+    assert_eq!(trace.bill(), Bill { usage, unknown: 1 });
 }
 
 /// An error is no win, and only if both fail there is a failure.
