@@ -115,6 +115,10 @@ impl Progress {
     fn report(&self, attempt: u32, event: Event, at: Nanos) {
         let waker = {
             let mut reports = self.lock();
+            if !reports.out.contains(&attempt) {
+                // A transport that runs on after its attempt is over is not listened to.
+                return;
+            }
             reports.push(attempt, event, at);
             reports.waker.take()
         };
@@ -168,11 +172,13 @@ mod tests {
     #[test]
     fn a_run_of_tokens_is_kept_as_its_first_and_its_latest() {
         let progress = Progress::default();
+        progress.lock().out = vec![1, 2];
         progress.report(1, Event::Connected, Nanos::ZERO);
         for at in 1..1_000 {
             progress.report(1, Event::Token, Nanos::new(at));
         }
         progress.report(2, Event::Token, Nanos::new(1_000));
+        progress.report(3, Event::Token, Nanos::new(1_000));
         let reports: Vec<_> = progress.lock().unheard.iter().map(|(_, at, _)| at.get()).collect();
         assert_eq!(reports, [0, 1, 999, 1_000]);
     }

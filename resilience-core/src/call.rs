@@ -21,7 +21,7 @@ use crate::classify::{Transport, transport};
 use crate::draw::Purpose;
 use crate::failure::Failure;
 use crate::hint::{Hint, Observed};
-use crate::limiter::Cost;
+use crate::limiter::{Cost, Refusal};
 use crate::message::{Message, Request};
 use crate::outcome::Usage;
 use crate::policy::Policy;
@@ -91,6 +91,8 @@ struct Try {
     retries: u32,
     /// The failure that a further attempt would be a retry of.
     retry_of: Option<Failed>,
+    /// How a hedge failed here: if it is this target's turn again, that failure is decided first.
+    undecided: Option<Failed>,
     /// The single retry of [`Retries::Once`] is used up.
     once: bool,
     fitting: Fitting,
@@ -128,6 +130,9 @@ struct Failed {
     retries: Retries,
     hint: Option<Hint>,
     committed: bool,
+    at: Nanos,
+    /// How long a hedge kept the decision waiting.
+    held: Duration,
 }
 
 /// What the driver should do.
@@ -319,11 +324,23 @@ impl Call {
                 State::Queued { seat } => {
                     let seat = *seat;
                     match pool.take(seat, now) {
+                        Taken::Granted(reservation)
+                            if pool.key_rests(seat.target, now).is_some()
+                                && self.elsewhere(seat.target, pool, now).is_some() =>
+                        {
+                            // The key was refused while we stood here, and somebody else is ready.
+                            pool.give_back(seat.target, reservation, now);
+                            self.state = State::Ready;
+                        }
                         Taken::Granted(reservation) => {
                             let reservation = Some(reservation);
                             if let Some(send) = self.send(seat.target, reservation, pool, now) {
                                 return send;
                             }
+                        }
+                        // Whether anybody is in time is seen anew.
+                        Taken::Refused(Refusal::TooLate { .. }) | Taken::Unknown => {
+                            self.state = State::Ready;
                         }
                         Taken::Refused(refusal) => {
                             self.tries[seat.target].closed = true;
@@ -342,7 +359,6 @@ impl Call {
                             return Action::Acquire { seat, until: until.min(self.too_late()) };
                         }
                         Taken::Behind => return Action::Acquire { seat, until: self.too_late() },
-                        Taken::Unknown => self.state = State::Ready,
                     }
                 }
                 State::Waiting { until, why } if now < *until => {
@@ -453,7 +469,6 @@ impl Call {
     /// An attempt has failed: books it, and tells everybody whom it concerns.
     fn fail(&mut self, index: usize, failure: Failure, pool: &mut Pool, now: Nanos) {
         let Out { attempt, target, committed, ledger, place, .. } = self.outs.remove(index);
-        pool.failed(target, ledger, &failure, now);
         let Failure { class, hint, .. } = failure;
         if let Some(hint) = hint
             && hint.after > Duration::ZERO
@@ -464,8 +479,11 @@ impl Call {
         if class.treatment().cools == Cools::Key {
             pool.rest_credential(target, now + self.policy.fallback.cooldown_credential, now);
         }
+        // After the pause: what is released goes to the next in line at once.
+        pool.failed(target, ledger, &failure, now);
         let retries = failure.retries();
-        let failed = Failed { target, class, retries, hint, committed };
+        let held = Duration::ZERO;
+        let failed = Failed { target, class, retries, hint, committed, at: now, held };
         self.tries[target].retry_of = Some(failed);
         let failure = Some(failure);
         self.trace.push(What::AttemptEnded { attempt, target, failure, usage: None }, now);
@@ -479,12 +497,19 @@ impl Call {
         }
         // A hedge is a bet on the side: what comes after it is the first attempt's question.
         if place.is_some_and(|place| place > 0) {
-            self.tries[target].closed |= !class.retryable();
+            if class.truncates() && self.shorten(target, class, pool, now) {
+                self.tries[target].retry_of = None;
+            } else if retries == Retries::No {
+                self.tries[target].closed = true;
+            } else {
+                self.tries[target].undecided = Some(failed);
+            }
         } else {
             self.first = Some(failed);
         }
         if self.outs.is_empty() {
-            self.state = State::Failed(self.first.take().unwrap_or(failed));
+            let first = self.first.take().unwrap_or(failed);
+            self.state = State::Failed(Failed { held: now.since(first.at), ..first });
         }
     }
 
@@ -502,10 +527,11 @@ impl Call {
             None => Departure::Free,
             Some(failed) => Departure::Retry(failed.class),
         };
-        let draw = self.shed_draw(pool);
+        let draw = self.shed_draw(target, pool);
         match (pool.depart(target, departure, reservation, draw, now), retry_of) {
             (Ok(ledger), _) => {
                 self.current = Some(target);
+                self.leaving = Leave::Busy;
                 let place = self.begin_race(target, pool, now);
                 self.state = State::Out;
                 Some(self.go_out(target, ledger, place, now))
@@ -521,7 +547,7 @@ impl Call {
                         self.leaving = Leave::Shed;
                         self.skip(target, Skip::Shed, now);
                     }
-                    (Refused::Budget, None) | (Refused::Breaker, _) => {}
+                    (Refused::Budget, None) | (Refused::Resting, _) => {}
                 }
                 None
             }
@@ -564,8 +590,10 @@ impl Call {
     }
 
     /// Looked up for every send, whether anything is shed or not.
-    fn shed_draw(&self, pool: &Pool) -> u64 {
-        pool.draws().draw(self.id, Purpose::Shed, u64::from(self.attempts))
+    fn shed_draw(&self, target: usize, pool: &Pool) -> u64 {
+        let target = u64::try_from(target).unwrap_or(u64::MAX);
+        let index = (u64::from(self.attempts) << 32) | target;
+        pool.draws().draw(self.id, Purpose::Shed, index)
     }
 
     fn draw(&mut self, pool: &Pool, purpose: Purpose) -> u64 {

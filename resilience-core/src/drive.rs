@@ -30,6 +30,8 @@ pub(crate) struct Drive {
     timer: Option<(Nanos, Pin<Box<Sleep>>)>,
     /// How much of the trace the observers know.
     told: usize,
+    /// Set while observers are called, and left so by one that panics.
+    telling: bool,
     ended: bool,
     usage: Option<Usage>,
     spans: Spans,
@@ -61,6 +63,7 @@ impl Drive {
             seat: None,
             timer: None,
             told: 0,
+            telling: false,
             ended: false,
             usage: None,
             spans: Spans::new(id),
@@ -256,20 +259,26 @@ impl Drive {
     }
 
     /// Tells the observers what they do not know yet.
+    ///
+    /// An observer that panics is told nothing more: a second panic, while the first one unwinds, would end the process.
     pub(crate) fn tell(&mut self) {
-        let observers = self.client.observers();
-        if self.ended || observers.is_empty() && !Spans::wanted() {
+        if self.ended || self.telling {
             return;
         }
+        let observers = self.client.observers();
         let trace = self.call.trace();
         let targets = self.client.targets();
-        for entry in &trace.entries[self.told..] {
+        if observers.is_empty() && !Spans::wanted() {
+            return;
+        }
+        self.telling = true;
+        while let Some(entry) = trace.entries.get(self.told) {
+            self.told += 1;
             self.spans.tell(entry, targets);
             for observer in observers {
                 observer.entry(trace.call, entry, targets);
             }
         }
-        self.told = trace.entries.len();
         if let Some(finish) = trace.finish() {
             self.ended = true;
             let ended = Ended { call: trace.call, finish, trace, targets, usage: self.usage };
@@ -277,6 +286,7 @@ impl Drive {
                 observer.ended(&ended);
             }
         }
+        self.telling = false;
     }
 
     /// Takes a step of an attempt's transport where whatever it logs belongs.

@@ -37,6 +37,8 @@ pub struct Streaming<S, T> {
     /// `None` once it is over, for whatever reason.
     stream: Option<S>,
     pieces: VecDeque<T>,
+    /// The caller has got a piece and not asked for the next one yet.
+    handed: bool,
 }
 
 impl<S, T> Streaming<S, T>
@@ -45,7 +47,8 @@ where
 {
     pub(crate) fn new(drive: Drive, attempt: u32, opened: Opened<S, T>) -> Self {
         let Opened { stream, preamble, first } = opened;
-        let mut streaming = Self { drive, attempt, stream: Some(stream), pieces: preamble };
+        let mut streaming =
+            Self { drive, attempt, stream: Some(stream), pieces: preamble, handed: false };
         match first {
             Piece::Content(value) | Piece::Preamble(value) => streaming.pieces.push_back(value),
             Piece::End(value, usage) => streaming.end(value, usage),
@@ -76,8 +79,13 @@ where
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, CallError>>> {
+        if std::mem::take(&mut self.handed) && self.pieces.is_empty() && self.stream.is_some() {
+            // The gap begins anew: as long as nobody asked, a stream that works only when it is asked could send nothing.
+            self.drive.handle(self.attempt, Event::Token);
+        }
         loop {
             if let Some(piece) = self.pieces.pop_front() {
+                self.handed = true;
                 return Poll::Ready(Some(Ok(piece)));
             }
             let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
@@ -101,15 +109,20 @@ where
                 }
                 Poll::Pending => {}
             }
-            let action = self.drive.step(cx.waker());
-            self.drive.tell();
+            // An attempt that is over is not asked again: whatever it says now comes too late.
+            let action = loop {
+                let action = self.drive.step(cx.waker());
+                self.drive.tell();
+                if !matches!(action, Action::Drop { .. }) {
+                    break action;
+                }
+            };
             match action {
                 Action::Done(finish) => {
                     self.stream = None;
                     self.pieces.clear();
                     return Poll::Ready(Some(Err(self.drive.error(finish))));
                 }
-                Action::Drop { .. } => {}
                 Action::Acquire { until, .. }
                 | Action::Attend { until }
                 | Action::Wait { until, .. } => {
@@ -117,7 +130,9 @@ where
                         return Poll::Pending;
                     }
                 }
-                Action::Send { .. } => unreachable!("nothing is sent after content was seen"),
+                Action::Drop { .. } | Action::Send { .. } => {
+                    unreachable!("nothing is sent after content was seen")
+                }
             }
         }
     }

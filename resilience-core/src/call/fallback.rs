@@ -1,6 +1,6 @@
 //! Which target is asked next.
 
-use super::{Call, State};
+use super::{Call, Failed, State};
 use crate::draw::Purpose;
 use crate::limiter::Refusal;
 use crate::pool::{CoolReason, Cooling, Pool};
@@ -22,6 +22,7 @@ impl Call {
         }
         let mut passed = Vec::new();
         let mut soonest: Option<(Nanos, usize, Option<Cooling>)> = None;
+        let mut beyond_cap: Option<(Nanos, usize, Option<Cooling>)> = None;
         let mut refused_key = None;
         let mut chosen = None;
         for target in self.order() {
@@ -49,7 +50,8 @@ impl Call {
             }
             let wait = ready.since(now);
             let granted = cooling.is_none_or(|cooling| {
-                cooling.why == CoolReason::Hint && wait <= self.policy.retry.hint_max
+                cooling.why == CoolReason::Hint
+                    && cooling.until.since(now) <= self.policy.retry.hint_max
             });
             // Nobody knows when a permit is released.
             let granted = granted && !pool.is_occupied(target);
@@ -64,31 +66,41 @@ impl Call {
                 _ => Skip::Quota(Refusal::Wait { until: turn }),
             };
             passed.push((target, skip));
-            if soonest.is_none_or(|(at, ..)| ready < at) {
-                soonest = Some((ready, target, cooling));
+            // A target that asks for a longer wait than is granted is no way on while there is another.
+            let asks_too_long = cooling.is_some_and(|cooling| {
+                cooling.why == CoolReason::Hint
+                    && cooling.until.since(now) > self.policy.retry.hint_max
+            });
+            let best = if asks_too_long { &mut beyond_cap } else { &mut soonest };
+            if best.is_none_or(|(at, ..)| ready < at) {
+                *best = Some((ready, target, cooling));
             }
         }
         // A key may have been paid for or replaced: with nothing else left, one attempt finds out.
-        let chosen = chosen.or(soonest).or(refused_key);
+        let chosen = chosen.or(soonest).or(beyond_cap).or(refused_key);
         for (target, skip) in passed {
             if chosen.is_none_or(|(_, chosen, _)| chosen != target) {
                 self.skip(target, skip, now);
             }
         }
         let Some((ready, target, cooling)) = chosen else {
-            let why = match self.trace.attempts().next_back() {
-                _ if self.leaving == Leave::Shed => StopReason::Shed,
-                Some(_) if self.leaving == Leave::Budget => StopReason::Budget,
-                Some(_) if self.leaving == Leave::Final => StopReason::Final,
-                Some(_) => StopReason::Exhausted,
-                None => StopReason::Unservable,
+            let why = match self.leaving {
+                Leave::Shed => StopReason::Shed,
+                _ if self.attempts == 0 => StopReason::Unservable,
+                Leave::Budget => StopReason::Budget,
+                Leave::Final => StopReason::Final,
+                _ => StopReason::Exhausted,
             };
             self.stop(why, None, now);
             return None;
         };
+        if let Some(undecided) = self.tries[target].undecided.take() {
+            self.state = State::Failed(Failed { held: now.since(undecided.at), ..undecided });
+            return None;
+        }
         let wait = ready.since(now);
-        let asked = cooling.is_some_and(|cooling| cooling.why == CoolReason::Hint);
-        if asked && wait > self.policy.retry.hint_max {
+        let asked = cooling.filter(|cooling| cooling.why == CoolReason::Hint);
+        if asked.is_some_and(|asked| asked.until.since(now) > self.policy.retry.hint_max) {
             self.stop(StopReason::HintBeyondCap, Some(wait), now);
             None
         } else if ready >= self.too_late() {
@@ -150,7 +162,10 @@ impl Call {
         self.order().into_iter().filter(|target| *target != not).find(|target| {
             let cost = self.cost(*target, pool);
             let (rested, why) = pool.resting(*target, now);
-            let rests = rested > now && (why != CoolReason::Hint || rested >= patience);
+            let rests = rested > now
+                && (why != CoolReason::Hint
+                    || rested >= patience
+                    || rested.since(now) > self.policy.retry.hint_max);
             !rests
                 && pool.key_rests(*target, now).is_none()
                 && !pool.is_occupied(*target)

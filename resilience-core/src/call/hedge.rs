@@ -38,6 +38,7 @@ impl Call {
         let asked: Vec<_> = self.outs.iter().map(|out| out.target).collect();
         for target in self.order() {
             if !asked.contains(&target)
+                && self.tries[target].retry_of.is_none()
                 && let Some(cost) = self.cost_at_once(target, pool, now)
             {
                 return self.send_hedge(first, target, cost, pool, now);
@@ -58,7 +59,7 @@ impl Call {
         let Some(Hedge::Send(paid)) = pool.hedge(first, race, None, now) else {
             return Hedging::Not;
         };
-        let draw = self.shed_draw(pool);
+        let draw = self.shed_draw(target, pool);
         let ledger = pool.try_take(target, cost, now).ok().and_then(|reservation| {
             pool.depart(target, Departure::Free, reservation, draw, now).ok()
         });

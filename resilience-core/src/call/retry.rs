@@ -7,6 +7,7 @@ use super::{Call, Failed, State};
 use crate::budget::Empty;
 use crate::class::{Cools, MovesOn, Retries};
 use crate::draw::Purpose;
+use crate::hint::Hint;
 use crate::pool::Pool;
 use crate::time::Nanos;
 use crate::trace::{Leave, Skip, StopReason, Wait, What};
@@ -14,9 +15,12 @@ use crate::trace::{Leave, Skip, StopReason, Wait, What};
 impl Call {
     /// After a failure: again here, elsewhere, or not at all.
     pub(super) fn decide(&mut self, failed: Failed, pool: &mut Pool, now: Nanos) {
-        let Failed { target, class, retries, hint, committed } = failed;
+        let Failed { target, class, retries, hint, committed, held, .. } = failed;
+        self.tries[target].undecided = None;
         let hinted = hint.filter(|hint| hint.after > Duration::ZERO);
-        let retry_in = hinted.map(|hint| hint.after);
+        // While a hedge was still out, a part of it may have passed.
+        let left = |hint: Hint| hint.after.saturating_sub(held);
+        let retry_in = hinted.map(left);
         if committed {
             return self.stop(StopReason::Committed, retry_in, now);
         }
@@ -54,12 +58,18 @@ impl Call {
         let retry = tried.retries;
         let previous = tried.previous;
         let moves_on = class.moves_on() == MovesOn::Next;
+        if class.moves_on() == MovesOn::Never {
+            // Whoever is asked next, it is this one: the others have nothing to do with it.
+            for (other, tried) in self.tries.iter_mut().enumerate() {
+                tried.closed |= other != target;
+            }
+        }
         let next_is_ready = moves_on && self.elsewhere(target, pool, now).is_some();
 
         let (least, wait, why) = if let Some(hint) = hinted {
             let draw = self.draw(pool, Purpose::Spread);
             let spread = self.policy.retry.spread.draw(hint.after, draw);
-            (hint.after, hint.after.saturating_add(spread), Wait::Hint { retry, hint })
+            (left(hint), left(hint).saturating_add(spread), Wait::Hint { retry, hint })
         } else {
             let draw = self.draw(pool, Purpose::Backoff);
             let wait = self.policy.retry.backoff.delay(retry, previous, draw);
@@ -67,7 +77,7 @@ impl Call {
         };
         self.tries[target].previous = Some(wait);
         let too_long = hinted.is_some() && least > self.policy.fallback.wait_max;
-        let beyond_cap = hinted.is_some() && least > self.policy.retry.hint_max;
+        let beyond_cap = hinted.is_some_and(|hint| hint.after > self.policy.retry.hint_max);
         let too_late = now + least >= self.too_late();
         if next_is_ready && (too_long || beyond_cap || too_late) {
             // What cannot be in time now will not be later; what was asked to rest may be asked again.

@@ -108,8 +108,10 @@ impl Pool {
             budget.check(class, now).map_err(|_| Refused::Budget)?;
         }
         let state = &mut self.states[target];
-        if state.breaker.as_ref().is_some_and(|breaker| breaker.ready_at(now) > now) {
-            return Err(Refused::Breaker);
+        if state.paused > now
+            || state.breaker.as_ref().is_some_and(|breaker| breaker.ready_at(now) > now)
+        {
+            return Err(Refused::Resting);
         }
         if let Some(shed) = &mut state.shed {
             shed.admit(draw, now).map_err(|_| Refused::Shed)?;
@@ -222,6 +224,11 @@ impl Pool {
         self.settle(target, reservation, settlement, now);
     }
 
+    /// Gives back what a call had taken of a target's quota and does not use.
+    pub(crate) fn give_back(&mut self, target: usize, reservation: Reservation, now: Nanos) {
+        self.settle(target, Some(reservation), Settlement::Refund, now);
+    }
+
     fn settle(
         &mut self,
         target: usize,
@@ -280,10 +287,10 @@ enum Settlement {
 /// Why an attempt may not be sent after all.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Refused {
-    /// Another call has opened the breaker.
-    Breaker,
     /// Other calls have spent the budget.
     Budget,
+    /// Another call has opened the breaker, or was asked for a pause.
+    Resting,
     /// The target refuses too much of what it is sent.
     Shed,
 }

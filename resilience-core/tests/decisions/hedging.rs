@@ -11,7 +11,7 @@ use resilience_core::{
 use crate::play::{LIMITED, at, exact, failing, hello, hinted, secs, target};
 
 /// One hedge after two seconds, and enough budget for each call.
-fn hedging() -> Policy {
+pub(crate) fn hedging() -> Policy {
     let hedge = HedgeSettings {
         delay: HedgeDelay::Fixed(secs(2)),
         hedges_max: 1,
@@ -21,13 +21,13 @@ fn hedging() -> Policy {
     Policy { hedge: Some(hedge), breaker: None, ..exact() }
 }
 
-fn pool(policy: &Policy, names: &[&str]) -> Pool {
+pub(crate) fn pool(policy: &Policy, names: &[&str]) -> Pool {
     let targets: Vec<_> = names.iter().map(|name| target(name, name)).collect();
     Pool::new(policy, targets, Draws::new(1)).unwrap()
 }
 
 /// Plays a call whose attempts take the time and the end that `fate` gives them, and says when each was sent where.
-fn play(
+pub(crate) fn play(
     policy: &Policy,
     pool: &mut Pool,
     begun: Nanos,

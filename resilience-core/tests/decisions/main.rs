@@ -22,6 +22,7 @@ mod overflow;
 mod peers;
 mod play;
 mod quota;
+mod regressions;
 mod settling;
 mod shared;
 mod stream;

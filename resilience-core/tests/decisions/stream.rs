@@ -1,10 +1,11 @@
 //! Answers that come piece by piece: retried until their first content, and never afterwards.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use proptest::prelude::*;
 use resilience_core::{
     Answer, Attempt, CallError, Class, Client, Ended, Entry, Failure, Finish, Observer, Phase,
@@ -116,10 +117,10 @@ async fn what_fails_after_content_is_not_repeated() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_never_ends_is_ended() {
     let policy = Policy { retry: Retry { retries_max: 0, ..exact().retry }, ..exact() };
-    let endless = vec![vec![Beat::Content(25); 100]];
+    let endless = vec![vec![Beat::Content(26); 100]];
     let (seen, error) = read(&client(&policy), &endless).await;
     // Once content was seen, an attempt has as long as its call: ten minutes, less the last gap.
-    assert_eq!(seen.len(), 24);
+    assert_eq!(seen.len(), 23);
     let error = error.unwrap();
     assert_eq!((error.why, error.last().unwrap().class), (StopReason::Committed, Class::Cancelled));
     let slow = vec![vec![Beat::Hang], vec![Beat::Preamble, Beat::Hang]];
@@ -153,6 +154,72 @@ async fn a_slow_reader_is_not_a_slow_provider() {
         pass(secs(35)).await;
     }
     assert_eq!(seen, 3);
+}
+
+/// A stream that does its work only when it is asked has no gap while nobody asks.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_of_a_lazy_stream_is_no_slow_provider_either() {
+    let client = client(&exact());
+    let open = async |_: Attempt| {
+        let pieces = stream::iter(0..3).then(|number| async move {
+            pass(Duration::from_millis(10)).await;
+            Ok(if number < 2 { Piece::Content(number) } else { Piece::End(number, None) })
+        });
+        Ok(Box::pin(pieces))
+    };
+    let mut streaming = client.stream(&hello(), open).await.unwrap();
+    let mut seen = Vec::new();
+    while let Some(piece) = streaming.next().await {
+        seen.push(piece.unwrap());
+        pass(secs(35)).await;
+    }
+    assert_eq!(seen, [0, 1, 2]);
+}
+
+/// What is said after an attempt is over comes too late, even if it is the end.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_comes_after_the_time_limit_is_no_end() {
+    let client = client(&exact());
+    let open = async |_: Attempt| {
+        let mut polls = 0;
+        Ok(stream::poll_fn(move |_| {
+            polls += 1;
+            match polls {
+                1 => Poll::Ready(Some(Ok(Piece::Content("content")))),
+                2 | 3 => Poll::Pending,
+                _ => Poll::Ready(Some(Ok(Piece::End("end", None)))),
+            }
+        }))
+    };
+    let mut streaming = client.stream(&hello(), open).await.unwrap();
+    assert_eq!(streaming.next().await.unwrap().unwrap(), "content");
+    let late = streaming.next().await.unwrap();
+    assert_eq!(late.unwrap_err().why, StopReason::Committed);
+    assert!(streaming.next().await.is_none());
+}
+
+/// An observer that cannot bear the end of an attempt.
+#[derive(Default)]
+struct Squeamish(Mutex<Vec<What>>);
+
+impl Observer for Squeamish {
+    fn entry(&self, _: u64, entry: &Entry, _: &[Target]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry.what.clone());
+        assert!(!matches!(entry.what, What::AttemptEnded { .. }), "cannot bear it");
+    }
+}
+
+/// Told the same thing again while its panic unwinds, it would end the process.
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_panics_is_told_nothing_more() {
+    let observer = Arc::new(Squeamish::default());
+    let client = client(&exact()).observed_by(Arc::<Squeamish>::clone(&observer));
+    let request = hello();
+    let call = client.call(&request, async |_| Ok(Answer::new(())));
+    assert!(std::panic::AssertUnwindSafe(call).catch_unwind().await.is_err());
+    let told = observer.0.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(matches!(told.last(), Some(What::AttemptEnded { .. })), "{told:?}");
+    assert_eq!(told.len(), 2);
 }
 
 /// Keeps what it is told.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use resilience_core::hint::{Hint, Source};
 use resilience_core::{
-    Action, BreakerState, Call, Class, Draws, Entry, Event, Failure, Finish, HedgeDelay,
-    HedgeSettings, Missing, Nanos, Phase, Policy, Pool, Quota, Retries, Seat, Timeouts, Trace,
-    Wait, What,
+    Action, AimdSettings, BreakerSettings, BreakerState, BudgetSettings, Call, Class, CoolReason,
+    Draws, Entry, Event, Failure, Fallback, Finish, HedgeDelay, HedgeSettings, Missing, Nanos,
+    Phase, Policy, Pool, Quota, Retries, Retry, Seat, SreSettings, Timeouts, Trace, Wait, What,
 };
 
 use crate::play::{LIMITED, TOO_LONG, at, long_request, secs, target};
@@ -119,8 +119,11 @@ impl World {
                 self.poll(call, now);
             }
             Action::Send { attempt, target, .. } => {
-                let breaker = self.pool.breaker(target).unwrap().state(now);
-                assert!(!matches!(breaker, BreakerState::Open { .. }), "sent past a breaker");
+                let breaker = self.pool.breaker(target).map(|breaker| breaker.state(now));
+                assert!(!matches!(breaker, Some(BreakerState::Open { .. })), "sent past a breaker");
+                let cooling = self.pool.cooling(target, now);
+                let paused = cooling.is_some_and(|cooling| cooling.why == CoolReason::Hint);
+                assert!(!paused, "sent into a pause");
                 self.sends.push((now, call, target));
                 let fate = self.fates[self.sends.len() % self.fates.len()].clone();
                 for _ in 0..fate.tokens {
@@ -230,7 +233,87 @@ fn check(trace: &Trace, policy: &Policy) {
     }
 }
 
+/// Policies and quotas in every combination, at sizes that make them matter.
+fn any_policy() -> impl Strategy<Value = Policy> {
+    let budget = prop::sample::select(vec![
+        None,
+        Some(BudgetSettings::default()),
+        Some(BudgetSettings::Share { min_retries: 1, share_ppm: 200_000 }),
+        Some(BudgetSettings::aws_classic()),
+        Some(BudgetSettings::Grpc { max_tokens_milli: 5_000, token_ratio_milli: 100 }),
+    ]);
+    let breaker = BreakerSettings {
+        outcomes_min: 2,
+        outcomes_max: 4,
+        trials: 1,
+        open_min: secs(2),
+        open_max: secs(8),
+        trial_timeout: secs(10),
+        ..BreakerSettings::default()
+    };
+    let breaker = prop::sample::select(vec![None, Some(breaker)]);
+    let hedge = prop_oneof![Just(None), (0..4u64).prop_map(Some)].prop_map(|delay| {
+        delay.map(|delay| HedgeSettings {
+            delay: HedgeDelay::Fixed(secs(delay)),
+            hedges_max: 2,
+            budget_ppm: 1_000_000,
+            budget_cap: 10,
+        })
+    });
+    let spans = prop::sample::select(vec![0, 1, 5, 60]);
+    let switches = (any::<bool>(), any::<bool>(), any::<bool>());
+    (budget, breaker, hedge, spans.clone(), spans, 0..4u32, switches).prop_map(
+        |(budget, breaker, hedge, hint_max, wait_max, retries_max, (adapts, paced, sheds))| {
+            let default = Policy::default();
+            Policy {
+                budget,
+                breaker,
+                hedge,
+                retry: Retry { hint_max: secs(hint_max), retries_max, ..default.retry },
+                fallback: Fallback { wait_max: secs(wait_max), ..default.fallback },
+                concurrency: adapts.then(AimdSettings::default),
+                adaptive_rate: paced,
+                shed: sheds.then(SreSettings::default),
+                timeouts: Timeouts { attempt_min: secs(wait_max / 5), ..default.timeouts },
+                ..default
+            }
+        },
+    )
+}
+
 proptest! {
+    /// No way through the settings goes round in circles, leaves anything behind, or comes back too early.
+    #[test]
+    fn whatever_the_policy_a_call_ends_and_leaves_nothing_behind(
+        fates in prop::collection::vec(fate(), 1..20),
+        calls in 1..12u64,
+        targets in 1..4usize,
+        permits in prop_oneof![Just(None), (1..3u32).prop_map(Some)],
+        policy in any_policy(),
+        seed: u64,
+    ) {
+        let mut world = world(fates, calls, targets, Some(20), &policy, seed);
+        if let Some(permits) = permits {
+            let targets: Vec<_> = world.pool.targets().iter().cloned().map(|mut target| {
+                target.quota = Some(Quota { concurrency: Some(permits), ..Quota::default() });
+                target
+            }).collect();
+            world.pool = Pool::new(&policy, targets, Draws::new(seed)).unwrap();
+        }
+        world.run();
+        for call in &world.calls {
+            prop_assert!(call.trace().finish().is_some());
+        }
+        for target in 0..targets {
+            if let Some(queue) = world.pool.queue_mut(target) {
+                prop_assert_eq!((queue.in_flight(), queue.len()), (0, 0));
+            }
+        }
+        if let Some(budget) = world.pool.budget_mut() {
+            prop_assert_eq!((budget.active(), budget.retrying()), (0, 0));
+        }
+    }
+
     #[test]
     fn a_call_always_ends_within_its_limits(
         fates in prop::collection::vec(fate(), 1..40),
