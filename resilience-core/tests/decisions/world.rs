@@ -189,11 +189,15 @@ fn check(trace: &Trace, policy: &Policy) {
     assert!(started <= usize::try_from(policy.attempts_max).unwrap());
     assert!(entries.is_sorted_by_key(|entry| entry.at));
     assert!(entries.last().unwrap().at <= deadline);
+    let hedges = count(|what| matches!(what, What::AttemptStarted { hedge: true, .. }));
     for entry in entries {
         match &entry.what {
             What::WaitBegun { until, why, .. } => {
                 assert!(*until < deadline, "a wait past the deadline");
-                if let Wait::Hint { hint, .. } = why {
+                // While a hedge was still out, a part of the hint has passed.
+                if let Wait::Hint { hint, .. } = why
+                    && hedges == 0
+                {
                     assert!(*until >= entry.at + hint.after, "earlier than asked");
                     assert!(hint.after <= policy.retry.hint_max, "longer than granted");
                     let most = entry.at + hint.after + policy.retry.spread.of(hint.after);
@@ -206,7 +210,6 @@ fn check(trace: &Trace, policy: &Policy) {
     }
     let attempts: Vec<_> = trace.attempts().collect();
     // Those that run side by side end in any order.
-    let hedges = count(|what| matches!(what, What::AttemptStarted { hedge: true, .. }));
     for pair in attempts.windows(2).take_while(|_| hedges == 0) {
         let (_, target, failure) = pair[0];
         let (_, next, _) = pair[1];
