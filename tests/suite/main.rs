@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
 mod program;
+mod world;
 
 /// Does the claim in each bundled file's name hold?
 mod bundled;
@@ -20,5 +21,7 @@ mod recorded;
 mod simulation;
 /// Does the judge convict the guilty, and only them?
 mod verdict;
+/// What do client and provider owe each other?
+mod whole;
 /// What does a foreign client see on the wire?
 mod wire;
