@@ -15,6 +15,8 @@ mod command_line;
 mod diagnostics;
 /// Is what an application says of itself heard, and held against it?
 mod outcomes;
+/// Does every promise have its test, and every test its planted defect?
+mod properties;
 /// Are the providers' words their own?
 mod recorded;
 /// Whatever the provider does, what must always hold?
