@@ -194,7 +194,7 @@ proptest! {
             writeln!(rules, "    fault: {{ {fault} }}").unwrap();
         }
         let provider = scenario(&format!(
-            "brownout: 1\nname: ill\nprovider: {{ latency: {{ first-token: 900ms }} }}\nrules:\n{rules}",
+            "brownout: 1\nname: ill\nprovider: {{ latency: {{ first-token: {ANSWER_SECS}s }} }}\nrules:\n{rules}",
         ));
         let targets: Vec<_> = ["gpt-4o-mini", "gpt-4o"][..models]
             .iter()
@@ -221,13 +221,16 @@ proptest! {
         // It is served as if nothing had been: at once, and at the first attempt.
         for call in called.iter().filter(|call| within(call.began)) {
             let attempts = call.result.as_ref().map_or(0, |success| success.attempts);
-            prop_assert_eq!((call.ended, attempts), (call.began + Duration::from_millis(900), 1));
+            prop_assert_eq!((call.ended, attempts), (call.began + Duration::from_secs(ANSWER_SECS), 1));
         }
     }
 }
 
-/// The longest that a breaker stays open, with its jitter, and an attempt on trial.
-const RECOVERY_SECS: u64 = 144 + 20;
+/// Three calls at a time, as a breaker lets pass that is never sure, are too few for one a second.
+const ANSWER_SECS: u64 = 4;
+
+/// The last attempt that fails, the longest that a breaker then stays open, with its jitter, and the trials.
+const RECOVERY_SECS: u64 = 20 + 144 + 2 * ANSWER_SECS;
 
 /// How long the goodput is watched.
 const WINDOW_SECS: u64 = 60;
