@@ -9,19 +9,6 @@ use std::{
 
 use crate::program::root;
 
-/// The properties and the pitfalls that there are.
-const PROPERTIES: RangeInclusive<u32> = 1..=67;
-const PITFALLS: RangeInclusive<u32> = 1..=55;
-
-/// Where tests stand, and what the page calls the place.
-const PLACES: [(&str, &str); 5] = [
-    ("resilience-core/src", "resilience_core"),
-    ("resilience-core/tests", ""),
-    ("mock-server/src", "mock_server"),
-    ("src", "brownout"),
-    ("tests/suite", "suite"),
-];
-
 /// A line of one of the page's tables.
 struct Row {
     number: String,
@@ -142,6 +129,43 @@ fn every_promise_has_a_planted_defect_and_every_defect_a_test() {
     assert_none(&wrong);
 }
 
+#[test]
+fn tests_and_their_pitfalls_are_found() {
+    // Not as one text, or they would be found in this file.
+    let text = [
+        "/// P1, P23: a wait is no grant.",
+        "/// P4 is not meant here.",
+        "#[expect(",
+        "    clippy::unwrap_used,",
+        ")]",
+        "#[test]",
+        "fn one() {}",
+        "",
+        "/// P1: not a test.",
+        "fn helper() {}",
+        "proptest! {",
+        "    #[test]",
+        "    fn property_07_two(x: u8) {}",
+        "}",
+        "/// Property: no pitfall.",
+        "#[tokio::test(start_paused = true)]",
+        "async fn three() {}",
+    ];
+    let found: Vec<_> = tests_of("m", &text.join("\n"))
+        .into_iter()
+        .map(|test| (test.path, property(&test.name), test.pitfalls))
+        .collect();
+    let pitfalls = vec!["P1".to_owned(), "P23".to_owned()];
+    assert_eq!(
+        found,
+        [
+            ("m::one".to_owned(), None, pitfalls),
+            ("m::property_07_two".to_owned(), Some("7".to_owned()), Vec::new()),
+            ("m::three".to_owned(), None, Vec::new()),
+        ]
+    );
+}
+
 fn assert_none(wrong: &[String]) {
     assert!(wrong.is_empty(), "docs/properties.md is out of date:\n  {}", wrong.join("\n  "));
 }
@@ -251,39 +275,15 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-#[test]
-fn tests_and_their_pitfalls_are_found() {
-    // Not as one text, or they would be found in this file.
-    let text = [
-        "/// P1, P23: a wait is no grant.",
-        "/// P4 is not meant here.",
-        "#[expect(",
-        "    clippy::unwrap_used,",
-        ")]",
-        "#[test]",
-        "fn one() {}",
-        "",
-        "/// P1: not a test.",
-        "fn helper() {}",
-        "proptest! {",
-        "    #[test]",
-        "    fn property_07_two(x: u8) {}",
-        "}",
-        "/// Property: no pitfall.",
-        "#[tokio::test(start_paused = true)]",
-        "async fn three() {}",
-    ];
-    let found: Vec<_> = tests_of("m", &text.join("\n"))
-        .into_iter()
-        .map(|test| (test.path, property(&test.name), test.pitfalls))
-        .collect();
-    let pitfalls = vec!["P1".to_owned(), "P23".to_owned()];
-    assert_eq!(
-        found,
-        [
-            ("m::one".to_owned(), None, pitfalls),
-            ("m::property_07_two".to_owned(), Some("7".to_owned()), Vec::new()),
-            ("m::three".to_owned(), None, Vec::new()),
-        ]
-    );
-}
+/// The properties and the pitfalls that there are.
+const PROPERTIES: RangeInclusive<u32> = 1..=67;
+const PITFALLS: RangeInclusive<u32> = 1..=55;
+
+/// Where tests stand, and what the page calls the place.
+const PLACES: [(&str, &str); 5] = [
+    ("resilience-core/src", "resilience_core"),
+    ("resilience-core/tests", ""),
+    ("mock-server/src", "mock_server"),
+    ("src", "brownout"),
+    ("tests/suite", "suite"),
+];

@@ -44,14 +44,12 @@ async fn arrive(
     calls
 }
 
-/// A question of so many words, and an answer of at most fifty tokens.
+/// A question of so many words, and a short answer.
 fn question(words: usize) -> Request {
     let mut request = Request::new(vec![Message::user("word ".repeat(words))]);
     request.output_max = Some(ANSWER);
     request
 }
-
-const ANSWER: u64 = 50;
 
 /// What the provider could have counted of an attempt: a request, and its tokens.
 fn used((claimed, _): &(&Claimed, &Ended)) -> (u64, u64) {
@@ -225,6 +223,9 @@ proptest! {
         }
     }
 }
+
+/// The most tokens of an answer.
+const ANSWER: u64 = 50;
 
 /// Three calls at a time, as a breaker lets pass that is never sure, are too few for one a second.
 const ANSWER_SECS: u64 = 4;
