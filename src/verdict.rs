@@ -216,6 +216,8 @@ pub enum SeenOutcome {
     Success,
     /// The evidence does not tell.
     Unknown,
+    /// It says that it got an answer, and none was sent.
+    Untrue,
 }
 
 impl Violation {

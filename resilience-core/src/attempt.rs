@@ -51,6 +51,8 @@ impl Attempt {
     }
 
     /// Reports that a connection is being looked for: the connect timeout begins.
+    ///
+    /// Only for a transport that sees its connection come about, and reports it with [`Attempt::connected`] before it writes the request: whatever ends in between counts as never sent.
     pub fn connecting(&self) {
         self.report(Event::Connecting);
     }

@@ -374,12 +374,15 @@ impl Call {
                     self.learn(target, usage, pool);
                 }
                 self.current = Some(target);
-                self.trace.push(What::AttemptEnded { attempt, target, failure: None }, now);
+                let ended = What::AttemptEnded { attempt, target, failure: None, usage };
+                self.trace.push(ended, now);
                 self.finish(Finish::Served { target, attempt }, now);
             }
             Event::Committed => {
                 if !out.committed {
                     out.committed = true;
+                    // A stream that goes on is limited by its gaps and by the call; to cut it at an attempt's length would help nobody.
+                    out.ends = self.deadline;
                     self.current = Some(out.target);
                     self.trace.push(What::Committed { attempt }, now);
                     self.wins(index, pool, now);
@@ -442,7 +445,7 @@ impl Call {
                 pool.observe_first_token(target, observation);
             }
             let failure = Some(failure);
-            self.trace.push(What::AttemptEnded { attempt, target, failure }, now);
+            self.trace.push(What::AttemptEnded { attempt, target, failure, usage: None }, now);
             self.dooms.push_back(attempt);
         }
     }
@@ -464,7 +467,8 @@ impl Call {
         let retries = failure.retries();
         let failed = Failed { target, class, retries, hint, committed };
         self.tries[target].retry_of = Some(failed);
-        self.trace.push(What::AttemptEnded { attempt, target, failure: Some(failure) }, now);
+        let failure = Some(failure);
+        self.trace.push(What::AttemptEnded { attempt, target, failure, usage: None }, now);
         if let Some(place) = place {
             self.loses(place, target, class, pool, now);
         }

@@ -1,6 +1,6 @@
 //! The async shell: carries out what a [`Call`](crate::Call) decides.
 //!
-//! With the throttle this is the only part of the crate that reads a clock or waits, and it does both through tokio, so that a paused clock governs it.
+//! It reads the clock and waits through tokio only, so that a paused clock governs it.
 //! What is locked is unlocked before anything waits, and before anybody is told.
 
 use std::collections::BTreeMap;
@@ -26,15 +26,20 @@ use crate::target::Target;
 
 /// Sends calls to targets by a policy; all calls of a client share its limits and what it has learnt.
 ///
-/// Calls may run at the same time; put the client in an [`Arc`] to share it among tasks.
+/// Calls may run at the same time; a clone is the same client.
 /// Dropping the future of a call ends the call and gives back its place in any line.
+#[derive(Clone)]
 pub struct Client {
+    inner: Arc<Inner>,
+    observers: Arc<[Arc<dyn Observer>]>,
+}
+
+struct Inner {
     policy: Arc<Policy>,
     targets: Arc<[Target]>,
     shared: Mutex<Shared>,
     clock: OnceLock<Clock>,
     calls: AtomicU64,
-    observers: Vec<Arc<dyn Observer>>,
 }
 
 /// What the calls of a client share.
@@ -54,31 +59,31 @@ impl Client {
         seed: u64,
     ) -> Result<Self, Vec<PolicyMistake>> {
         let pool = Pool::new(&policy, targets, Draws::new(seed))?;
-        Ok(Self {
+        let inner = Inner {
             policy: Arc::new(policy),
             targets: Arc::clone(pool.targets()),
             shared: Mutex::new(Shared { pool, seats: BTreeMap::new() }),
             clock: OnceLock::new(),
             calls: AtomicU64::new(0),
-            observers: Vec::new(),
-        })
+        };
+        Ok(Self { inner: Arc::new(inner), observers: Arc::new([]) })
     }
 
-    /// The same client, telling one more observer what its calls do.
+    /// The same client, telling one more observer what the calls made through this clone do.
     #[must_use]
     pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.observers.push(observer);
+        self.observers = self.observers.iter().cloned().chain([observer]).collect();
         self
     }
 
     /// The policy.
     pub fn policy(&self) -> &Arc<Policy> {
-        &self.policy
+        &self.inner.policy
     }
 
     /// The targets, in order of preference.
     pub fn targets(&self) -> &Arc<[Target]> {
-        &self.targets
+        &self.inner.targets
     }
 
     /// Makes a call, with the next free number as its id.
@@ -117,12 +122,12 @@ impl Client {
     /// `send` opens one stream; its pieces say which of them are content.
     /// Until the first piece of content everything is retried as in [`Client::call`], and what came before it is kept back, so that the caller sees one stream and never the beginnings of two.
     /// From then on nothing is repeated: a stream that breaks ends with [`crate::StopReason::Committed`].
-    /// The quota's permits, the deadline and the idle timeout hold to the end of the stream.
+    /// The quota's permits, the call's deadline and the idle timeout hold to the end of the stream.
     pub async fn stream<T, S, F>(
         &self,
         request: &Request,
         mut send: impl FnMut(Attempt) -> F,
-    ) -> Result<Streaming<'_, S, T>, CallError>
+    ) -> Result<Streaming<S, T>, CallError>
     where
         F: Future<Output = Result<S, Failure>>,
         S: Stream<Item = Result<Piece<T>, Failure>> + Unpin,
@@ -138,7 +143,7 @@ impl Client {
     }
 
     fn next_id(&self) -> u64 {
-        self.calls.fetch_add(1, Ordering::Relaxed)
+        self.inner.calls.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn observers(&self) -> &[Arc<dyn Observer>] {
@@ -147,18 +152,18 @@ impl Client {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Shared> {
         // A panic elsewhere left the pool between two of its methods, where it is whole.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The clock starts with the first call, inside the runtime that governs it.
     pub(crate) fn clock(&self) -> Clock {
-        *self.clock.get_or_init(Clock::start)
+        *self.inner.clock.get_or_init(Clock::start)
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { policy, targets, .. } = self;
+        let Inner { policy, targets, .. } = &*self.inner;
         f.debug_struct("Client")
             .field("policy", policy)
             .field("targets", targets)

@@ -21,8 +21,8 @@ use crate::time::Nanos;
 use crate::trace::{Finish, Trace};
 
 /// A call under way; dropped, it leaves the lines it stands in.
-pub(crate) struct Drive<'a> {
-    client: &'a Client,
+pub(crate) struct Drive {
+    client: Client,
     call: Call,
     clock: Clock,
     progress: Arc<Progress>,
@@ -49,12 +49,12 @@ struct Flight<F> {
     future: Pin<Box<InSpan<F>>>,
 }
 
-impl<'a> Drive<'a> {
+impl Drive {
     /// A call that begins now.
-    pub(crate) fn new(client: &'a Client, id: u64, request: &Request) -> Self {
+    pub(crate) fn new(client: &Client, id: u64, request: &Request) -> Self {
         let clock = client.clock();
         Self {
-            client,
+            client: client.clone(),
             call: Call::new(id, request.clone(), Arc::clone(client.policy()), clock.now()),
             clock,
             progress: Arc::new(Progress::default()),
@@ -318,7 +318,7 @@ impl<'a> Drive<'a> {
     }
 }
 
-impl Drop for Drive<'_> {
+impl Drop for Drive {
     fn drop(&mut self) {
         let seat = self.seat.take();
         self.with(|call, shared, now| {

@@ -95,7 +95,7 @@
 //!
 //! let permit = throttle.acquire(Cost::request(1_200, 500)).await?;
 //! // ... the request, and its answer to the last event ...
-//! permit.commit(Cost::request(1_187, 231));
+//! permit.commit(Cost::request(1_187, 231)); // Credited only where the provider does so: `charges_actual`.
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # }
@@ -106,7 +106,8 @@
 //!
 //! # How a call goes
 //!
-//! 1. **Which target?** The first of the chain that can be asked: not resting, its breaker closed, its window large enough, its quota with room soon enough.
+//! 1. **Which target?** The first of the chain that can be asked: not resting, its breaker closed, its quota with room soon enough, and, for a fallback, the conversation short enough or shortened.
+//!    The first target gets the conversation as it is; if it finds it too long, it says so, and gets a shorter one.
 //!    If none can, the call waits for the soonest, or stops at once if that is past its deadline.
 //! 2. **Its turn.** Every attempt takes its cost from the target's [`Quota`], a retry too, in the order of arrival.
 //! 3. **The attempt**, under the time limits of its phase ([`Timeouts`]); for a stream, until its first content everything can still be taken back (`Client::stream`).
@@ -129,13 +130,13 @@
 //! | [`BudgetSettings`] | 10 % of calls, 1/s, up to 100 | a total outage must not multiply the load; see [`BudgetSettings::default`] |
 //! | [`BreakerSettings`] | half of at least 20 in a minute, 10 s to 120 s | it ignores rate limits and callers' mistakes |
 //! | [`Policy::hedge`], [`Policy::concurrency`], [`Policy::adaptive_rate`], [`Policy::shed`] | off | each costs something that only you can weigh |
-//! | [`Window`] | the model's, if known; 100 tokens stay free | no count sees everything that a provider adds |
+//! | [`Window`] | 128,000 tokens whatever the model, 2,000 of them for the answer, 100 free | set it: it is used when a conversation falls back, and after a refusal |
 //!
 //! # How it is built
 //!
 //! Every decision is a plain function or a state machine that is handed the time ([`Nanos`]) and the draw.
 //! [`Call`] is one call over all its targets, a [`Pool`] holds what calls share: [`Call::poll`] says what to do, [`Call::handle`] is told what happened.
-//! The shell around them, `Client`, alone reads a clock and waits, through tokio's, so that a paused clock governs it: an hour of outage is tested in milliseconds.
+//! Only the shells around them, `Client`, `Throttle` and `Fleet`, read a clock and wait, through tokio's, so that a paused clock governs them: an hour of outage is tested in milliseconds.
 //! Chance is looked up by address, never consumed: the same seed and the same events give the same trace.
 //!
 //! # Features
@@ -254,4 +255,4 @@ pub use time::Nanos;
 #[cfg(feature = "tokens")]
 pub use tokens::OpenAiTokens;
 pub use tokens::{Calibrated, Estimate, Framing, ImageRule, TokenCounter, ToolRule, counter};
-pub use trace::{Entry, Finish, Leave, Skip, StopReason, Trace, Wait, What};
+pub use trace::{Bill, Entry, Finish, Leave, Skip, StopReason, Trace, Wait, What};

@@ -183,7 +183,7 @@ pub struct Timeouts {
     pub first_token: Duration,
     /// Between two pieces of a stream.
     pub idle: Duration,
-    /// One attempt as a whole.
+    /// One attempt as a whole; for a stream, until its first content has reached the caller.
     pub attempt: Duration,
     /// What an attempt needs at the least: none is begun with less time left to the call.
     pub attempt_min: Duration,

@@ -88,6 +88,7 @@ pub async fn receive(
     attempt.connected();
     let mut received = Received { response, provider: attempt.target().provider };
     if received.response.status().is_success() {
+        attempt.headers(&received.headers());
         return Ok(received);
     }
     let mut body = Vec::new();
@@ -171,14 +172,14 @@ impl Received {
 
     /// The failure in this answer, which for a 2xx without one is that it cannot be read.
     fn classify(&self, body: &[u8]) -> Failure {
-        let text = |(name, value)| {
-            let (name, value): (&::reqwest::header::HeaderName, &::reqwest::header::HeaderValue) =
-                (name, value);
-            Some((name.as_str(), value.to_str().ok()?))
-        };
-        let headers: Vec<_> = self.response.headers().iter().filter_map(text).collect();
         let status = self.response.status().as_u16();
-        classify::response(self.provider, status, &headers, body, Some(wall()))
+        classify::response(self.provider, status, &self.headers(), body, Some(wall()))
+    }
+
+    /// The header fields that are text.
+    fn headers(&self) -> Vec<(&str, &str)> {
+        let fields = self.response.headers().iter();
+        fields.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
     }
 }
 

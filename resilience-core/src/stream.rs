@@ -31,19 +31,19 @@ pub enum Piece<T> {
 ///
 /// Dropping it ends the call, and gives the quota's permits back.
 #[must_use = "a stream that is dropped is abandoned"]
-pub struct Streaming<'a, S, T> {
-    drive: Drive<'a>,
+pub struct Streaming<S, T> {
+    drive: Drive,
     attempt: u32,
     /// `None` once it is over, for whatever reason.
     stream: Option<S>,
     pieces: VecDeque<T>,
 }
 
-impl<'a, S, T> Streaming<'a, S, T>
+impl<S, T> Streaming<S, T>
 where
     S: Stream<Item = Result<Piece<T>, Failure>> + Unpin,
 {
-    pub(crate) fn new(drive: Drive<'a>, attempt: u32, opened: Opened<S, T>) -> Self {
+    pub(crate) fn new(drive: Drive, attempt: u32, opened: Opened<S, T>) -> Self {
         let Opened { stream, preamble, first } = opened;
         let mut streaming = Self { drive, attempt, stream: Some(stream), pieces: preamble };
         match first {
@@ -129,7 +129,7 @@ where
     }
 }
 
-impl<S, T> Stream for Streaming<'_, S, T>
+impl<S, T> Stream for Streaming<S, T>
 where
     S: Stream<Item = Result<Piece<T>, Failure>> + Unpin,
     T: Unpin,
@@ -141,7 +141,7 @@ where
     }
 }
 
-impl<S, T> std::fmt::Debug for Streaming<'_, S, T> {
+impl<S, T> std::fmt::Debug for Streaming<S, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Streaming").field("attempt", &self.attempt).finish_non_exhaustive()
     }

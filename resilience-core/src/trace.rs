@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use crate::class::Sent;
 use crate::failure::Failure;
 use crate::hint::Hint;
 use crate::limiter::Refusal;
+use crate::outcome::Usage;
 use crate::pool::{CoolReason, Cooling};
 use crate::time::Nanos;
 use crate::truncate::CannotFit;
@@ -34,11 +36,34 @@ impl Trace {
     /// How each attempt ended: its number, its target, and its failure if it failed.
     pub fn attempts(&self) -> impl DoubleEndedIterator<Item = (u32, usize, Option<&Failure>)> {
         self.entries.iter().filter_map(|entry| match &entry.what {
-            What::AttemptEnded { attempt, target, failure } => {
+            What::AttemptEnded { attempt, target, failure, .. } => {
                 Some((*attempt, *target, failure.as_ref()))
             }
             _ => None,
         })
+    }
+
+    /// What all attempts cost together, those that lost or were dropped included.
+    pub fn bill(&self) -> Bill {
+        let mut bill = Bill::default();
+        for entry in &self.entries {
+            match &entry.what {
+                What::AttemptEnded { usage: Some(usage), .. } => {
+                    bill.usage.input = bill.usage.input.saturating_add(usage.input);
+                    bill.usage.output = bill.usage.output.saturating_add(usage.output);
+                }
+                What::AttemptEnded { failure, usage: None, .. } => {
+                    // What never left, and what was answered with an error, costs nothing.
+                    let free = failure.as_ref().is_some_and(|failure| {
+                        failure.sent == Sent::No
+                            || failure.status.is_some_and(|status| status >= 400)
+                    });
+                    bill.unknown += u32::from(!free);
+                }
+                _ => {}
+            }
+        }
+        bill
     }
 
     /// The waits that were begun, each with its reason.
@@ -56,6 +81,15 @@ impl Trace {
             _ => None,
         }
     }
+}
+
+/// What a call cost.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Bill {
+    /// What providers said they charge.
+    pub usage: Usage,
+    /// How many attempts may have been charged without a word: answers without usage, cut streams, hedges that lost.
+    pub unknown: u32,
 }
 
 /// One thing that happened.
@@ -78,6 +112,8 @@ pub enum What {
         target: usize,
         /// Why it failed; `None` if it was answered.
         failure: Option<Failure>,
+        /// What it cost, if the provider said so.
+        usage: Option<Usage>,
     },
     /// An attempt was handed to the transport.
     AttemptStarted {

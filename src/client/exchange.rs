@@ -53,6 +53,9 @@ impl<C: Connect> Exchange<C> {
             attempt.connected();
             let request = http_request(codec, attempt.call, body.to_string())?;
             let response = sender.send_request(request).await.map_err(|error| reset(&error))?;
+            if response.status().is_success() {
+                attempt.headers(&fields(response.headers()));
+            }
             let text = if response.status().is_success() && self.streaming {
                 read_stream(codec, response, &attempt).await
             } else {
@@ -126,13 +129,13 @@ async fn read_whole(
         attempt.token();
         return Ok(text);
     }
-    let headers: Vec<(&str, &str)> = head
-        .headers
-        .iter()
-        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
-        .collect();
     let provider = attempt.target().provider;
-    Err(classify::response(provider, head.status.as_u16(), &headers, &body, None))
+    Err(classify::response(provider, head.status.as_u16(), &fields(&head.headers), &body, None))
+}
+
+/// The header fields that are text.
+fn fields(headers: &http::HeaderMap) -> Vec<(&str, &str)> {
+    headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
 }
 
 /// Reads a stream to its last event; one that ends before it is no answer.

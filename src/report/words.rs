@@ -226,6 +226,7 @@ fn outcome(
     f.write_str(match (seen, asked) {
         (SeenOutcome::Failure, _) => " failed; success was expected",
         (SeenOutcome::Success, _) => " got a whole answer; failure was expected",
+        (SeenOutcome::Untrue, _) => " is said to have succeeded, and was never sent an answer",
         (SeenOutcome::Unknown, _) => {
             " got a cut answer, and nothing shows what it made of it; let it print its answer, exit \
              with an error, or post an outcome"

@@ -163,7 +163,8 @@ impl Run<'_> {
             }
             Expectation::Success(asked) => {
                 let outcomes = || self.outcomes().filter(|(at, _)| asked.contains(*at));
-                let at_best = outcomes().map(|(_, seen)| seen != SeenOutcome::Failure);
+                let at_best = outcomes()
+                    .map(|(_, seen)| !matches!(seen, SeenOutcome::Failure | SeenOutcome::Untrue));
                 let at_worst = outcomes().map(|(_, seen)| seen == SeenOutcome::Success);
                 let of = SharedThing::Success;
                 let best = share(at_best, of, *asked, "calls-failed", place);

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use mock_server::journal::{Entry, PostedOutcome};
 
-use super::{Application, Call, CommandEnd, Exit, Finding, Place, SeenOutcome, Status, Violation};
+use super::{
+    Application, Attempt, Call, CommandEnd, Exit, Finding, Place, SeenOutcome, Status, Violation,
+};
 use crate::scenario::Outcome;
 
 /// How often the two words of a mark stood in an output.
@@ -33,6 +35,10 @@ pub(super) fn of_calls(
     let seen = |call: &Call<'_>| {
         let name = call.attempts.iter().find_map(|attempt| attempt.claimed.call_name.as_deref());
         match name.and_then(|name| by_name.get(name)) {
+            // Nobody has been given an answer that was never sent.
+            Some(posted) if posted.success && !call.attempts.iter().any(Attempt::is_answered) => {
+                SeenOutcome::Untrue
+            }
             Some(posted) if posted.success => SeenOutcome::Success,
             Some(_) => SeenOutcome::Failure,
             None => guessed(call, application),

@@ -9,6 +9,7 @@ use metrics::{
 use crate::class::{Class, Retries};
 use crate::failure::Failure;
 use crate::observe::{Ended, Observer};
+use crate::outcome::Usage;
 use crate::target::Target;
 use crate::time::Nanos;
 use crate::trace::{Entry, Finish, Trace, What};
@@ -71,7 +72,7 @@ impl Observer for MetricsObserver {
     }
 
     fn ended(&self, ended: &Ended<'_>) {
-        let Ended { finish, trace, targets, usage, .. } = *ended;
+        let Ended { finish, trace, targets, .. } = *ended;
         let name = |target| name(targets, target);
         let mut starts = Vec::new();
         for (index, entry) in trace.entries.iter().enumerate() {
@@ -80,7 +81,13 @@ impl Observer for MetricsObserver {
                     let kind = kind(&starts, *attempt, *target, *hedge);
                     starts.push(Start { attempt: *attempt, target: *target, at: entry.at, kind });
                 }
-                What::AttemptEnded { attempt, target, failure } => {
+                What::AttemptEnded { attempt, target, failure, usage } => {
+                    if let Some(Usage { input, output }) = *usage {
+                        for (direction, tokens) in [("input", input), ("output", output)] {
+                            counter!(TOKENS, "target" => name(*target), "direction" => direction)
+                                .increment(tokens);
+                        }
+                    }
                     let outcome =
                         failure.as_ref().map_or("answered", |failure| failure.class.name());
                     let Some(start) = starts.iter().find(|start| start.attempt == *attempt) else {
@@ -138,12 +145,6 @@ impl Observer for MetricsObserver {
                         .record(entry.at.since(trace.begun));
                 }
                 What::Committed { .. } | What::Connected { .. } => {}
-            }
-        }
-        if let (Finish::Served { target, .. }, Some(usage)) = (finish, usage) {
-            for (direction, tokens) in [("input", usage.input), ("output", usage.output)] {
-                counter!(TOKENS, "target" => name(target), "direction" => direction)
-                    .increment(tokens);
             }
         }
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use resilience_core::{
-    Action, Call, Class, Draws, Event, Finish, HedgeDelay, HedgeSettings, Nanos, Policy, Pool,
-    Quota, Trace, What,
+    Action, Bill, Call, Class, Draws, Event, Failure, Finish, HedgeDelay, HedgeSettings, Nanos,
+    Policy, Pool, Quota, Trace, Usage, What,
 };
 
 use crate::play::{LIMITED, at, exact, failing, hello, hinted, secs, target};
@@ -98,6 +98,27 @@ fn property_49_the_first_success_wins_and_the_other_is_cancelled_first() {
             .filter(|entry| matches!(entry.what, What::AttemptStarted { hedge: true, .. }));
         assert_eq!(hedges.count(), 1);
     }
+}
+
+/// P47: a hedge that lost may be billed, and a refusal is not.
+#[test]
+fn the_bill_counts_those_that_lost() {
+    let usage = Usage { input: 10, output: 20 };
+    let policy = hedging();
+    let (_, trace, _) = play(&policy, &mut pool(&policy, &["a", "b"]), at(0), |attempt, _| {
+        let (seconds, event) = match attempt {
+            1 => {
+                let mut refused = Failure::new(LIMITED, "slow down");
+                refused.status = Some(429);
+                (1, Event::Failed(refused))
+            }
+            2 => (10, Event::Answered { usage: None }),
+            _ => (1, Event::Answered { usage: Some(usage) }),
+        };
+        (secs(seconds), event)
+    });
+    assert_eq!(trace.attempts().count(), 3);
+    assert_eq!(trace.bill(), Bill { usage, unknown: 1 });
 }
 
 /// An error is no win, and only if both fail there is a failure.

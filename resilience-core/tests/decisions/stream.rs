@@ -118,8 +118,14 @@ async fn a_stream_that_never_ends_is_ended() {
     let policy = Policy { retry: Retry { retries_max: 0, ..exact().retry }, ..exact() };
     let endless = vec![vec![Beat::Content(25); 100]];
     let (seen, error) = read(&client(&policy), &endless).await;
-    assert_eq!(seen.len(), 4, "an attempt has two minutes");
-    assert_eq!(error.unwrap().last().unwrap().class, Class::Timeout { phase: Phase::Attempt });
+    // Once content was seen, an attempt has as long as its call: ten minutes, less the last gap.
+    assert_eq!(seen.len(), 24);
+    let error = error.unwrap();
+    assert_eq!((error.why, error.last().unwrap().class), (StopReason::Committed, Class::Cancelled));
+    let slow = vec![vec![Beat::Hang], vec![Beat::Preamble, Beat::Hang]];
+    let (seen, error) = read(&client(&policy), &slow).await;
+    assert!(seen.is_empty());
+    assert_eq!(error.unwrap().last().unwrap().class, Class::Timeout { phase: Phase::FirstToken });
     let (_, error) = read(&client(&policy), &[vec![Beat::Hang]]).await;
     assert_eq!(error.unwrap().last().unwrap().class, Class::Timeout { phase: Phase::FirstToken });
     let (seen, error) = read(&client(&policy), &[vec![Beat::Preamble; 300]]).await;
