@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
 mod program;
+mod world;
 
 /// Does the claim in each bundled file's name hold?
 mod bundled;
@@ -14,11 +15,15 @@ mod command_line;
 mod diagnostics;
 /// Is what an application says of itself heard, and held against it?
 mod outcomes;
+/// Does every promise have its test, and every test its planted defect?
+mod properties;
 /// Are the providers' words their own?
 mod recorded;
 /// Whatever the provider does, what must always hold?
 mod simulation;
 /// Does the judge convict the guilty, and only them?
 mod verdict;
+/// What do client and provider owe each other?
+mod whole;
 /// What does a foreign client see on the wire?
 mod wire;

@@ -1,14 +1,19 @@
 //! Whatever the provider does, what must always hold? Random scenarios in virtual time.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _, thread};
 
 use brownout::{
+    client,
     harness::{Mode, Record, play},
+    report::{ScenarioReport, SuiteReport, write_journal, write_json},
     scenario::{Scenario, Source},
     verdict::{Application, Status, calls},
 };
-use mock_server::journal::Entry;
+use mock_server::journal::{EndKind, Entry};
 use proptest::prelude::*;
+use resilience_core::{Trace, What};
+
+use crate::world::{World, attempts, in_virtual_time};
 
 /// One action of the language, with settings.
 fn action() -> impl Strategy<Value = String> {
@@ -49,7 +54,9 @@ fn rule() -> impl Strategy<Value = String> {
     let per = prop::sample::select(vec!["call", "lane"]);
     let then = prop::sample::select(vec!["healthy", "cycle", "repeat-last"]);
     let steps = prop::collection::vec(action(), 1..5);
-    (provider, 0..40_u32, pick, per, then, steps, any::<bool>()).prop_map(
+    // Most of them act from the beginning: calls that nothing delays are over at once.
+    let from = prop_oneof![3 => Just(0), 1 => 1..40_u32];
+    (provider, from, pick, per, then, steps, any::<bool>()).prop_map(
         |(provider, from, pick, per, then, steps, fault)| {
             let head = format!("  - when: {{ {provider}from: {from}s }}\n{pick}    per: {per}\n");
             if fault {
@@ -73,13 +80,14 @@ fn scenario() -> impl Strategy<Value = Scenario> {
         "anthropic/claude-haiku-4-5",
         "openai/gpt-4o-mini, anthropic/claude-haiku-4-5",
     ]);
-    (prop::collection::vec(rule(), 0..4), targets, any::<bool>(), 1..12_u32, 1..5_u32, prop::option::of(5..200_u32)).prop_filter_map(
+    (prop::collection::vec(rule(), 0..4), targets, any::<bool>(), 1..12_u32, 1..5_u32, prop::option::of(5..200_u32), prop::option::of(1..5_u32)).prop_filter_map(
         "a rule that takes every request leaves the later ones nothing",
-        |(rules, targets, streaming, calls, concurrency, quota)| {
-            let quota = quota.map_or_else(String::new, |quota| format!("provider: {{ quota: {{ requests: {quota}/min }} }}\n"));
+        |(rules, targets, streaming, calls, concurrency, quota, latency)| {
+            let quota = quota.map_or_else(String::new, |quota| format!("quota: {{ requests: {quota}/min }}, "));
+            let latency = latency.map_or_else(String::new, |secs| format!("latency: {{ first-token: {secs}s }}, "));
             let rules = if rules.is_empty() { "[]".to_owned() } else { format!("\n{}", rules.concat()) };
             let text = format!(
-                "brownout: 1\nname: anything\nallow: [rule-never-acted, script-unfinished]\n{quota}rules: {rules}\nclient:\n  calls: {calls}\n  concurrency: {concurrency}\n  streaming: {streaming}\n  targets: [{targets}]\n"
+                "brownout: 1\nname: anything\nallow: [rule-never-acted, script-unfinished]\nprovider: {{ {quota}{latency}}}\nrules: {rules}\nclient:\n  calls: {calls}\n  concurrency: {concurrency}\n  streaming: {streaming}\n  targets: [{targets}]\n"
             );
             Scenario::read("anything", "anything", Source::new("anything.yaml", text)).ok()
         },
@@ -132,5 +140,122 @@ proptest! {
         numbers.sort_unstable();
         let expected: Vec<u64> = (1..=u64::try_from(numbers.len()).unwrap()).collect();
         prop_assert_eq!(numbers, expected);
+    }
+}
+
+/// What one side knows of an attempt: the model that was asked, and how it went where both can tell.
+#[derive(Debug, PartialEq)]
+struct Line {
+    model: String,
+    served: bool,
+    status: Option<u16>,
+}
+
+/// The attempts of a call that reached the provider, as the client has noted them.
+fn noted(trace: &Trace, models: &[&str]) -> Vec<Line> {
+    let connected = |number| {
+        trace.entries.iter().any(|entry| entry.what == What::Connected { attempt: number })
+    };
+    trace
+        .attempts()
+        .filter(|(number, ..)| connected(*number))
+        .map(|(_, target, failure)| Line {
+            model: models[target].to_owned(),
+            served: failure.is_none(),
+            status: failure.map_or(Some(200), |failure| failure.status),
+        })
+        .collect()
+}
+
+/// Bytes by which two runs can be told apart: the journal, and the report on it.
+fn written(scenario: &Scenario, record: Record) -> (Vec<u8>, Vec<u8>) {
+    let (seed, took) = (record.seed, record.took);
+    let verdict = record.judge(scenario);
+    let scenarios =
+        vec![ScenarioReport { scenario: scenario.clone(), judged: Some((record, verdict)) }];
+    let report = SuiteReport { seed, mode: Mode::BuiltInVirtual, scenarios, took };
+    let (mut journal, mut json) = (Vec::new(), Vec::new());
+    write_journal(&report, &mut journal).unwrap();
+    write_json(&report, &mut json).unwrap();
+    (journal, json)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// What the client says it did is what the provider saw: the same attempts of the same calls, in the same order and with the same end, but for those that found no connection.
+    #[test]
+    fn property_65_the_clients_trace_is_the_providers_journal(
+        scenario in scenario(),
+        refused in prop::option::of((1..30u32, 1..30u32)),
+        seed: u64,
+    ) {
+        let mut text = scenario.source.text().to_owned();
+        if let Some((from, lasts)) = refused {
+            let until = from + lasts;
+            writeln!(text, "connections:\n  - when: {{ from: {from}s, until: {until}s }}").unwrap();
+            writeln!(text, "    fault: refuse").unwrap();
+        }
+        let scenario = crate::world::scenario(&text);
+        let settings = scenario.document.client.clone();
+        let models: Vec<_> = settings.targets.iter().map(|target| target.model.as_str()).collect();
+        let (reports, journal) = in_virtual_time(&scenario, seed, async |world| {
+            let World { connector, clock } = world;
+            client::play(&settings, seed, connector, move || clock.now()).await.unwrap()
+        });
+        let mut seen: BTreeMap<String, Vec<Line>> = BTreeMap::new();
+        let mut marks: BTreeMap<String, String> = BTreeMap::new();
+        for (claimed, ended) in attempts(&journal) {
+            let name = claimed.call_name.clone().unwrap();
+            let served = ["answer", "slow"].contains(&claimed.action.as_str())
+                && ended.end == EndKind::Complete;
+            marks.insert(name.clone(), claimed.mark.clone().unwrap_or_default());
+            seen.entry(name).or_default().push(Line {
+                model: claimed.model.clone(),
+                served,
+                // A client whose answer broke off after a good head has nothing to show for it.
+                status: ended.status.filter(|status| served || *status != 200),
+            });
+        }
+        for report in reports {
+            let trace = match &report.result {
+                Ok(success) => &success.trace,
+                Err(error) => &error.trace,
+            };
+            let noted = noted(trace, &models);
+            prop_assert_eq!(trace.call.to_string(), report.name.clone());
+            let seen = seen.remove(&report.name).unwrap_or_default();
+            prop_assert_eq!(&seen, &noted, "call {} in\n{}", report.name, text);
+            if let Ok(success) = &report.result {
+                let mark = &marks[&report.name];
+                prop_assert!(success.value.contains(mark.as_str()), "{} in {}", mark, success.value);
+            }
+        }
+        prop_assert!(seen.is_empty(), "calls that nobody made: {:?} in\n{}", seen, text);
+    }
+
+    /// The same seed writes the same journal and the same report, byte for byte, whatever else the process does and on however many threads.
+    #[test]
+    fn property_67_the_same_seed_writes_the_same_bytes(
+        scenarios in prop::collection::vec(scenario(), 3),
+        seed: u64,
+    ) {
+        let alone: Vec<_> =
+            scenarios.iter().map(|scenario| written(scenario, played(scenario, seed))).collect();
+        // One after another once more, and then all at the same time.
+        for threads in [1, scenarios.len()] {
+            let share = scenarios.len().div_ceil(threads);
+            let together: Vec<_> = thread::scope(|scope| {
+                let threads: Vec<_> = scenarios
+                    .chunks(share)
+                    .map(|scenarios| {
+                        let run = |scenario| written(scenario, played(scenario, seed));
+                        scope.spawn(move || scenarios.iter().map(run).collect::<Vec<_>>())
+                    })
+                    .collect();
+                threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+            });
+            prop_assert!(alone == together, "{} threads, seed {}", threads, seed);
+        }
     }
 }

@@ -11,6 +11,7 @@ mod classification;
 #[cfg(feature = "tokio")]
 mod client;
 mod contract;
+mod diamond;
 mod fallback;
 mod hedge;
 mod hedging;
