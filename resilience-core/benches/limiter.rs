@@ -221,19 +221,30 @@ fn compare() {
         let hundredths = ours * 100 / theirs.max(1);
         format!("{}.{:02}", hundredths / 100, hundredths % 100)
     };
+    // An idle bucket may cost half as much again as governor's one dimension, a saturated one no more than it.
+    let judged = |name: &str, ours: u128, theirs: u128| {
+        let most = theirs * if name == "idle" { 3 } else { 2 } / 2;
+        if ours <= most {
+            "met".to_owned()
+        } else {
+            format!("missed: {} of what is allowed", ratio(ours, most))
+        }
+    };
     for (name, alone, locked, governor) in SITUATIONS {
         let [alone, locked, governor] = median([alone, locked, governor]);
         println!(
-            "{name}, one thread: {} of governor ({} behind a mutex); {alone} ps, {locked} ps, {governor} ps",
+            "{name}, one thread: {} of governor, {}; {} behind a mutex; {alone} ps, {locked} ps, {governor} ps",
             ratio(alone, governor),
+            judged(name, alone, governor),
             ratio(locked, governor),
         );
     }
     for (name, ours, governor) in ON_TWO {
         let [ours, governor] = median([ours, governor]);
         println!(
-            "{name}, two threads: {} of governor; {ours} ps, {governor} ps",
+            "{name}, two threads: {} of governor, {}; {ours} ps, {governor} ps",
             ratio(ours, governor),
+            judged(name, ours, governor),
         );
     }
 }
