@@ -35,6 +35,11 @@ impl Backoff {
         }
     }
 
+    /// The same delay before every retry.
+    pub const fn fixed(delay: Duration) -> Self {
+        Self { base: delay, cap: delay, multiplier_ppm: PPM, jitter: Jitter::None }
+    }
+
     /// The longest delay of a retry before jitter: `min(cap, base · multiplier^(retry − 1))`.
     pub fn envelope(&self, retry: u32) -> Duration {
         Duration::from_nanos(self.envelope_nanos(retry))

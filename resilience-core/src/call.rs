@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use self::fitting::Fitting;
 use self::hedge::Hedging;
-use crate::class::{Class, Cools, Phase, Retries, Sent};
+use crate::class::{Class, Cools, MovesOn, Phase, Retries, Sent};
 use crate::classify::{Transport, transport};
 use crate::draw::Purpose;
 use crate::failure::Failure;
@@ -438,6 +438,19 @@ impl Call {
         self.part(pool);
     }
 
+    /// Where a call may turn after such a failure.
+    fn moves_on(&self, class: Class) -> MovesOn {
+        if class == Class::ContentPolicy && self.policy.fallback.on_content_policy {
+            return MovesOn::Next;
+        }
+        class.moves_on()
+    }
+
+    /// Whether no further attempt can help, here or elsewhere.
+    fn is_final(&self, class: Class) -> bool {
+        class.ends_the_call() && self.moves_on(class) == MovesOn::Never
+    }
+
     /// Tells the pool, once, that a call which had an attempt is over.
     fn part(&mut self, pool: &mut Pool) {
         if self.attempts > 0 && !self.parted {
@@ -490,7 +503,7 @@ impl Call {
         if let Some(place) = place {
             self.loses(place, target, class, pool, now);
         }
-        if committed || class.ends_the_call() {
+        if committed || self.is_final(class) {
             self.drop_outs("the call is over", pool, now);
             self.state = State::Failed(failed);
             return;

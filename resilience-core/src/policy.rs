@@ -216,6 +216,10 @@ pub struct Fallback {
     pub cooldown: Duration,
     /// How long the targets of a refused or spent key rest while others are there.
     pub cooldown_credential: Duration,
+    /// Whether content that one target will not deal with is offered to the next.
+    ///
+    /// Off by default: what one provider's policy forbids should not reach another by accident.
+    pub on_content_policy: bool,
 }
 
 impl Default for Fallback {
@@ -225,6 +229,7 @@ impl Default for Fallback {
             cooldown: Duration::from_secs(30),
             // Somebody has to pay a bill or change a key.
             cooldown_credential: Duration::from_secs(300),
+            on_content_policy: false,
         }
     }
 }

@@ -27,7 +27,7 @@ impl Call {
         if now >= self.deadline {
             return self.stop(StopReason::Deadline, retry_in, now);
         }
-        if class.ends_the_call() {
+        if self.is_final(class) {
             return self.stop(StopReason::Final, retry_in, now);
         }
         if self.attempts >= self.policy.attempts_max {
@@ -57,8 +57,8 @@ impl Call {
         tried.retries += 1;
         let retry = tried.retries;
         let previous = tried.previous;
-        let moves_on = class.moves_on() == MovesOn::Next;
-        if class.moves_on() == MovesOn::Never {
+        let moves_on = self.moves_on(class) == MovesOn::Next;
+        if self.moves_on(class) == MovesOn::Never {
             // Whoever is asked next, it is this one: the others have nothing to do with it.
             for (other, tried) in self.tries.iter_mut().enumerate() {
                 tried.closed |= other != target;
@@ -108,6 +108,7 @@ impl Call {
     pub(super) fn leave(&mut self, failed: Failed, leaving: Leave, pool: &mut Pool, now: Nanos) {
         let Failed { target, class, hint, .. } = failed;
         let treatment = class.treatment();
+        let moves_on = self.moves_on(class);
         // A call that may not retry has not found out whether the target is well.
         if treatment.cools == Cools::Outage && leaving != Leave::Budget {
             pool.rest(target, now + self.policy.fallback.cooldown);
@@ -117,7 +118,7 @@ impl Call {
         let targets = Arc::clone(pool.targets());
         let left = &targets[target];
         for (index, other) in targets.iter().enumerate() {
-            let skip = match treatment.moves_on {
+            let skip = match moves_on {
                 MovesOn::Never => break,
                 MovesOn::OtherCredential if other.credential == left.credential => {
                     Skip::SameCredential
@@ -132,7 +133,7 @@ impl Call {
                 self.trace.push(What::Skipped { target: index, why: skip }, now);
             }
         }
-        if treatment.moves_on == MovesOn::Never || self.tries.iter().all(|tried| tried.closed) {
+        if moves_on == MovesOn::Never || self.tries.iter().all(|tried| tried.closed) {
             let why = match leaving {
                 Leave::Budget => StopReason::Budget,
                 Leave::Final => StopReason::Final,

@@ -40,6 +40,14 @@ fn the_default_doubles_from_a_second_to_a_minute() {
 
 /// The figures of the SDKs' own tests: 0.5, 1, 2, … 8 s.
 #[test]
+fn a_fixed_backoff_is_always_the_same() {
+    let backoff = Backoff::fixed(Duration::from_secs(3));
+    for retry in [1, 2, 70, u32::MAX] {
+        assert_eq!(backoff.delay(retry, None, 5), Duration::from_secs(3));
+    }
+}
+
+#[test]
 fn the_sdk_preset_meets_the_sdks() {
     let backoff = Backoff::sdk();
     for (retry, secs) in [(1, 0.5), (2, 1.0), (3, 2.0), (5, 8.0), (1_104, 8.0)] {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use resilience_core::{
-    Action, Call, Class, CoolReason, Event, Failure, Finish, Leave, Missing, Nanos, Policy, Retry,
+    Action, Call, Class, CoolReason, Event, Failure, Fallback, Finish, Leave, Missing, Nanos, Policy, Retry,
     Skip, Spread, StopReason, Timeouts, Wait, What,
 };
 
@@ -19,6 +19,24 @@ fn a_callers_mistake_never_falls_back() {
         let (finish, trace) = play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| failing(class));
         assert_eq!(stopped(finish).0, StopReason::Final, "{class}");
         assert_eq!(asked(&trace), [0], "{class}");
+    }
+}
+
+/// What one provider's policy forbids reaches another only if somebody said so.
+#[test]
+fn content_is_offered_elsewhere_only_when_asked_to() {
+    for (asked_to, asked_of) in [(false, vec![0]), (true, vec![0, 1])] {
+        let fallback = Fallback { on_content_policy: asked_to, ..Fallback::default() };
+        let policy = Policy { fallback, ..exact() };
+        let mut pool = chain(&["a", "b"]);
+        let (_, trace) = play(&policy, &mut pool, Nanos::ZERO, hello(), |sent| {
+            if sent.target == 0 {
+                failing(Class::ContentPolicy)
+            } else {
+                Event::Answered { usage: None }
+            }
+        });
+        assert_eq!(asked(&trace), asked_of);
     }
 }
 
