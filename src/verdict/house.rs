@@ -105,10 +105,13 @@ fn backs_off(calls: &[Call<'_>]) -> Finding {
             continue;
         }
         exercised += 1;
-        let (least, most) =
-            waits.iter().fold((Duration::MAX, Duration::ZERO), |(least, most), &wait| {
-                (least.min(wait), most.max(wait))
-            });
+        // On a busy machine a few waits of a client that does not wait are long; where there are
+        // enough of them, the longest prove nothing, and those that are left still grow or vary.
+        let mut sorted = waits.clone();
+        sorted.sort_unstable();
+        let doubtful = (sorted.len() / 3).min(sorted.len().saturating_sub(WAITS_MIN));
+        sorted.truncate(sorted.len() - doubtful);
+        let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
         // Waits of a few milliseconds each are none, however they differ.
         let same = (most / 50).max(Duration::from_millis(5));
         if most.saturating_sub(least) <= same || most < Duration::from_millis(20) {

@@ -59,7 +59,7 @@ fn a_client_that_takes_a_cut_stream_for_an_answer_is_found_out() {
 
 #[test]
 fn a_client_that_never_backs_off_is_found_out_by_the_house_rules() {
-    let text = "brownout: 1\nname: a provider in trouble\nrules:\n  - script:\n      - unavailable: { times: 6 }\n";
+    let text = "brownout: 1\nname: a provider in trouble\nrules:\n  - script:\n      - unavailable: { times: 7 }\n";
     let scenario = scratch("house-rules", "trouble.yaml", text);
     let scenario = scenario.to_str().unwrap();
     let ran = brownout(&["run", scenario, "--", "python3", "tests/clients/never_backs_off.py"]);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use resilience_core::{
-    Action, Call, Class, CoolReason, Event, Failure, Fallback, Finish, Leave, Missing, Nanos, Policy, Retry,
-    Skip, Spread, StopReason, Timeouts, Wait, What,
+    Action, Call, Class, CoolReason, Event, Failure, Fallback, Finish, Leave, Missing, Nanos,
+    Policy, Retry, Skip, Spread, StopReason, Timeouts, Wait, What,
 };
 
 use crate::play::{
