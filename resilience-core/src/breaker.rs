@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::backoff::{Backoff, Jitter, PPM};
 use crate::class::{Class, Counts};
 use crate::draw::scale;
+use crate::mistake::Mistakes;
 use crate::time::{Nanos, whole_nanos};
 
 /// A circuit breaker: closed while the target is well, open while it is not, and half open to find out.
@@ -35,11 +36,8 @@ pub struct Breaker {
 
 impl Breaker {
     /// A closed breaker that has seen nothing, or everything that is wrong with its settings.
-    pub fn new(settings: BreakerSettings) -> Result<Self, Vec<BreakerMistake>> {
-        let mistakes = settings.mistakes();
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
+    pub fn new(settings: BreakerSettings) -> Result<Self, Mistakes<BreakerMistake>> {
+        Mistakes::none_in(settings.mistakes())?;
         Ok(Self { settings, generation: 0, state: State::closed(), openings: 0 })
     }
 

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::backoff::PPM;
 use crate::class::Class;
+use crate::mistake::Mistakes;
 use crate::time::{Nanos, whole_nanos};
 
 /// What the retries of all calls to a target may use up together.
@@ -39,11 +40,8 @@ pub struct Budget {
 
 impl Budget {
     /// A budget with its initial balance, or everything that is wrong with its settings.
-    pub fn new(settings: BudgetSettings) -> Result<Self, Vec<BudgetMistake>> {
-        let mistakes = settings.mistakes();
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
+    pub fn new(settings: BudgetSettings) -> Result<Self, Mistakes<BudgetMistake>> {
+        Mistakes::none_in(settings.mistakes())?;
         let level = settings.initial();
         Ok(Self { settings, level, at: Nanos::ZERO, active: 0, retrying: 0 })
     }
@@ -112,7 +110,7 @@ impl Budget {
         &mut self,
         settings: BudgetSettings,
         now: Nanos,
-    ) -> Result<(), Vec<BudgetMistake>> {
+    ) -> Result<(), Mistakes<BudgetMistake>> {
         let fresh = Self::new(settings)?;
         self.advance(now);
         let (old, new) = (self.settings.capacity(), settings.capacity());

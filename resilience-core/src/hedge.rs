@@ -14,6 +14,7 @@ use self::samples::Samples;
 use crate::backoff::PPM;
 use crate::budget::{Budget, BudgetSettings, Withdrawal};
 use crate::class::{Class, Phase};
+use crate::mistake::Mistakes;
 use crate::race::{Observation, Race};
 use crate::time::Nanos;
 
@@ -34,11 +35,8 @@ pub struct Hedger {
 
 impl Hedger {
     /// A hedger that has seen nothing, or everything that is wrong with its settings.
-    pub fn new(settings: HedgeSettings) -> Result<Self, Vec<HedgeMistake>> {
-        let mistakes = settings.mistakes();
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
+    pub fn new(settings: HedgeSettings) -> Result<Self, Mistakes<HedgeMistake>> {
+        Mistakes::none_in(settings.mistakes())?;
         let budget = BudgetSettings::Ratio {
             ratio_ppm: settings.budget_ppm,
             min_per_sec: 0,

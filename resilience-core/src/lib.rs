@@ -16,7 +16,7 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?.block_on(async {
 //! let target = Target::new(Provider::OpenAi, "gpt-4o-mini");
-//! let client = Client::new(Policy::default(), [target], 7).expect("the policy is sound");
+//! let client = Client::new(Policy::default(), [target], 7)?;
 //! let request = Request::new([Message::user("Hello")]);
 //!
 //! let success = client
@@ -62,7 +62,7 @@
 //!     },
 //!     Target::new(Provider::Anthropic, "claude-haiku-4-5"),
 //! ];
-//! let client = Client::new(Policy::default(), targets, 7).expect("the policy is sound");
+//! let client = Client::new(Policy::default(), targets, 7)?;
 //! let request = Request::new([Message::user("Hello")]);
 //!
 //! let success = client
@@ -91,7 +91,7 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?.block_on(async {
 //! // Whatever window of a minute the provider counts in, it never sees more than this.
 //! let quota = Quota::per_minute(500, 30_000).strict(Cost::request(2_000, 500));
-//! let throttle = Throttle::new(&quota).expect("the quota can be kept");
+//! let throttle = Throttle::new(&quota)?;
 //!
 //! let permit = throttle.acquire(Cost::request(1_200, 500)).await?;
 //! // ... the request, and its answer to the last event ...
@@ -152,6 +152,7 @@
 //! Without any feature the crate has no runtime, no clock and no HTTP client.
 
 mod draw;
+mod mistake;
 mod time;
 
 mod class;
@@ -235,6 +236,7 @@ pub use limiter::{
 };
 pub use line::Line;
 pub use message::{Cut, Detail, Message, Part, Request, Role, ToolCall, ToolSchema};
+pub use mistake::Mistakes;
 #[cfg(feature = "tokio")]
 pub use observe::{Ended, Observer};
 pub use outcome::{Answer, CallError, Hop, Success, Usage};

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::bucket::{Bucket, TOKENS_MAX};
 use crate::class::Dimension;
+use crate::mistake::Mistakes;
 use crate::time::Nanos;
 
 mod log;
@@ -41,11 +42,8 @@ pub struct Limiter {
 
 impl Limiter {
     /// A rested limiter.
-    pub fn new(quota: &Quota) -> Result<Self, Vec<QuotaMistake>> {
-        let mistakes = quota.mistakes();
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
+    pub fn new(quota: &Quota) -> Result<Self, Mistakes<QuotaMistake>> {
+        Mistakes::none_in(quota.mistakes())?;
         let Quota { guarantee, oversize, concurrency, charges_actual, .. } = *quota;
         let meter = |limit: &Limit| Meter::new(*limit, guarantee, oversize);
         Ok(Self {

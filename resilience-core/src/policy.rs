@@ -61,8 +61,8 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Says everything that is wrong, not only the first.
-    pub fn validate(&self) -> Result<(), Vec<PolicyMistake>> {
+    /// Everything that is wrong with it, not only the first thing.
+    pub fn mistakes(&self) -> Vec<PolicyMistake> {
         let mut mistakes = Vec::new();
         let Backoff { base, cap, multiplier_ppm, jitter: _ } = self.retry.backoff;
         if base > cap {
@@ -104,7 +104,7 @@ impl Policy {
                 mistakes.push(PolicyMistake::ZeroTimeout { name });
             }
         }
-        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+        mistakes
     }
 }
 

@@ -11,6 +11,7 @@ use crate::budget::Budget;
 use crate::draw::Draws;
 use crate::hedge::Hedger;
 use crate::limiter::Quota;
+use crate::mistake::Mistakes;
 use crate::policy::{Policy, PolicyMistake, target_mistakes};
 use crate::queue::{Queue, Ticket};
 use crate::target::Target;
@@ -57,13 +58,11 @@ impl Pool {
         policy: &Policy,
         targets: impl Into<Arc<[Target]>>,
         draws: Draws,
-    ) -> Result<Self, Vec<PolicyMistake>> {
+    ) -> Result<Self, Mistakes<PolicyMistake>> {
         let targets = targets.into();
-        let mut mistakes = policy.validate().err().unwrap_or_default();
+        let mut mistakes = policy.mistakes();
         mistakes.extend(target_mistakes(&targets));
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
+        Mistakes::none_in(mistakes)?;
         let states = targets.iter().map(|target| State::new(policy, target)).collect();
         let budget = policy.budget.and_then(|settings| Budget::new(settings).ok());
         Ok(Self { targets, states, budget, draws })

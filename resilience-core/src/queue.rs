@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::class::Dimension;
 use crate::limiter::{Cost, Limit, Limiter, Pace, Quota, QuotaMistake, Refusal, SendMark};
+use crate::mistake::Mistakes;
 use crate::reservation::Reservation;
 use crate::time::Nanos;
 
@@ -56,7 +57,7 @@ struct Grant {
 
 impl Queue {
     /// An empty line in front of a rested limiter.
-    pub fn new(quota: &Quota) -> Result<Self, Vec<QuotaMistake>> {
+    pub fn new(quota: &Quota) -> Result<Self, Mistakes<QuotaMistake>> {
         Ok(Self {
             limiter: Limiter::new(quota)?,
             overtakes_max: quota.overtakes_max,

@@ -10,6 +10,7 @@ use crate::class::Dimension;
 use crate::clock::Clock;
 use crate::limiter::{Cost, Limit, Pace, Quota, QuotaMistake, Refusal, SendMark};
 use crate::line::Line;
+use crate::mistake::Mistakes;
 use crate::queue::{Queue, Taken, Ticket};
 use crate::reservation::Reservation;
 use crate::time::Nanos;
@@ -26,7 +27,7 @@ use crate::time::Nanos;
 /// use resilience_core::{Cost, Quota, Throttle};
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?.block_on(async {
-/// let throttle = Throttle::new(&Quota::per_minute(500, 30_000)).expect("the quota is sound");
+/// let throttle = Throttle::new(&Quota::per_minute(500, 30_000))?;
 /// let permit = throttle.acquire(Cost::request(1_000, 500)).await?;
 /// // … the request is sent, and answered to the end …
 /// permit.commit(Cost::request(1_000, 320));
@@ -43,7 +44,7 @@ pub struct Throttle {
 
 impl Throttle {
     /// A rested quota, or everything that is wrong with it.
-    pub fn new(quota: &Quota) -> Result<Self, Vec<QuotaMistake>> {
+    pub fn new(quota: &Quota) -> Result<Self, Mistakes<QuotaMistake>> {
         let line = Arc::new(Line::new(quota)?);
         Ok(Self { line, clock: OnceLock::new(), unsettled: Unsettled::default() })
     }

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::backoff::PPM;
 use crate::class::Class;
+use crate::mistake::Mistakes;
 use crate::time::Nanos;
 
 /// A limit on concurrency that grows by addition and shrinks by multiplication ([TCP's congestion avoidance](https://www.rfc-editor.org/rfc/rfc5681)).
@@ -23,11 +24,8 @@ pub struct Aimd {
 
 impl Aimd {
     /// The initial limit, or everything that is wrong with the settings.
-    pub fn new(settings: AimdSettings) -> Result<Self, Vec<AimdMistake>> {
-        let mistakes = settings.mistakes();
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
+    pub fn new(settings: AimdSettings) -> Result<Self, Mistakes<AimdMistake>> {
+        Mistakes::none_in(settings.mistakes())?;
         Ok(Self { settings, limit: settings.initial, clean: 0, decreased_at: None })
     }
 

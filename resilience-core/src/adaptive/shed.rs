@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::backoff::PPM;
 use crate::class::{Class, Counts};
+use crate::mistake::Mistakes;
 use crate::time::{Nanos, whole_nanos};
 
 /// Client-side throttling after [the SRE book](https://sre.google/sre-book/handling-overload/): as long as requests exceed *K* times what is accepted, the excess is refused here.
@@ -36,11 +37,8 @@ struct Slot {
 
 impl SreThrottle {
     /// One that has seen nothing, or everything that is wrong with its settings.
-    pub fn new(settings: SreSettings) -> Result<Self, Vec<SreMistake>> {
-        let mistakes = settings.mistakes();
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
+    pub fn new(settings: SreSettings) -> Result<Self, Mistakes<SreMistake>> {
+        Mistakes::none_in(settings.mistakes())?;
         Ok(Self { settings, slots: VecDeque::new(), requests: 0, accepts: 0 })
     }
 

@@ -164,7 +164,7 @@ fn a_retry_that_no_balance_could_pay_for_is_refused_as_a_setting() {
     };
     let mistakes = [("retry_cost", 5), ("timeout_cost", 10)]
         .map(|(name, cost)| BudgetMistake::CostAboveCapacity { name, cost, capacity: 1 });
-    assert_eq!(Budget::new(settings), Err(mistakes.to_vec()));
+    assert_eq!(Budget::new(settings), Err(mistakes.to_vec().into()));
 }
 
 fn vectors() -> Value {

@@ -78,7 +78,7 @@ fn every_mistake_in_a_quota_is_told() {
         ..Quota::default()
     };
     assert_eq!(
-        Limiter::new(&quota).unwrap_err(),
+        *Limiter::new(&quota).unwrap_err(),
         [
             QuotaMistake::Zero { dimension: Dimension::Rpm },
             QuotaMistake::BurstAboveLimit { dimension: Dimension::Rpm, burst: 61, tokens: 60 },
