@@ -6,7 +6,7 @@ use std::ops::Deref;
 
 use crate::class::{Blame, Class, LocalReject, Retries, Sent};
 use crate::hint::{Hint, Left};
-use crate::limiter::Refusal;
+use crate::limiter::{NoRoom, Refusal};
 use crate::truncate::CannotFit;
 
 /// Why an attempt failed, with everything that decides what happens next.
@@ -85,6 +85,17 @@ impl fmt::Display for Failure {
 impl Error for Failure {}
 
 /// What a quota of one's own refuses is a failure that nobody but us can be blamed for, and that no retry mends.
+impl From<NoRoom> for Failure {
+    fn from(no_room: NoRoom) -> Self {
+        let reject = match no_room {
+            NoRoom::Never { .. } => LocalReject::NeverFits,
+            NoRoom::NotYet { .. } => LocalReject::LimiterTooLate,
+        };
+        Self::new(Class::Local(reject), &no_room.to_string())
+    }
+}
+
+/// As for [`NoRoom`].
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let reject = match refusal {
@@ -158,6 +169,8 @@ mod tests {
         for (failure, reject) in [
             (Failure::from(never), LocalReject::NeverFits),
             (Failure::from(Refusal::Wait { until: Nanos::MAX }), LocalReject::LimiterTooLate),
+            (Failure::from(NoRoom::of(never, Nanos::ZERO)), LocalReject::NeverFits),
+            (Failure::from(NoRoom::NotYet { retry_in: None }), LocalReject::LimiterTooLate),
             (Failure::from(CannotFit { needed: 9, budget: 5 }), LocalReject::WindowTooSmall),
         ] {
             assert_eq!(failure.class, Class::Local(reject));

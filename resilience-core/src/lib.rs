@@ -232,7 +232,7 @@ pub use draw::{Draws, Purpose, scale};
 pub use failure::{Failure, MESSAGE_CHARS_MAX, RequestId};
 pub use hedge::{Hedge, HedgeDelay, HedgeMistake, HedgeSettings, Hedger, Hindrance, NoHedge};
 pub use limiter::{
-    Cost, Guarantee, Limit, Limiter, Oversize, Pace, Quota, QuotaMistake, Refusal, SendMark,
+    Cost, Guarantee, Limit, Limiter, NoRoom, Oversize, Pace, Quota, QuotaMistake, Refusal, SendMark,
 };
 pub use line::Line;
 pub use message::{Cut, Detail, Message, Part, Request, Role, ToolCall, ToolSchema};

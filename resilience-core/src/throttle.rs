@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::class::Dimension;
 use crate::clock::Clock;
-use crate::limiter::{Cost, Limit, Pace, Quota, QuotaMistake, Refusal, SendMark};
+use crate::limiter::{Cost, Limit, NoRoom, Pace, Quota, QuotaMistake, SendMark};
 use crate::line::Line;
 use crate::mistake::Mistakes;
 use crate::queue::{Queue, Taken, Ticket};
@@ -56,19 +56,20 @@ impl Throttle {
     }
 
     /// Waits for the turn and takes `cost`; fails only if it can never fit.
-    pub async fn acquire(&self, cost: Cost) -> Result<Permit, Refusal> {
+    pub async fn acquire(&self, cost: Cost) -> Result<Permit, NoRoom> {
         self.acquire_until(cost, Nanos::MAX).await
     }
 
     /// As [`Throttle::acquire`], but fails at once if the turn would come only after `patience`, and as soon as a change carries it there.
-    pub async fn acquire_within(&self, cost: Cost, patience: Duration) -> Result<Permit, Refusal> {
+    pub async fn acquire_within(&self, cost: Cost, patience: Duration) -> Result<Permit, NoRoom> {
         self.acquire_until(cost, self.now() + patience).await
     }
 
     /// Takes `cost` if that is possible at once, or says when it would be.
-    pub fn try_acquire(&self, cost: Cost) -> Result<Permit, Refusal> {
+    pub fn try_acquire(&self, cost: Cost) -> Result<Permit, NoRoom> {
         let now = self.now();
-        let reservation = self.line.with(|queue| queue.try_take(cost, now))?;
+        let taken = self.line.with(|queue| queue.try_take(cost, now));
+        let reservation = taken.map_err(|refusal| NoRoom::of(refusal, now))?;
         Ok(self.permit(reservation))
     }
 
@@ -118,10 +119,11 @@ impl Throttle {
         self.line.with(|queue| queue.len())
     }
 
-    async fn acquire_until(&self, cost: Cost, deadline: Nanos) -> Result<Permit, Refusal> {
+    async fn acquire_until(&self, cost: Cost, deadline: Nanos) -> Result<Permit, NoRoom> {
         let clock = self.clock();
         let joined = clock.now();
-        let ticket = self.line.with(|queue| queue.enqueue(cost, deadline, joined))?;
+        let ticket = self.line.with(|queue| queue.enqueue(cost, deadline, joined));
+        let ticket = ticket.map_err(|refusal| NoRoom::of(refusal, joined))?;
         let place = Place { line: &self.line, clock, ticket };
         // The first look is due at once; each look names the instant of the next.
         let mut until = joined;
@@ -130,7 +132,9 @@ impl Throttle {
             let looked =
                 poll_fn(|cx| match self.line.poll(place.ticket, cx.waker(), clock.now()) {
                     Taken::Granted(reservation) => Poll::Ready(Ok(Ok(reservation))),
-                    Taken::Refused(refusal) => Poll::Ready(Ok(Err(refusal))),
+                    Taken::Refused(refusal) => {
+                        Poll::Ready(Ok(Err(NoRoom::of(refusal, clock.now()))))
+                    }
                     Taken::Unknown => unreachable!("a place is left only by its drop"),
                     taken @ (Taken::Behind | Taken::Front { .. }) => {
                         let next = match taken {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use resilience_core::{Cost, Dimension, Limit, Nanos, Quota, Refusal, Throttle, Unsettled};
+use resilience_core::{Cost, Dimension, Limit, NoRoom, Quota, Throttle, Unsettled};
 use tokio::time::Instant;
 
 #[expect(clippy::disallowed_methods, reason = "a test measures what the shell waited")]
@@ -46,7 +46,7 @@ async fn impatience_fails_at_once_and_takes_nothing() {
     let begun = clock();
     throttle.acquire(one()).await.unwrap().keep();
     let refusal = throttle.acquire_within(one(), Duration::from_secs(30)).await.unwrap_err();
-    assert!(matches!(refusal, Refusal::TooLate { .. }));
+    assert_eq!(refusal, NoRoom::NotYet { retry_in: Some(Duration::from_secs(30)) });
     assert_eq!(begun.elapsed(), Duration::ZERO);
     throttle.acquire_within(one(), Duration::from_secs(31)).await.unwrap().keep();
     assert_eq!(begun.elapsed(), Duration::from_secs(30));
@@ -89,7 +89,7 @@ async fn a_pause_during_the_wait_is_kept() {
     assert_eq!(begun.elapsed(), Duration::from_secs(45));
     throttle.pause(Duration::from_secs(500));
     let within = throttle.acquire_within(one(), Duration::from_secs(100)).await;
-    assert!(matches!(within, Err(Refusal::TooLate { .. })));
+    assert!(matches!(within, Err(NoRoom::NotYet { retry_in: Some(_) })));
     assert_eq!(begun.elapsed(), Duration::from_secs(45));
 }
 
@@ -169,7 +169,7 @@ async fn a_permit_is_handed_from_one_to_the_next() {
     let throttle = Arc::new(one_at_a_time());
     let first = throttle.acquire(one()).await.unwrap();
     let refusal = throttle.try_acquire(one()).unwrap_err();
-    assert_eq!(refusal, Refusal::Wait { until: Nanos::MAX });
+    assert_eq!(refusal, NoRoom::NotYet { retry_in: None });
     let order = Arc::new(Mutex::new(Vec::new()));
     let tasks: Vec<_> = (0..5)
         .map(|number| {
@@ -207,7 +207,7 @@ async fn a_wait_that_has_become_pointless_ends_at_once() {
     };
     tokio::task::yield_now().await;
     throttle.pause(Duration::from_secs(3_600));
-    assert!(matches!(waiting.await.unwrap(), Err(Refusal::TooLate { .. })));
+    assert!(matches!(waiting.await.unwrap(), Err(NoRoom::NotYet { retry_in: Some(_) })));
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
