@@ -183,6 +183,7 @@ pub mod truncate;
 
 mod call;
 mod outcome;
+pub mod parts;
 mod policy;
 mod pool;
 mod target;
@@ -212,15 +213,14 @@ pub mod reqwest;
 #[cfg(feature = "tower")]
 pub mod tower;
 
-pub use adaptive::aimd::{Aimd, AimdMistake, AimdSettings};
-pub use adaptive::cubic::Cubic;
-pub use adaptive::shed::{Shed, SreMistake, SreSettings, SreThrottle};
+pub use adaptive::aimd::{AimdMistake, AimdSettings};
+pub use adaptive::shed::{SreMistake, SreSettings};
 #[cfg(feature = "tokio")]
 pub use attempt::Attempt;
 pub use backoff::{Backoff, Jitter};
-pub use breaker::{Breaker, BreakerMistake, BreakerSettings, BreakerState, Pass, Rejection, Tally};
-pub use bucket::{Bucket, TOKENS_MAX};
-pub use budget::{Budget, BudgetMistake, BudgetSettings, Empty, Withdrawal};
+pub use breaker::{BreakerMistake, BreakerSettings};
+pub use bucket::TOKENS_MAX;
+pub use budget::{BudgetMistake, BudgetSettings};
 pub use call::{Action, Call, Event};
 pub use class::{
     Blame, Class, Cools, Counts, Dimension, LocalReject, Missing, MovesOn, Phase, Retries, Sent,
@@ -228,13 +228,10 @@ pub use class::{
 };
 #[cfg(feature = "tokio")]
 pub use client::Client;
-pub use draw::{Draws, Purpose, scale};
+pub use draw::{Draws, Purpose};
 pub use failure::{Failure, MESSAGE_CHARS_MAX, RequestId};
-pub use hedge::{Hedge, HedgeDelay, HedgeMistake, HedgeSettings, Hedger, Hindrance, NoHedge};
-pub use limiter::{
-    Cost, Guarantee, Limit, Limiter, NoRoom, Oversize, Pace, Quota, QuotaMistake, Refusal, SendMark,
-};
-pub use line::Line;
+pub use hedge::{HedgeDelay, HedgeMistake, HedgeSettings};
+pub use limiter::{Cost, Guarantee, Limit, NoRoom, Oversize, Pace, Quota, QuotaMistake, Refusal};
 pub use message::{Cut, Detail, Message, Part, Request, Role, ToolCall, ToolSchema};
 pub use mistake::Mistakes;
 #[cfg(feature = "tokio")]
@@ -243,9 +240,7 @@ pub use outcome::{Answer, CallError, Hop, Success, Usage};
 pub use policy::{Fallback, Policy, PolicyMistake, Retry, Spread, Timeouts};
 pub use pool::{CoolReason, Cooling, Pool, Seat};
 pub use provider::Provider;
-pub use queue::{Claim, Priority, Queue, Taken, Ticket};
-pub use race::{Entrant, Fate, Observation, Race, RaceVerdict};
-pub use reservation::Reservation;
+pub use queue::Priority;
 #[cfg(feature = "tokio")]
 pub use stream::{Piece, Streaming};
 pub use target::{Target, Window};

@@ -175,18 +175,6 @@ impl Queue {
         Taken::Refused(Refusal::TooLate { ready_at })
     }
 
-    /// As [`Queue::take`], for a ticket whose cost is never settled and whose holder minds its deadline; a ticket that was turned away is unknown.
-    ///
-    /// What it cost is given back only by [`Queue::give_back`], and a permit only by [`Queue::release`].
-    pub fn claim(&mut self, ticket: Ticket, now: Nanos) -> Claim {
-        match self.look(ticket, now) {
-            Taken::Behind => Claim::Behind,
-            Taken::Front { until } => Claim::Front { until },
-            Taken::Granted(_) => Claim::Granted,
-            Taken::Refused(_) | Taken::Unknown => Claim::Unknown,
-        }
-    }
-
     /// Leaves the line, or hands back a grant that was not taken; the next in line moves up.
     pub fn cancel(&mut self, ticket: Ticket, now: Nanos) {
         self.news.remove(&ticket);
@@ -232,19 +220,6 @@ impl Queue {
     pub fn keep(&mut self, reservation: Reservation, now: Nanos) {
         drop(reservation);
         self.release(now);
-    }
-
-    /// Gives back what a claimed ticket had paid for a request that was never sent; its permit is [`Queue::release`]'s business.
-    pub fn give_back(&mut self, cost: Cost, now: Nanos) {
-        self.limiter.give_back(cost, now);
-        self.eased(now);
-    }
-
-    /// Returns the permit of a claimed ticket whose request is over; a [`Reservation`] returns its own.
-    pub fn release(&mut self, now: Nanos) {
-        self.limiter.release();
-        self.settle(now);
-        self.tell_front();
     }
 
     /// Admits nobody before `until`; of several pauses the latest holds.
@@ -335,9 +310,21 @@ impl Queue {
         self.limiter.is_occupied()
     }
 
-    /// The limiter behind the line.
-    pub fn limiter_mut(&mut self) -> &mut Limiter {
-        &mut self.limiter
+    /// How many tokens or requests of a dimension could pass at `now`, whoever waits; `None` if it is not limited.
+    pub fn available(&mut self, dimension: Dimension, now: Nanos) -> Option<u64> {
+        self.limiter.available(dimension, now)
+    }
+
+    /// The first limit of a dimension, as it stands now; `None` if it is not limited.
+    pub fn limit(&self, dimension: Dimension) -> Option<Limit> {
+        self.limiter.limit(dimension)
+    }
+
+    /// Returns the permit of a reservation that is settled.
+    fn release(&mut self, now: Nanos) {
+        self.limiter.release();
+        self.settle(now);
+        self.tell_front();
     }
 
     fn look(&mut self, ticket: Ticket, now: Nanos) -> Taken {
@@ -492,22 +479,6 @@ impl Default for Priority {
     }
 }
 
-/// What became of a ticket, for [`Queue::claim`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Claim {
-    /// Others are before it; news will come.
-    Behind,
-    /// It is next.
-    Front {
-        /// When to look again; [`Nanos::MAX`] if it waits for a permit, of which there will be news.
-        until: Nanos,
-    },
-    /// Its turn has come, and is now taken.
-    Granted,
-    /// It was claimed, cancelled or turned away before.
-    Unknown,
-}
-
 /// What became of a ticket, for [`Queue::take`].
 #[derive(Debug, Eq, PartialEq)]
 #[must_use = "a grant that is not settled keeps its permit"]
@@ -529,6 +500,10 @@ pub enum Taken {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn one() -> Cost {
@@ -557,10 +532,113 @@ mod tests {
         while let Some(wake) = queue.poll(now) {
             while let Some(ticket) = queue.pop_news() {
                 told += 1;
-                assert_ne!(queue.claim(ticket, now), Claim::Unknown);
+                assert_ne!(queue.take(ticket, now), Taken::Unknown);
             }
             now = wake;
         }
         assert!(told <= 3 * MEMBERS, "{told}");
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Cancel(usize),
+        Enqueue { input: u64, patience: u64 },
+        Pass(u64),
+        Pause(u64),
+        Refund(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0..500u64, prop_oneof![Just(u64::MAX), 1..120_000u64])
+                .prop_map(|(input, patience)| Step::Enqueue { input, patience }),
+            4 => (0..10_000u64).prop_map(Step::Pass),
+            1 => any::<usize>().prop_map(Step::Cancel),
+            1 => any::<usize>().prop_map(Step::Refund),
+            1 => (0..5_000u64).prop_map(Step::Pause),
+        ]
+    }
+
+    proptest! {
+        /// First come, first served; nobody who could go is kept; and what the line holds is to the nanosecond what it would hold had those who left never come.
+        #[test]
+        fn property_29_who_leaves_is_as_if_it_had_never_come(steps in prop::collection::vec(step(), 1..80)) {
+            let quota = Quota::per_minute(30, 500);
+            let mut queue = Queue::new(&quota).unwrap();
+            // The same admissions on a bare limiter: what the line costs, and nothing else.
+            let mut bare = Limiter::new(&quota).unwrap();
+            let mut now = Nanos::ZERO;
+            let mut waiting: Vec<(Ticket, Cost, Nanos)> = Vec::new();
+            let mut held: Vec<Reservation> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Enqueue { input, patience } => {
+                        let cost = Cost::request(input, 0);
+                        let deadline = now + Duration::from_millis(patience);
+                        let turn = queue.turn_at(cost, now).unwrap();
+                        match queue.enqueue(cost, deadline, now) {
+                            Ok(ticket) => {
+                                prop_assert!(turn == now || turn < deadline);
+                                waiting.push((ticket, cost, deadline));
+                            }
+                            Err(refusal) => {
+                                prop_assert_eq!(refusal, Refusal::TooLate { ready_at: turn });
+                                prop_assert!(turn >= deadline);
+                            }
+                        }
+                    }
+                    Step::Cancel(pick) if !waiting.is_empty() => {
+                        // It may have been granted just before it leaves.
+                        now = now + Duration::from_millis(u64::try_from(pick % 5_000).unwrap());
+                        queue.poll(now);
+                        let (ticket, ..) = waiting.remove(pick % waiting.len());
+                        queue.cancel(ticket, now);
+                    }
+                    Step::Refund(pick) if !held.is_empty() => {
+                        let reservation = held.remove(pick % held.len());
+                        bare.give_back(reservation.cost(), now);
+                        bare.release();
+                        queue.refund(reservation, now);
+                    }
+                    Step::Pass(millis) => now = now + Duration::from_millis(millis),
+                    Step::Pause(millis) => {
+                        queue.pause_until(now + Duration::from_millis(millis));
+                        bare.pause_until(now + Duration::from_millis(millis));
+                    }
+                    Step::Cancel(_) | Step::Refund(_) => {}
+                }
+                // Serve whoever can go at this instant, in the order of the line.
+                let mut blocked = false;
+                let mut still = Vec::new();
+                for (ticket, cost, deadline) in waiting {
+                    match queue.take(ticket, now) {
+                        Taken::Granted(reservation) => {
+                            prop_assert!(!blocked, "overtaken");
+                            prop_assert_eq!(bare.admit(cost, now), Ok(()));
+                            held.push(reservation);
+                        }
+                        Taken::Front { until } => {
+                            blocked = true;
+                            prop_assert_eq!(bare.ready_at(cost, now), Ok(until));
+                            prop_assert!(until > now);
+                            still.push((ticket, cost, deadline));
+                        }
+                        Taken::Behind => {
+                            prop_assert!(blocked, "kept without reason");
+                            still.push((ticket, cost, deadline));
+                        }
+                        // A turn that comes too late turns it away, and nothing else does.
+                        Taken::Refused(_) => {
+                            prop_assert!(bare.ready_at(cost, now).unwrap() >= deadline, "lost");
+                        }
+                        Taken::Unknown => prop_assert!(false, "lost"),
+                    }
+                }
+                waiting = still;
+                // Both are brought to the same instant before they are compared.
+                let _ = (bare.ready_at(one(), now), queue.limiter.ready_at(one(), now));
+                prop_assert_eq!(&queue.limiter, &bare);
+            }
+        }
     }
 }

@@ -168,7 +168,7 @@ pub enum RaceVerdict {
     },
 }
 
-/// How long a first token took; to be told to [`crate::Hedger::observe`].
+/// How long a first token took; to be told to [`crate::parts::Hedger::observe`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use = "a hedger that sees only winners believes that everything is quick"]
 pub enum Observation {

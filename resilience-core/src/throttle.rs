@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::limiter::{Cost, Limit, NoRoom, Pace, Quota, QuotaMistake, SendMark};
 use crate::line::Line;
 use crate::mistake::Mistakes;
-use crate::queue::{Queue, Taken, Ticket};
+use crate::queue::{Priority, Queue, Taken, Ticket};
 use crate::reservation::Reservation;
 use crate::time::Nanos;
 
@@ -57,12 +57,17 @@ impl Throttle {
 
     /// Waits for the turn and takes `cost`; fails only if it can never fit.
     pub async fn acquire(&self, cost: Cost) -> Result<Permit, NoRoom> {
-        self.acquire_until(cost, Nanos::MAX).await
+        self.acquire_until(Priority::default(), cost, Nanos::MAX).await
+    }
+
+    /// As [`Throttle::acquire`], before everybody of a lower priority.
+    pub async fn acquire_as(&self, priority: Priority, cost: Cost) -> Result<Permit, NoRoom> {
+        self.acquire_until(priority, cost, Nanos::MAX).await
     }
 
     /// As [`Throttle::acquire`], but fails at once if the turn would come only after `patience`, and as soon as a change carries it there.
     pub async fn acquire_within(&self, cost: Cost, patience: Duration) -> Result<Permit, NoRoom> {
-        self.acquire_until(cost, self.now() + patience).await
+        self.acquire_until(Priority::default(), cost, self.now() + patience).await
     }
 
     /// Takes `cost` if that is possible at once, or says when it would be.
@@ -79,34 +84,34 @@ impl Throttle {
         self.line.with(|queue| queue.pause_until(until));
     }
 
-    /// Learns from an answer how much the provider has left; see [`crate::Limiter::observe`] and [`Permit::mark`].
+    /// Learns from an answer how much the provider has left; see [`crate::parts::Limiter::observe`] and [`Permit::mark`].
     pub fn observe(&self, dimension: Dimension, remaining: Option<u64>, sent: SendMark) {
         self.with(|queue, now| queue.observe(dimension, remaining, sent, now));
     }
 
-    /// Changes a limit; see [`crate::Limiter::set_limit`].
+    /// Changes a limit; see [`crate::parts::Limiter::set_limit`].
     pub fn set_limit(&self, dimension: Dimension, tokens: u64) {
         self.with(|queue, now| queue.set_limit(dimension, tokens, now));
     }
 
-    /// Replaces a limit; see [`crate::Limiter::replace_limit`].
+    /// Replaces a limit; see [`crate::parts::Limiter::replace_limit`].
     pub fn replace_limit(&self, limit: Limit) -> Result<(), QuotaMistake> {
         self.with(|queue, now| queue.replace_limit(limit, now))
     }
 
-    /// Changes how many requests may be under way; see [`crate::Limiter::set_concurrency`].
+    /// Changes how many requests may be under way; see [`crate::parts::Limiter::set_concurrency`].
     pub fn set_concurrency(&self, permits: Option<u32>) {
         self.with(|queue, now| queue.set_concurrency(permits, now));
     }
 
-    /// Keeps to a further rate; see [`crate::Limiter::set_pace`].
+    /// Keeps to a further rate; see [`crate::parts::Limiter::set_pace`].
     pub fn set_pace(&self, pace: Option<Pace>) {
         self.with(|queue, now| queue.set_pace(pace, now));
     }
 
     /// How many tokens or requests of a dimension could pass now, or `None` if it is not limited.
     pub fn available(&self, dimension: Dimension) -> Option<u64> {
-        self.with(|queue, now| queue.limiter_mut().available(dimension, now))
+        self.with(|queue, now| queue.available(dimension, now))
     }
 
     /// How many requests are under way.
@@ -119,10 +124,15 @@ impl Throttle {
         self.line.with(|queue| queue.len())
     }
 
-    async fn acquire_until(&self, cost: Cost, deadline: Nanos) -> Result<Permit, NoRoom> {
+    async fn acquire_until(
+        &self,
+        priority: Priority,
+        cost: Cost,
+        deadline: Nanos,
+    ) -> Result<Permit, NoRoom> {
         let clock = self.clock();
         let joined = clock.now();
-        let ticket = self.line.with(|queue| queue.enqueue(cost, deadline, joined));
+        let ticket = self.line.with(|queue| queue.enqueue_as(priority, cost, deadline, joined));
         let ticket = ticket.map_err(|refusal| NoRoom::of(refusal, joined))?;
         let place = Place { line: &self.line, clock, ticket };
         // The first look is due at once; each look names the instant of the next.
@@ -221,13 +231,13 @@ impl Permit {
         self.reservation().mark()
     }
 
-    /// Learns from this request's answer how much the provider has left; see [`crate::Limiter::observe`].
+    /// Learns from this request's answer how much the provider has left; see [`crate::parts::Limiter::observe`].
     pub fn observe(&self, dimension: Dimension, remaining: Option<u64>) {
         let (mark, now) = (self.mark(), self.clock.now());
         self.line.with(|queue| queue.observe(dimension, remaining, mark, now));
     }
 
-    /// Halves all rates because this request's answer asked for less traffic; see [`crate::Limiter::slow_down`].
+    /// Halves all rates because this request's answer asked for less traffic; see [`crate::parts::Limiter::slow_down`].
     pub fn slow_down(&self) {
         let (sent_at, now) = (self.reservation().at(), self.clock.now());
         self.line.with(|queue| queue.slow_down(sent_at, now));

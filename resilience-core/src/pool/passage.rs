@@ -151,7 +151,7 @@ impl Pool {
                 Class::RampLimited => queue.slow_down(ledger.began, now),
                 Class::RequestExceedsLimit { limit: Some(limit), .. } => {
                     let named = hint::dimension(&failure.message);
-                    let known = named.and_then(|named| queue.limiter_mut().limit(named));
+                    let known = named.and_then(|named| queue.limit(named));
                     // The provider's own word on a limit that we had thought to be higher.
                     if let (Some(named), Some(known)) = (named, known)
                         && (1..known.tokens).contains(&limit)

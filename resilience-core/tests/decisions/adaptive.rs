@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use resilience_core::parts::{Aimd, Cubic, Limiter, SreThrottle};
 use resilience_core::{
-    Aimd, AimdMistake, AimdSettings, Class, Cost, Cubic, Dimension, Draws, Limit, Limiter, Nanos,
-    Phase, Purpose, Quota, SreMistake, SreSettings, SreThrottle,
+    AimdMistake, AimdSettings, Class, Cost, Dimension, Draws, Limit, Nanos, Phase, Purpose, Quota,
+    SreMistake, SreSettings,
 };
 
 const REFUSED: Class = Class::RateLimited { dimension: None };

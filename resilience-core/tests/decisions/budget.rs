@@ -4,9 +4,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use resilience_core::parts::{Budget, Empty, Withdrawal};
 use resilience_core::{
-    Backoff, Budget, BudgetMistake, BudgetSettings, Class, Dimension, Empty, Jitter, Nanos, Phase,
-    Withdrawal,
+    Backoff, BudgetMistake, BudgetSettings, Class, Dimension, Jitter, Nanos, Phase,
 };
 use serde_json::Value;
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use resilience_core::{
-    Class, Fate, Hedge, HedgeDelay, HedgeMistake, HedgeSettings, Hedger, Hindrance, Nanos, NoHedge,
-    Observation, Phase, Race, RaceVerdict, Usage,
+use resilience_core::parts::{
+    Fate, Hedge, Hedger, Hindrance, NoHedge, Observation, Race, RaceVerdict,
 };
+use resilience_core::{Class, HedgeDelay, HedgeMistake, HedgeSettings, Nanos, Phase, Usage};
 
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)

@@ -4,10 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use resilience_core::{
-    Claim, Cost, Dimension, Guarantee, Limit, Nanos, Pace, Queue, Quota, Refusal, Reservation,
-    Taken, Ticket,
-};
+use resilience_core::parts::{Queue, Reservation, Taken, Ticket};
+use resilience_core::{Cost, Dimension, Guarantee, Limit, Nanos, Pace, Quota, Refusal};
 
 fn at(secs: u64) -> Nanos {
     Nanos::from(Duration::from_secs(secs))
@@ -35,7 +33,7 @@ fn take(queue: &mut Queue, cost: Cost, now: Nanos) -> Reservation {
 }
 
 fn left(queue: &mut Queue, now: Nanos) -> u64 {
-    queue.limiter_mut().available(Dimension::Tpm, now).unwrap()
+    queue.available(Dimension::Tpm, now).unwrap()
 }
 
 fn join(queue: &mut Queue, cost: Cost, now: Nanos) -> Ticket {
@@ -166,11 +164,11 @@ fn a_released_permit_is_news_for_the_front() {
     assert_eq!(refusal, Refusal::Wait { until: Nanos::MAX });
     // What it waits for may come in time, for all anybody knows.
     let second = queue.enqueue(tokens(1), at(60), Nanos::ZERO).unwrap();
-    assert_eq!(queue.claim(second, Nanos::ZERO), Claim::Front { until: Nanos::MAX });
+    assert_eq!(queue.take(second, Nanos::ZERO), Taken::Front { until: Nanos::MAX });
     queue.commit(first, tokens(1), at(5));
     assert_eq!(queue.pop_news(), Some(second));
-    assert_eq!(queue.claim(second, at(5)), Claim::Granted);
-    queue.release(at(6));
+    let Taken::Granted(second) = queue.take(second, at(5)) else { panic!("it is its turn") };
+    queue.keep(second, at(6));
     assert_eq!(queue.in_flight(), 0);
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use governor::RateLimiter;
 use governor::clock::FakeRelativeClock;
 use proptest::prelude::*;
-use resilience_core::{Cost, Dimension, Limit, Limiter, Nanos, NoRoom, Quota, Throttle};
+use resilience_core::parts::Limiter;
+use resilience_core::{Cost, Dimension, Limit, Nanos, NoRoom, Quota, Throttle};
 
 fn tokens(count: u64) -> Cost {
     Cost::request(count, 0)

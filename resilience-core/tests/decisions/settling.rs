@@ -23,7 +23,7 @@ fn stock(requests: u64, tokens: u64) -> Quota {
 }
 
 fn left(pool: &mut Pool, dimension: Dimension, now: Nanos) -> u64 {
-    pool.queue_mut(0).unwrap().limiter_mut().available(dimension, now).unwrap()
+    pool.queue_mut(0).unwrap().available(dimension, now).unwrap()
 }
 
 proptest! {
@@ -107,7 +107,7 @@ fn a_refusal_teaches_the_limit() {
     let body = br#"{"error":{"message":"Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 31538.","type":"tokens","param":null,"code":"rate_limit_exceeded"}}"#;
     let failure = classify::response(Provider::OpenAi, 429, &[], body, None);
     play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| Event::Failed(failure.clone()));
-    let learnt = pool.queue_mut(0).unwrap().limiter_mut().limit(Dimension::Tpm);
+    let learnt = pool.queue_mut(0).unwrap().limit(Dimension::Tpm);
     assert_eq!(learnt.unwrap().tokens, 30_000);
 }
 

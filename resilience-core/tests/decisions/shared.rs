@@ -1,9 +1,10 @@
 //! What the calls of a client share: one retry budget, and a breaker for each target.
 
 use proptest::prelude::*;
+use resilience_core::parts::BreakerState;
 use resilience_core::{
-    BreakerSettings, BreakerState, BudgetSettings, Class, Draws, Event, Finish, Leave, Nanos,
-    Phase, Policy, Pool, StopReason, Timeouts, What,
+    BreakerSettings, BudgetSettings, Class, Draws, Event, Finish, Leave, Nanos, Phase, Policy,
+    Pool, StopReason, Timeouts, What,
 };
 
 use crate::play::{LIMITED, asked, at, exact, failing, hello, hinted, play, secs, stopped, target};

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use resilience_core::{Cost, Dimension, Limit, NoRoom, Quota, Throttle, Unsettled};
+use resilience_core::{Cost, Dimension, Limit, NoRoom, Priority, Quota, Throttle, Unsettled};
 use tokio::time::Instant;
 
 #[expect(clippy::disallowed_methods, reason = "a test measures what the shell waited")]
@@ -191,6 +191,31 @@ async fn a_permit_is_handed_from_one_to_the_next() {
     }
     assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3, 4]);
     assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+/// The urgent go first, whoever came first.
+#[tokio::test(start_paused = true)]
+async fn a_higher_priority_goes_before_a_lower_one() {
+    let throttle = Arc::new(one_at_a_time());
+    let first = throttle.acquire(one()).await.unwrap();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let tasks = [200, 128, 0].map(|priority| {
+        let (throttle, order) = (Arc::clone(&throttle), Arc::clone(&order));
+        tokio::spawn(async move {
+            let permit = match priority {
+                128 => throttle.acquire(one()).await,
+                _ => throttle.acquire_as(Priority(priority), one()).await,
+            };
+            order.lock().unwrap().push(priority);
+            permit.unwrap().keep();
+        })
+    });
+    tokio::task::yield_now().await;
+    drop(first);
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(*order.lock().unwrap(), [0, 128, 200]);
 }
 
 /// P42: patience that a pause has made pointless ends with the pause's news.

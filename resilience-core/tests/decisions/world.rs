@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use resilience_core::hint::{Hint, Source};
+use resilience_core::parts::BreakerState;
 use resilience_core::{
-    Action, BreakerState, Call, Class, Draws, Entry, Event, Failure, Finish, HedgeDelay,
-    HedgeSettings, Missing, Nanos, Phase, Policy, Pool, Quota, Retries, Seat, Timeouts, Trace,
-    Wait, What,
+    Action, Call, Class, Draws, Entry, Event, Failure, Finish, HedgeDelay, HedgeSettings, Missing,
+    Nanos, Phase, Policy, Pool, Quota, Retries, Seat, Timeouts, Trace, Wait, What,
 };
 
 use crate::play::{LIMITED, TOO_LONG, at, long_request, secs, target};

@@ -11,7 +11,8 @@ use std::task::Poll;
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom::thread;
-use resilience_core::{Cost, Dimension, Line, Nanos, Quota, Refusal, Reservation, Taken, Ticket};
+use resilience_core::parts::{Line, Reservation, Taken, Ticket};
+use resilience_core::{Cost, Dimension, Nanos, Quota, Refusal};
 
 fn one() -> Cost {
     Cost::request(0, 0)
@@ -41,7 +42,7 @@ fn turn(line: &Line, ticket: Ticket, now: Nanos) -> Result<Reservation, Refusal>
 }
 
 fn available(line: &Line, now: Nanos) -> u64 {
-    line.with(|queue| queue.limiter_mut().available(Dimension::Rpm, now)).unwrap()
+    line.with(|queue| queue.available(Dimension::Rpm, now)).unwrap()
 }
 
 /// A release reaches whoever waits, whenever it comes; a wake-up that is lost would hang the model.
