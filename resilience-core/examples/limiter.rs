@@ -57,7 +57,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
             let answer: Value = answer.json().await?;
             let tokens = |name| answer["usage"][name].as_u64();
             match (tokens("prompt_tokens"), tokens("completion_tokens")) {
-                (Some(input), Some(output)) => permit.commit(Cost::request(input, output)),
+                (Some(input), Some(output)) => permit.settle(Cost::request(input, output)),
                 // Nobody knows what an answer without a bill has cost.
                 _ => permit.keep(),
             }

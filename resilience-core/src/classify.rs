@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use crate::class::{Class, Dimension, Missing, Phase, Sent};
 use crate::classify::envelope::Envelope;
 use crate::classify::row::{Signs, Then};
-use crate::failure::{Failure, RequestId, cut};
+use crate::failure::{Failure, RequestId, one_line};
 use crate::hint::{self, Signals};
 use crate::limiter::Cost;
 use crate::provider::Provider;
@@ -165,7 +165,7 @@ pub enum Transport {
 fn inside(provider: Provider, envelope: &Envelope, reply: &Reply<'_>) -> Option<Failure> {
     if envelope.refused {
         let mut failure = Failure::new(Class::ContentPolicy, &envelope.message);
-        failure.code = envelope.code.as_deref().map(cut);
+        failure.code = envelope.code.as_deref().map(one_line);
         return Some(noted(failure, provider, envelope, reply));
     }
     let failure = || failure_of(provider, envelope.usual_status(), envelope, reply);
@@ -193,7 +193,7 @@ fn failure_of(provider: Provider, status: u16, envelope: &Envelope, reply: &Repl
     failure.blame = row.and_then(|row| row.blame).unwrap_or(failure.blame);
     failure.status = Some(status);
     failure.should_retry = should_retry;
-    failure.code = envelope.code.as_deref().or(envelope.kind.as_deref()).map(cut);
+    failure.code = envelope.code.as_deref().or(envelope.kind.as_deref()).map(one_line);
     // Where no wait helps, none is worth knowing, whatever the headers say.
     if !matches!(class, Class::QuotaExhausted | Class::RequestExceedsLimit { .. }) {
         failure.hint = hint::read(&Signals {

@@ -47,7 +47,7 @@ impl Failure {
             should_retry: None,
             status: None,
             code: None,
-            message: cut(message),
+            message: one_line(message),
             request_id: None,
         }
     }
@@ -119,7 +119,7 @@ pub struct RequestId(Box<Box<str>>);
 impl RequestId {
     /// The name, in one line of at most [`MESSAGE_CHARS_MAX`] characters.
     pub fn new(name: &str) -> Self {
-        Self(Box::new(cut(name)))
+        Self(Box::new(one_line(name)))
     }
 }
 
@@ -132,7 +132,7 @@ impl Deref for RequestId {
 }
 
 /// One line of at most [`MESSAGE_CHARS_MAX`] characters, with white space folded.
-pub(crate) fn cut(text: &str) -> Box<str> {
+pub(crate) fn one_line(text: &str) -> Box<str> {
     let mut kept = String::new();
     let mut left = MESSAGE_CHARS_MAX;
     for word in text.split_whitespace() {
@@ -191,13 +191,13 @@ mod tests {
     #[test]
     fn a_message_is_cut_on_a_character() {
         let long = "ä".repeat(MESSAGE_CHARS_MAX + 10);
-        assert_eq!(cut(&long).chars().count(), MESSAGE_CHARS_MAX + 1);
-        assert!(cut(&long).ends_with('…'));
-        assert_eq!(cut(&"ä".repeat(MESSAGE_CHARS_MAX)).chars().count(), MESSAGE_CHARS_MAX);
+        assert_eq!(one_line(&long).chars().count(), MESSAGE_CHARS_MAX + 1);
+        assert!(one_line(&long).ends_with('…'));
+        assert_eq!(one_line(&"ä".repeat(MESSAGE_CHARS_MAX)).chars().count(), MESSAGE_CHARS_MAX);
         // Between two words as well.
         for len in 1..10 {
             let words = format!("{} ", "a".repeat(len)).repeat(MESSAGE_CHARS_MAX);
-            assert_eq!(cut(&words).chars().count(), MESSAGE_CHARS_MAX + 1);
+            assert_eq!(one_line(&words).chars().count(), MESSAGE_CHARS_MAX + 1);
         }
     }
 

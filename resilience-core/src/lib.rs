@@ -95,7 +95,7 @@
 //!
 //! let permit = throttle.acquire(Cost::request(1_200, 500)).await?;
 //! // ... the request, and its answer to the last event ...
-//! permit.commit(Cost::request(1_187, 231));
+//! permit.settle(Cost::request(1_187, 231));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # }
@@ -128,7 +128,7 @@
 //! | [`Fallback::wait_max`] | 5 s | a short rate limit is cheaper than another model's answer |
 //! | [`BudgetSettings`] | 10 % of calls, 1/s, up to 100 | a total outage must not multiply the load; see [`BudgetSettings::default`] |
 //! | [`BreakerSettings`] | half of at least 20 in a minute, 10 s to 120 s | it ignores rate limits and callers' mistakes |
-//! | [`Policy::hedge`], [`Policy::concurrency`], [`Policy::adaptive_rate`], [`Policy::shed`] | off | each costs something that only you can weigh |
+//! | [`Policy::hedge`], [`Policy::adaptive_concurrency`], [`Policy::adaptive_rate`], [`Policy::shed`] | off | each costs something that only you can weigh |
 //! | [`Window`] | the model's, if known; 100 tokens stay free | no count sees everything that a provider adds |
 //!
 //! # How it is built
@@ -214,7 +214,7 @@ pub mod reqwest;
 pub mod tower;
 
 pub use adaptive::aimd::{AimdMistake, AimdSettings};
-pub use adaptive::shed::{SreMistake, SreSettings};
+pub use adaptive::shed::{ShedMistake, ShedSettings};
 #[cfg(feature = "tokio")]
 pub use attempt::Attempt;
 pub use backoff::{Backoff, Jitter};

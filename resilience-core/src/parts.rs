@@ -9,13 +9,13 @@
 //! | Is there room, and when? | [`Limiter`] |
 //! | Whose turn is it? | [`Queue`], and [`Line`] for threads or tasks |
 //! | May a failed attempt be repeated? | [`Budget`] |
-//! | Is the target worth asking? | [`Breaker`], [`SreThrottle`] |
+//! | Is the target worth asking? | [`Breaker`], [`Shedder`] |
 //! | How much at a time, how fast? | [`Aimd`], [`Cubic`] |
 //! | Is it time for a second attempt beside the first? | [`Hedger`], over a [`Race`] |
 
 pub use crate::adaptive::aimd::Aimd;
 pub use crate::adaptive::cubic::Cubic;
-pub use crate::adaptive::shed::{Shed, SreThrottle};
+pub use crate::adaptive::shed::{Shed, Shedder};
 pub use crate::breaker::{Breaker, BreakerState, Pass, Rejection, Tally};
 pub use crate::budget::{Budget, Empty, Withdrawal};
 pub use crate::draw::scale;
@@ -23,5 +23,5 @@ pub use crate::hedge::{Hedge, Hedger, Hindrance, NoHedge};
 pub use crate::limiter::{Limiter, SendMark};
 pub use crate::line::Line;
 pub use crate::queue::{Queue, Taken, Ticket};
-pub use crate::race::{Entrant, Fate, Observation, Race, RaceVerdict};
+pub use crate::race::{Entrant, Fate, Race, RaceVerdict, Sample};
 pub use crate::reservation::Reservation;

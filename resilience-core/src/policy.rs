@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::adaptive::aimd::{AimdMistake, AimdSettings};
-use crate::adaptive::shed::{SreMistake, SreSettings};
+use crate::adaptive::shed::{ShedMistake, ShedSettings};
 use crate::backoff::{Backoff, PPM};
 use crate::breaker::{BreakerMistake, BreakerSettings};
 use crate::budget::{BudgetMistake, BudgetSettings};
@@ -29,11 +29,11 @@ pub struct Policy {
     /// When a target is too ill to be asked at all; `None` to find out anew with each call.
     pub breaker: Option<BreakerSettings>,
     /// How many attempts may be under way on one target at a time, learnt from its refusals; `None` for as many as its quota says.
-    pub concurrency: Option<AimdSettings>,
+    pub adaptive_concurrency: Option<AimdSettings>,
     /// Whether each target's rate follows its refusals, as in the AWS SDKs' adaptive mode.
     pub adaptive_rate: bool,
-    /// When a target refuses so much that some requests are not even sent; `None` for never.
-    pub shed: Option<SreSettings>,
+    /// When a target refuses so much that some attempts are not even sent; `None` for never.
+    pub shed: Option<ShedSettings>,
     /// When a second attempt is sent beside one that is late; `None` for never.
     pub hedge: Option<HedgeSettings>,
     /// The most attempts of one call, over all targets.
@@ -49,7 +49,7 @@ impl Default for Policy {
             budget: Some(BudgetSettings::default()),
             breaker: Some(BreakerSettings::default()),
             // Quotas say what is admitted; these are for those who don't know it.
-            concurrency: None,
+            adaptive_concurrency: None,
             adaptive_rate: false,
             shed: None,
             // A hedge is billed whether it wins or not: whoever wants it says so.
@@ -81,9 +81,9 @@ impl Policy {
         mistakes.extend(breaker.map(PolicyMistake::Breaker));
         let hedge = self.hedge.iter().flat_map(HedgeSettings::mistakes);
         mistakes.extend(hedge.map(PolicyMistake::Hedge));
-        let concurrency = self.concurrency.iter().flat_map(AimdSettings::mistakes);
+        let concurrency = self.adaptive_concurrency.iter().flat_map(AimdSettings::mistakes);
         mistakes.extend(concurrency.map(PolicyMistake::Concurrency));
-        let shed = self.shed.iter().flat_map(SreSettings::mistakes);
+        let shed = self.shed.iter().flat_map(ShedSettings::mistakes);
         mistakes.extend(shed.map(PolicyMistake::Shed));
         if self.attempts_max == 0 {
             mistakes.push(PolicyMistake::NoAttempts);
@@ -286,9 +286,9 @@ pub enum PolicyMistake {
         /// What is wrong with it.
         mistake: QuotaMistake,
     },
-    /// The client-side throttle makes no sense.
-    #[error("requests cannot be shed: {0}")]
-    Shed(SreMistake),
+    /// The shedder makes no sense.
+    #[error("attempts cannot be shed: {0}")]
+    Shed(ShedMistake),
     /// The spread has its ends reversed.
     #[error("the spread is at least {least:?} but at most {most:?}")]
     SpreadReversed {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::adaptive::aimd::Aimd;
 use crate::adaptive::cubic::Cubic;
-use crate::adaptive::shed::SreThrottle;
+use crate::adaptive::shed::Shedder;
 use crate::breaker::{Breaker, BreakerState};
 use crate::budget::Budget;
 use crate::draw::Draws;
@@ -41,7 +41,7 @@ struct State {
     hedger: Option<Hedger>,
     aimd: Option<Aimd>,
     cubic: Option<Cubic>,
-    shed: Option<SreThrottle>,
+    shed: Option<Shedder>,
     /// Set by a server's hint.
     paused: Nanos,
     /// Set when retries did not help.
@@ -190,7 +190,7 @@ impl Pool {
 impl State {
     /// A rested target; what the policy says has been found to be sound.
     fn new(policy: &Policy, target: &Target) -> Self {
-        let aimd = policy.concurrency.and_then(|settings| Aimd::new(settings).ok());
+        let aimd = policy.adaptive_concurrency.and_then(|settings| Aimd::new(settings).ok());
         let cubic = policy.adaptive_rate.then(|| Cubic::new(Nanos::ZERO));
         // Whoever adapts needs a line, if only for its permits and its pace.
         let quota = target
@@ -207,7 +207,7 @@ impl State {
             hedger: policy.hedge.and_then(|settings| Hedger::new(settings).ok()),
             aimd,
             cubic,
-            shed: policy.shed.and_then(|settings| SreThrottle::new(settings).ok()),
+            shed: policy.shed.and_then(|settings| Shedder::new(settings).ok()),
             ..Self::default()
         }
     }

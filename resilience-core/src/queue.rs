@@ -87,7 +87,7 @@ impl Queue {
         deadline: Nanos,
         now: Nanos,
     ) -> Result<Ticket, Refusal> {
-        self.settle(now);
+        self.serve(now);
         self.limiter.fits(cost)?;
         if deadline < Nanos::MAX {
             let in_time = |at: Nanos| at <= now || at < deadline;
@@ -109,7 +109,7 @@ impl Queue {
             tail.join(cost, now);
         }
         self.waiting.insert(ticket, Waiter { cost, deadline, overtaken: 0 });
-        self.settle(now);
+        self.serve(now);
         // The newcomer looks for itself.
         self.news.remove(&ticket);
         Ok(ticket)
@@ -127,7 +127,7 @@ impl Queue {
         cost: Cost,
         now: Nanos,
     ) -> Result<Nanos, Refusal> {
-        self.settle(now);
+        self.serve(now);
         if self.tails.get(&priority).is_some_and(|tail| !tail.exact) {
             self.tails.remove(&priority);
         }
@@ -136,7 +136,7 @@ impl Queue {
 
     /// Takes `cost` at once if nobody waits and it fits, or says when that would be.
     pub fn try_take(&mut self, cost: Cost, now: Nanos) -> Result<Reservation, Refusal> {
-        self.settle(now);
+        self.serve(now);
         if self.waiting.is_empty() {
             self.limiter.admit(cost, now)?;
             self.tails.clear();
@@ -150,7 +150,7 @@ impl Queue {
 
     /// Grants tickets at the front while they fit; answers when to poll next, or `None` if nobody waits.
     pub fn poll(&mut self, now: Nanos) -> Option<Nanos> {
-        self.settle(now);
+        self.serve(now);
         self.wake_at(now)
     }
 
@@ -186,7 +186,7 @@ impl Queue {
             self.eased(now);
         } else if self.waiting.remove(&ticket).is_some() {
             self.loosen();
-            self.settle(now);
+            self.serve(now);
             if was_front {
                 self.tell_front();
             }
@@ -199,7 +199,7 @@ impl Queue {
     /// What was not used is credited if [`Quota::charges_actual`] says that the provider does so; otherwise it stays charged.
     /// If nobody knows what was used, [`Queue::keep`] is the answer.
     #[expect(clippy::needless_pass_by_value, reason = "it is settled by being moved here")]
-    pub fn commit(&mut self, reservation: Reservation, actual: Cost, now: Nanos) {
+    pub fn settle(&mut self, reservation: Reservation, actual: Cost, now: Nanos) {
         let reserved = reservation.cost();
         if actual != reserved {
             self.limiter.true_up(reserved, actual, reservation.at(), now);
@@ -243,7 +243,7 @@ impl Queue {
         now: Nanos,
     ) {
         if remaining.is_some() {
-            self.settle(now);
+            self.serve(now);
             self.limiter.observe(dimension, remaining, sent, now);
             self.tails.clear();
         }
@@ -251,14 +251,14 @@ impl Queue {
 
     /// Changes a limit; see [`Limiter::set_limit`]. Whoever does not fit any more is turned away.
     pub fn set_limit(&mut self, dimension: Dimension, tokens: u64, now: Nanos) {
-        self.settle(now);
+        self.serve(now);
         self.limiter.set_limit(dimension, tokens, now);
         self.changed(now);
     }
 
     /// Replaces a limit; see [`Limiter::replace_limit`]. Whoever does not fit any more is turned away.
     pub fn replace_limit(&mut self, limit: Limit, now: Nanos) -> Result<(), QuotaMistake> {
-        self.settle(now);
+        self.serve(now);
         self.limiter.replace_limit(limit, now)?;
         self.changed(now);
         Ok(())
@@ -266,21 +266,21 @@ impl Queue {
 
     /// Changes the number of permits; see [`Limiter::set_concurrency`].
     pub fn set_concurrency(&mut self, permits: Option<u32>, now: Nanos) {
-        self.settle(now);
+        self.serve(now);
         self.limiter.set_concurrency(permits);
         self.changed(now);
     }
 
     /// Halves all rates, which then grow back; see [`Limiter::slow_down`].
     pub fn slow_down(&mut self, sent_at: Nanos, now: Nanos) {
-        self.settle(now);
+        self.serve(now);
         self.limiter.slow_down(sent_at, now);
         self.changed(now);
     }
 
     /// Keeps to a further rate; see [`Limiter::set_pace`].
     pub fn set_pace(&mut self, pace: Option<Pace>, now: Nanos) {
-        self.settle(now);
+        self.serve(now);
         self.limiter.set_pace(pace, now);
         self.changed(now);
     }
@@ -323,12 +323,12 @@ impl Queue {
     /// Returns the permit of a reservation that is settled.
     fn release(&mut self, now: Nanos) {
         self.limiter.release();
-        self.settle(now);
+        self.serve(now);
         self.tell_front();
     }
 
     fn look(&mut self, ticket: Ticket, now: Nanos) -> Taken {
-        self.settle(now);
+        self.serve(now);
         if let Some(Grant { cost, at, mark }) = self.granted.remove(&ticket) {
             self.news.remove(&ticket);
             return Taken::Granted(Reservation::new(cost, at, mark));
@@ -348,7 +348,7 @@ impl Queue {
         self.waiting.first_key_value().map(|(ticket, _)| *ticket)
     }
 
-    fn settle(&mut self, now: Nanos) {
+    fn serve(&mut self, now: Nanos) {
         let mut moved = false;
         while let Some((ticket, waiter)) = self.waiting.first_key_value()
             && self.limiter.admit(waiter.cost, now).is_ok()
@@ -391,7 +391,7 @@ impl Queue {
     /// Something was given back.
     fn eased(&mut self, now: Nanos) {
         self.loosen();
-        self.settle(now);
+        self.serve(now);
         self.tell_front();
     }
 
@@ -399,7 +399,7 @@ impl Queue {
     fn changed(&mut self, now: Nanos) {
         self.tails.clear();
         self.turn_away(|waiter, limiter| limiter.fits(waiter.cost).err());
-        self.settle(now);
+        self.serve(now);
         self.tell_front();
     }
 

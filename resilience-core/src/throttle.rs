@@ -30,7 +30,7 @@ use crate::time::Nanos;
 /// let throttle = Throttle::new(&Quota::per_minute(500, 30_000))?;
 /// let permit = throttle.acquire(Cost::request(1_000, 500)).await?;
 /// // … the request is sent, and answered to the end …
-/// permit.commit(Cost::request(1_000, 320));
+/// permit.settle(Cost::request(1_000, 320));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -195,7 +195,7 @@ impl Throttle {
 
 /// The right to send one request, and what it has been charged; it holds one of [`Quota::concurrency`]'s permits for as long as it lives.
 ///
-/// It is settled once, by [`Permit::commit`], [`Permit::refund`] or its drop, which also comes with a panic or a cancelled task.
+/// It is settled once, by [`Permit::settle`], [`Permit::refund`] or its drop, which also comes with a panic or a cancelled task.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped is settled"]
 pub struct Permit {
@@ -206,19 +206,19 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Settles it with what the request used in the end; see [`Queue::commit`].
-    pub fn commit(mut self, actual: Cost) {
-        self.settle(|queue, reservation, now| queue.commit(reservation, actual, now));
+    /// Settles it with what the request used in the end; see [`Queue::settle`].
+    pub fn settle(mut self, actual: Cost) {
+        self.end(|queue, reservation, now| queue.settle(reservation, actual, now));
     }
 
     /// Settles it as never sent: the charge is given back.
     pub fn refund(mut self) {
-        self.settle(Queue::refund);
+        self.end(Queue::refund);
     }
 
     /// Settles it with its charge, because nobody knows what was used.
     pub fn keep(mut self) {
-        self.settle(Queue::keep);
+        self.end(Queue::keep);
     }
 
     /// What was charged.
@@ -247,7 +247,7 @@ impl Permit {
         self.reservation.as_ref().expect("only the last step of a permit takes its reservation")
     }
 
-    fn settle(&mut self, how: impl FnOnce(&mut Queue, Reservation, Nanos)) {
+    fn end(&mut self, how: impl FnOnce(&mut Queue, Reservation, Nanos)) {
         if let Some(reservation) = self.reservation.take() {
             let now = self.clock.now();
             self.line.with(|queue| how(queue, reservation, now));
@@ -258,8 +258,8 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         match self.unsettled {
-            Unsettled::Keep => self.settle(Queue::keep),
-            Unsettled::Refund => self.settle(Queue::refund),
+            Unsettled::Keep => self.end(Queue::keep),
+            Unsettled::Refund => self.end(Queue::refund),
         }
     }
 }

@@ -138,7 +138,7 @@ impl Pool {
     ) {
         self.redeem(target, ledger.began);
         let settlement = usage.map_or(Settlement::Keep, |usage| {
-            Settlement::Commit(Cost::request(usage.input, usage.output))
+            Settlement::Used(Cost::request(usage.input, usage.output))
         });
         self.arrive(target, ledger, Ok(()), settlement, now);
     }
@@ -231,7 +231,7 @@ impl Pool {
     ) {
         if let (Some(queue), Some(reservation)) = (self.queue_mut(target), reservation) {
             match settlement {
-                Settlement::Commit(actual) => queue.commit(reservation, actual, now),
+                Settlement::Used(actual) => queue.settle(reservation, actual, now),
                 Settlement::Keep => queue.keep(reservation, now),
                 Settlement::Refund => queue.refund(reservation, now),
             }
@@ -269,12 +269,12 @@ pub(crate) struct Ledger {
 /// What becomes of a reservation.
 #[derive(Clone, Copy, Debug)]
 enum Settlement {
-    /// So much was used.
-    Commit(Cost),
     /// Nobody knows what was used.
     Keep,
     /// Nothing was used.
     Refund,
+    /// So much was used.
+    Used(Cost),
 }
 
 /// Why an attempt may not be sent after all.

@@ -198,7 +198,7 @@ fn nobody_sleeps_for_a_turn_that_comes_too_late() {
     let mut queue = Queue::new(&Quota { limits, ..Quota::default() }).unwrap();
     let spent = queue.try_take(Cost::request(60, 0), Nanos::ZERO).unwrap();
     let ticket = queue.enqueue(Cost::request(1, 0), at(10), Nanos::ZERO).unwrap();
-    queue.commit(spent, Cost::request(80, 0), Nanos::ZERO);
+    queue.settle(spent, Cost::request(80, 0), Nanos::ZERO);
     let late = Refusal::TooLate { ready_at: at(21) };
     assert_eq!(queue.take(ticket, Nanos::ZERO), Taken::Refused(late));
     assert!(queue.is_empty());

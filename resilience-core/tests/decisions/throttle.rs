@@ -113,7 +113,7 @@ async fn property_33_a_dropped_permit_is_settled_by_the_policy() {
         // What was settled is not settled again by the drop that follows.
         throttle.try_acquire(tokens(100)).unwrap().refund();
         assert_eq!(throttle.available(Dimension::Tpm), Some(left));
-        throttle.try_acquire(tokens(100)).unwrap().commit(tokens(150));
+        throttle.try_acquire(tokens(100)).unwrap().settle(tokens(150));
         assert_eq!(throttle.available(Dimension::Tpm), Some(left - 150));
     }
 }
@@ -134,13 +134,13 @@ async fn property_37_every_attempt_pays() {
 #[tokio::test(start_paused = true)]
 async fn property_39_every_end_releases_once() {
     let throttle = Arc::new(one_at_a_time());
-    for end in ["commit", "refund", "keep", "drop", "panic", "cancel", "stream"] {
+    for end in ["settle", "refund", "keep", "drop", "panic", "cancel", "stream"] {
         let held = Arc::clone(&throttle);
         let task = tokio::spawn(async move {
             let permit = held.acquire(one()).await.unwrap();
             assert_eq!(held.in_flight(), 1);
             match end {
-                "commit" => permit.commit(one()),
+                "settle" => permit.settle(one()),
                 "refund" => permit.refund(),
                 "keep" => permit.keep(),
                 "drop" => drop(permit),

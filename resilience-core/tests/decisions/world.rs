@@ -246,7 +246,7 @@ proptest! {
             delay: HedgeDelay::Fixed(Duration::from_millis(ms)),
             hedges_max: 2,
             budget_ppm: 1_000_000,
-            budget_cap: 10,
+            saved_max: 10,
         });
         let policy = Policy { timeouts, attempts_max, hedge, ..Policy::default() };
         let mut world = world(fates, calls, targets, quota, &policy, 3);

@@ -104,14 +104,14 @@ fn property_39_settlements_release_exactly_once() {
             let line = Arc::clone(&line);
             thread::spawn(move || line.with(|queue| queue.refund(first, Nanos::ZERO)))
         };
-        let commits = {
+        let settles = {
             let line = Arc::clone(&line);
-            thread::spawn(move || line.with(|queue| queue.commit(second, one(), Nanos::ZERO)))
+            thread::spawn(move || line.with(|queue| queue.settle(second, one(), Nanos::ZERO)))
         };
         let ticket = join(&line, Nanos::ZERO);
         let third = turn(&line, ticket, Nanos::ZERO).unwrap();
         settles.join().unwrap();
-        commits.join().unwrap();
+        settles.join().unwrap();
         assert_eq!(line.with(|queue| queue.in_flight()), 1);
         line.with(|queue| queue.keep(third, Nanos::ZERO));
         assert_eq!(line.with(|queue| queue.in_flight()), 0);
