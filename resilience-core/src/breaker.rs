@@ -12,6 +12,7 @@ use crate::backoff::{Backoff, Jitter, PPM};
 use crate::class::{Class, Counts};
 use crate::draw::scale;
 use crate::mistake::Mistakes;
+use crate::policy::ATTEMPT_TIMEOUT;
 use crate::time::{Nanos, whole_nanos};
 
 /// A circuit breaker: closed while the target is well, open while it is not, and half open to find out.
@@ -235,7 +236,7 @@ impl BreakerSettings {
 impl Default for BreakerSettings {
     /// Opens when half of at least 20 attempts failed in a minute, for 10 s to 120 s and up to a fifth longer; three trials of up to two minutes close it.
     ///
-    /// Twenty is what [Hystrix](https://github.com/Netflix/Hystrix/wiki/Configuration) asks for; two minutes are the default timeout of an attempt; the rest is a choice of ours.
+    /// Twenty is what [Hystrix](https://github.com/Netflix/Hystrix/wiki/Configuration) asks for; the rest is a choice of ours.
     fn default() -> Self {
         Self {
             outcomes_max: 100,
@@ -247,7 +248,8 @@ impl Default for BreakerSettings {
             open_max: Duration::from_secs(120),
             jitter_ppm: 200_000,
             trials: 3,
-            trial_timeout: Duration::from_secs(120),
+            // A trial is an attempt, and may take as long.
+            trial_timeout: ATTEMPT_TIMEOUT,
         }
     }
 }

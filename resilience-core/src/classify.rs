@@ -39,13 +39,15 @@ pub struct Reply<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// The body, or as much of it as was read.
     pub body: &'a [u8],
-    /// The local wall clock, for dates in an answer without a `Date` of its own.
+    /// The local wall clock, for dates in an answer without a `Date` of its own; with `None` such dates are lost, and with them a wait that the server has asked for.
     pub wall: Option<SystemTime>,
     /// What the request cost, if the sender counted it; it makes the wait on a token limit exact.
     pub cost: Option<Cost>,
 }
 
 /// The failure in an HTTP answer whose sender did not count tokens; [`reply`] takes everything.
+///
+/// `wall` is the local wall clock; with `None` a wait that the server asked for as a date is lost if the answer has no `Date` of its own.
 ///
 /// # Examples
 ///

@@ -164,10 +164,14 @@ impl Default for HedgeSettings {
             delay: HedgeDelay::Quantile {
                 ppm: 950_000,
                 samples_min: 50,
+                // Below that nobody who reads the answer would notice.
                 delay_min: Duration::from_millis(100),
             },
+            // The second hedge gains far less than the first and costs as much.
             hedges_max: 1,
+            // As many as are later than the quantile says; more means that all are late, which a hedge does not mend.
             budget_ppm: 50_000,
+            // What two hundred calls earn: enough for a slow moment, too few for a bad hour; a choice of ours.
             saved_max: 10,
         }
     }

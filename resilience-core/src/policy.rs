@@ -194,12 +194,16 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            // Room for a lost packet or two, each of which costs a second or more to send again.
             connect: Duration::from_secs(5),
+            // A model that reasons may think that long before its first word; a choice of ours.
             first_token: Duration::from_secs(60),
+            // A model that has begun to speak does not stop for long; a choice of ours.
             idle: Duration::from_secs(30),
-            attempt: Duration::from_secs(120),
+            attempt: ATTEMPT_TIMEOUT,
             // Nothing is known about how fast a target can be.
             attempt_min: Duration::ZERO,
+            // What the official SDKs of OpenAI and Anthropic give one request, here with all its retries.
             call: Duration::from_secs(600),
         }
     }
@@ -221,9 +225,11 @@ pub struct Fallback {
 impl Default for Fallback {
     fn default() -> Self {
         Self {
+            // A short rate limit is cheaper than another model's answer; a choice of ours.
             wait_max: Duration::from_secs(5),
+            // Half of what a call's own retries outlast, so that a target that is well again is soon found out.
             cooldown: Duration::from_secs(30),
-            // Somebody has to pay a bill or change a key.
+            // Somebody has to pay a bill or change a key, which takes minutes.
             cooldown_credential: Duration::from_secs(300),
         }
     }
@@ -331,3 +337,8 @@ pub(crate) fn target_mistakes(targets: &[Target]) -> Vec<PolicyMistake> {
     }
     mistakes
 }
+
+/// How long an attempt may take by default: a long answer at some twenty tokens a second; a choice of ours.
+///
+/// Whatever must outlast an attempt is as long: the window of a shedder, and the trials of a breaker.
+pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(120);

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::backoff::PPM;
 use crate::class::{Class, Counts};
 use crate::mistake::Mistakes;
+use crate::policy::ATTEMPT_TIMEOUT;
 use crate::time::{Nanos, whole_nanos};
 
 /// Client-side throttling after [the SRE book](https://sre.google/sre-book/handling-overload/): as long as attempts exceed *K* times what is accepted, the excess is refused here.
@@ -135,9 +136,13 @@ impl ShedSettings {
 }
 
 impl Default for ShedSettings {
-    /// The book's: twice what is accepted, over two minutes, which is also the default timeout of an attempt.
+    /// The book's: twice what is accepted, over two minutes.
     fn default() -> Self {
-        Self { multiplier_ppm: 2_000_000, window: Duration::from_secs(120) }
+        Self {
+            multiplier_ppm: 2_000_000,
+            // As long as an attempt may take, so that none is forgotten before its answer.
+            window: ATTEMPT_TIMEOUT,
+        }
     }
 }
 
