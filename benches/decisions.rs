@@ -14,7 +14,8 @@ use mock_server::{
     plan::{Act, Pick, Plan, Route, Rule, Scope, When},
     request::{Conversation, Headers, Request},
 };
-use resilience_core::{Backoff, Cost, Limiter, Nanos, Quota};
+use resilience_core::parts::Limiter;
+use resilience_core::{Backoff, Cost, Nanos, Quota};
 
 fn request() -> Request {
     Request {

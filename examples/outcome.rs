@@ -54,8 +54,7 @@ async fn run() -> Result<Result<Success<String>, CallError>, Box<dyn Error>> {
     // An observer is called on the task of the call and must not wait, so somebody else posts.
     let (sender, mut ended) = unbounded_channel();
     let target = Target::new(Provider::OpenAi, "gpt-4o-mini");
-    let client = Client::new(Policy::default(), [target], u64::from(std::process::id()))
-        .expect("the policy is sound")
+    let client = Client::new(Policy::default(), [target], u64::from(std::process::id()))?
         .observed_by(Arc::new(Reporter(sender)));
 
     let request = Request::new([Message::user("Say hello.")]);

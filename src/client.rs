@@ -13,7 +13,7 @@ mod workload;
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
-use resilience_core::{CallError, Client as Core, PolicyMistake, Success};
+use resilience_core::{CallError, Client as Core, Mistakes, PolicyMistake, Success};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinSet,
@@ -51,7 +51,7 @@ pub async fn play<C: Connect>(
     seed: u64,
     connect: C,
     now: impl Fn() -> Duration + Clone + Send + 'static,
-) -> Result<Vec<CallReport>, Vec<PolicyMistake>> {
+) -> Result<Vec<CallReport>, Mistakes<PolicyMistake>> {
     let core = Core::new(workload::policy(settings), workload::targets(settings), seed)?;
     let player = Arc::new(Player {
         core,

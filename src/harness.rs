@@ -13,7 +13,7 @@ mod virtual_time;
 use std::time::Duration;
 
 use mock_server::{draw::Draws, engine::RuleReport, journal::Entry, lane::Lane};
-use resilience_core::PolicyMistake;
+use resilience_core::{Mistakes, PolicyMistake};
 
 pub use command::{CommandError, CommandLine};
 pub use environment::{Variable, provider_urls, variables};
@@ -66,8 +66,8 @@ pub enum PlayError {
     #[error("cannot listen on a loopback port")]
     Listen(#[source] std::io::Error),
     /// The client's settings contradict each other.
-    #[error("the client's settings contradict each other: {}", said(.0))]
-    Settings(Vec<PolicyMistake>),
+    #[error("the client's settings contradict each other: {0}")]
+    Settings(Mistakes<PolicyMistake>),
 }
 
 impl Mode {
@@ -141,8 +141,4 @@ fn record(
         precision,
         took,
     }
-}
-
-fn said(mistakes: &[PolicyMistake]) -> String {
-    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

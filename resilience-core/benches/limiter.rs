@@ -23,7 +23,8 @@ use governor::{
     nanos::Nanos as GovernorNanos,
     state::{InMemoryState, NotKeyed},
 };
-use resilience_core::{Cost, Dimension, Limit, Limiter, Nanos, Quota};
+use resilience_core::parts::Limiter;
+use resilience_core::{Cost, Dimension, Limit, Nanos, Quota};
 
 thread_local! {
     static NOW: Cell<u64> = const { Cell::new(0) };

@@ -46,7 +46,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         Target::new(Provider::Anthropic, "claude-haiku-4-5"),
     ];
     let seed = u64::from(std::process::id());
-    let client = Client::new(Policy::default(), targets, seed).expect("the policy is sound");
+    let client = Client::new(Policy::default(), targets, seed)?;
 
     let request =
         Request::new([Message::system("You answer in one sentence."), Message::user("Say hello.")]);

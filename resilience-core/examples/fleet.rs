@@ -25,9 +25,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         seed: u64::from(std::process::id()),
         ..FleetSettings::new("example", quota)
     };
-    let fleet = Fleet::new(&url, settings).map_err(|mistakes| {
-        mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-    })?;
+    let fleet = Fleet::new(&url, settings)?;
     for request in 1..=20 {
         let cost = Cost::request(700, 300);
         let admission = fleet.acquire_within(cost, Duration::from_secs(60)).await?;

@@ -35,7 +35,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     // 600 requests a minute are ten a second; the burst is what may go out before that pace begins.
     let mut quota = Quota::per_minute(600, 100_000);
     quota.limits[0].burst = 2;
-    let throttle = Throttle::new(&quota).expect("the quota can be kept");
+    let throttle = Throttle::new(&quota)?;
     let counter = counter(Provider::OpenAi, MODEL);
 
     let questions = ["one", "two", "three", "four", "five"].map(|word| format!("Say {word}."));
@@ -57,7 +57,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
             let answer: Value = answer.json().await?;
             let tokens = |name| answer["usage"][name].as_u64();
             match (tokens("prompt_tokens"), tokens("completion_tokens")) {
-                (Some(input), Some(output)) => permit.commit(Cost::request(input, output)),
+                (Some(input), Some(output)) => permit.settle(Cost::request(input, output)),
                 // Nobody knows what an answer without a bill has cost.
                 _ => permit.keep(),
             }

@@ -41,7 +41,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let target = Target::new(Provider::OpenAi, "gpt-4o-mini");
     // The seed makes the jitter ours alone; a number that no other process has.
     let seed = u64::from(std::process::id());
-    let client = Client::new(Policy::default(), [target], seed).expect("the policy is sound");
+    let client = Client::new(Policy::default(), [target], seed)?;
 
     let request = Request::new([Message::user("Say hello.")]);
     let success = client.call(&request, |attempt| ask(attempt, &http, &base, &key)).await?;

@@ -43,7 +43,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     let target = Target::new(Provider::OpenAi, "gpt-4o-mini");
     let seed = u64::from(std::process::id());
-    let client = Client::new(Policy::default(), [target], seed).expect("the policy is sound");
+    let client = Client::new(Policy::default(), [target], seed)?;
 
     let writer = http.clone();
     let layer = ResilienceLayer::new(

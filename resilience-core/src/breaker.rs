@@ -11,6 +11,8 @@ use thiserror::Error;
 use crate::backoff::{Backoff, Jitter, PPM};
 use crate::class::{Class, Counts};
 use crate::draw::scale;
+use crate::mistake::Mistakes;
+use crate::policy::ATTEMPT_TIMEOUT;
 use crate::time::{Nanos, whole_nanos};
 
 /// A circuit breaker: closed while the target is well, open while it is not, and half open to find out.
@@ -35,11 +37,8 @@ pub struct Breaker {
 
 impl Breaker {
     /// A closed breaker that has seen nothing, or everything that is wrong with its settings.
-    pub fn new(settings: BreakerSettings) -> Result<Self, Vec<BreakerMistake>> {
-        let mistakes = settings.mistakes();
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
+    pub fn new(settings: BreakerSettings) -> Result<Self, Mistakes<BreakerMistake>> {
+        Mistakes::none_in(settings.mistakes())?;
         Ok(Self { settings, generation: 0, state: State::closed(), openings: 0 })
     }
 
@@ -237,7 +236,7 @@ impl BreakerSettings {
 impl Default for BreakerSettings {
     /// Opens when half of at least 20 attempts failed in a minute, for 10 s to 120 s and up to a fifth longer; three trials of up to two minutes close it.
     ///
-    /// Twenty is what [Hystrix](https://github.com/Netflix/Hystrix/wiki/Configuration) asks for; two minutes are the default timeout of an attempt; the rest is a choice of ours.
+    /// Twenty is what [Hystrix](https://github.com/Netflix/Hystrix/wiki/Configuration) asks for; the rest is a choice of ours.
     fn default() -> Self {
         Self {
             outcomes_max: 100,
@@ -249,7 +248,8 @@ impl Default for BreakerSettings {
             open_max: Duration::from_secs(120),
             jitter_ppm: 200_000,
             trials: 3,
-            trial_timeout: Duration::from_secs(120),
+            // A trial is an attempt, and may take as long.
+            trial_timeout: ATTEMPT_TIMEOUT,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::time::Nanos;
 ///
 /// The level may be below zero: a debt, which the refill pays off before anything else is admitted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     /// Units in one token: the period in nanoseconds.
     token: u64,
     /// Units that flow in per nanosecond: the limit.
@@ -33,7 +33,7 @@ impl Bucket {
 
     /// Brings the level up to `now`; an earlier instant changes nothing.
     #[inline]
-    pub fn advance(&mut self, now: Nanos) {
+    pub(crate) fn advance(&mut self, now: Nanos) {
         let elapsed = now.get().saturating_sub(self.at.get());
         // 64 bits times 53 bits and a level of at most 2^120: far inside 128 bits.
         self.level = self.full.min(self.level + units(elapsed, self.rate));
@@ -42,7 +42,7 @@ impl Bucket {
 
     /// How long from the last [`Bucket::advance`] until `cost` tokens are there, or the bucket is full if it holds fewer; zero if that is so.
     #[inline]
-    pub fn wait(&self, cost: u64) -> Duration {
+    pub(crate) fn wait(&self, cost: u64) -> Duration {
         let short = self.short(cost);
         if short <= 0 {
             return Duration::ZERO;
@@ -107,7 +107,7 @@ impl Bucket {
     }
 
     /// Whole tokens that are there.
-    pub fn available(&self) -> u64 {
+    pub(crate) fn available(&self) -> u64 {
         u64::try_from(self.level.max(0) / i128::from(self.token)).unwrap_or(u64::MAX)
     }
 

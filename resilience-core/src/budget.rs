@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::backoff::PPM;
 use crate::class::Class;
+use crate::mistake::Mistakes;
 use crate::time::{Nanos, whole_nanos};
 
 /// What the retries of all calls to a target may use up together.
@@ -39,11 +40,8 @@ pub struct Budget {
 
 impl Budget {
     /// A budget with its initial balance, or everything that is wrong with its settings.
-    pub fn new(settings: BudgetSettings) -> Result<Self, Vec<BudgetMistake>> {
-        let mistakes = settings.mistakes();
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
+    pub fn new(settings: BudgetSettings) -> Result<Self, Mistakes<BudgetMistake>> {
+        Mistakes::none_in(settings.mistakes())?;
         let level = settings.initial();
         Ok(Self { settings, level, at: Nanos::ZERO, active: 0, retrying: 0 })
     }
@@ -91,7 +89,7 @@ impl Budget {
             (BudgetSettings::Grpc { .. }, Err(class)) if class.retryable() => {
                 self.level = self.level.saturating_sub(MILLI);
             }
-            (BudgetSettings::Quota { success_gain, .. }, Ok(())) => {
+            (BudgetSettings::Aws { success_gain, .. }, Ok(())) => {
                 // A retry that succeeds gets back what it paid, and no more.
                 self.put(withdrawal.map_or(u64::from(success_gain), |withdrawal| withdrawal.paid));
             }
@@ -112,7 +110,7 @@ impl Budget {
         &mut self,
         settings: BudgetSettings,
         now: Nanos,
-    ) -> Result<(), Vec<BudgetMistake>> {
+    ) -> Result<(), Mistakes<BudgetMistake>> {
         let fresh = Self::new(settings)?;
         self.advance(now);
         let (old, new) = (self.settings.capacity(), settings.capacity());
@@ -124,7 +122,7 @@ impl Budget {
 
     /// The balance, in the unit of the mode.
     ///
-    /// Billionths of a retry for [`BudgetSettings::Ratio`], thousandths of a token for [`BudgetSettings::Grpc`], tokens for [`BudgetSettings::Quota`], and zero for [`BudgetSettings::Share`], which keeps no balance.
+    /// Billionths of a retry for [`BudgetSettings::Ratio`], thousandths of a token for [`BudgetSettings::Grpc`], tokens for [`BudgetSettings::Aws`], and zero for [`BudgetSettings::Share`], which keeps no balance.
     pub fn balance(&mut self, now: Nanos) -> u64 {
         self.advance(now);
         self.level
@@ -150,16 +148,16 @@ impl Budget {
         self.advance(now);
         let never = Err(Empty { retry_in: None });
         match self.settings {
-            BudgetSettings::Grpc { max_tokens_milli, .. } => {
+            BudgetSettings::Grpc { tokens_max_milli, .. } => {
                 // Doubled, because half of an odd maximum is no whole number.
-                if self.level * 2 > u64::from(max_tokens_milli) { Ok(0) } else { never }
+                if self.level * 2 > u64::from(tokens_max_milli) { Ok(0) } else { never }
             }
-            BudgetSettings::Quota { .. } => {
+            BudgetSettings::Aws { .. } => {
                 let cost = u64::from(self.settings.cost(class));
                 if cost <= self.level { Ok(cost) } else { never }
             }
-            BudgetSettings::Ratio { min_per_sec, .. } => {
-                match (RETRY.saturating_sub(self.level), u64::from(min_per_sec)) {
+            BudgetSettings::Ratio { retries_per_sec_min, .. } => {
+                match (RETRY.saturating_sub(self.level), u64::from(retries_per_sec_min)) {
                     (0, _) => Ok(RETRY),
                     (_, 0) => never,
                     (short, rate) => {
@@ -168,9 +166,9 @@ impl Budget {
                     }
                 }
             }
-            BudgetSettings::Share { min_retries, share_ppm } => {
+            BudgetSettings::Share { retries_min, share_ppm } => {
                 let most = share(self.active, u64::from(share_ppm), PPM);
-                if self.retrying < most.max(u64::from(min_retries)) { Ok(0) } else { never }
+                if self.retrying < most.max(u64::from(retries_min)) { Ok(0) } else { never }
             }
         }
     }
@@ -179,9 +177,9 @@ impl Budget {
     fn advance(&mut self, now: Nanos) {
         let Some(elapsed) = now.checked_since(self.at) else { return };
         self.at = now;
-        if let BudgetSettings::Ratio { min_per_sec, .. } = self.settings {
+        if let BudgetSettings::Ratio { retries_per_sec_min, .. } = self.settings {
             // A retry per second is a unit per nanosecond.
-            self.put(whole_nanos(elapsed).saturating_mul(u64::from(min_per_sec)));
+            self.put(whole_nanos(elapsed).saturating_mul(u64::from(retries_per_sec_min)));
         }
     }
 
@@ -193,17 +191,8 @@ impl Budget {
 /// How a [`Budget`] counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BudgetSettings {
-    /// [gRPC's retry throttling](https://github.com/grpc/proposal/blob/master/A6-client-retries.md): a retryable failure costs a token, a success earns a part of one, and retries are sent while more than half are left.
-    ///
-    /// A retry itself costs nothing, so nothing is refunded.
-    Grpc {
-        /// The most tokens, and the first, in thousandths.
-        max_tokens_milli: u32,
-        /// What a success earns, in thousandths of a token.
-        token_ratio_milli: u32,
-    },
     /// The [retry quota of the AWS SDKs](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html): tokens that retries cost and successes give back.
-    Quota {
+    Aws {
         /// The most tokens.
         capacity: u32,
         /// The first tokens.
@@ -213,27 +202,36 @@ pub enum BudgetSettings {
         /// What a retry after a timeout costs.
         timeout_cost: u32,
         /// What a retry after a rate limit costs.
-        throttling_cost: u32,
+        rate_limited_cost: u32,
         /// What a first attempt that succeeds earns; a retry that succeeds gets its cost back instead.
         success_gain: u32,
+    },
+    /// [gRPC's retry throttling](https://github.com/grpc/proposal/blob/master/A6-client-retries.md): a retryable failure costs a token, a success earns a part of one, and retries are sent while more than half are left.
+    ///
+    /// A retry itself costs nothing, so nothing is refunded.
+    Grpc {
+        /// The most tokens, and the first, in thousandths.
+        tokens_max_milli: u32,
+        /// What a success earns, in thousandths of a token.
+        token_ratio_milli: u32,
     },
     /// A share of the calls, and some per second.
     Ratio {
         /// Retries that a call earns when its first attempt is sent, in millionths.
         ratio_ppm: u32,
         /// Retries that each second earns, so that a client with little traffic can retry too.
-        min_per_sec: u32,
+        retries_per_sec_min: u32,
         /// The most retries that can be saved up.
-        cap_retries: u32,
+        retries_max: u32,
         /// Retries at the start.
-        initial_retries: u32,
+        retries_initial: u32,
     },
     /// [Envoy's retry budget](https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/cluster/v3/circuit_breaker.proto): so many retries at the same time, in proportion to the calls under way.
     ///
     /// A call is active from its first attempt to its end, its backoffs included; a retry from its send to its end.
     Share {
         /// So many retries are always allowed at the same time.
-        min_retries: u32,
+        retries_min: u32,
         /// Retries allowed for each active call, in millionths, rounded down over all of them.
         share_ppm: u32,
     },
@@ -242,24 +240,24 @@ pub enum BudgetSettings {
 impl BudgetSettings {
     /// The AWS SDKs until 2026: 500 tokens, 5 per retry, 10 after a timeout.
     pub const fn aws_classic() -> Self {
-        Self::Quota {
+        Self::Aws {
             capacity: 500,
             initial: 500,
             retry_cost: 5,
             timeout_cost: 10,
-            throttling_cost: 5,
+            rate_limited_cost: 5,
             success_gain: 1,
         }
     }
 
     /// The AWS SDKs since 2026: 500 tokens, 14 per retry, 5 after a rate limit.
     pub const fn aws_2026() -> Self {
-        Self::Quota {
+        Self::Aws {
             capacity: 500,
             initial: 500,
             retry_cost: 14,
             timeout_cost: 14,
-            throttling_cost: 5,
+            rate_limited_cost: 5,
             success_gain: 1,
         }
     }
@@ -268,21 +266,21 @@ impl BudgetSettings {
     pub fn mistakes(&self) -> Vec<BudgetMistake> {
         let mut mistakes = Vec::new();
         match *self {
-            Self::Grpc { max_tokens_milli, token_ratio_milli } => {
-                if max_tokens_milli == 0 {
+            Self::Grpc { tokens_max_milli, token_ratio_milli } => {
+                if tokens_max_milli == 0 {
                     mistakes.push(BudgetMistake::NoCapacity);
                 }
                 if token_ratio_milli == 0 {
                     mistakes.push(BudgetMistake::NeverRefills);
                 }
             }
-            Self::Quota {
-                capacity, initial, retry_cost, timeout_cost, throttling_cost, ..
+            Self::Aws {
+                capacity, initial, retry_cost, timeout_cost, rate_limited_cost, ..
             } => {
                 let costs = [
                     ("retry_cost", retry_cost),
                     ("timeout_cost", timeout_cost),
-                    ("throttling_cost", throttling_cost),
+                    ("rate_limited_cost", rate_limited_cost),
                 ];
                 for (name, cost) in costs {
                     if cost > capacity {
@@ -293,22 +291,22 @@ impl BudgetSettings {
                     mistakes.push(BudgetMistake::InitialAboveCapacity { initial, capacity });
                 }
             }
-            Self::Ratio { ratio_ppm, min_per_sec, cap_retries, initial_retries } => {
-                if cap_retries == 0 {
+            Self::Ratio { ratio_ppm, retries_per_sec_min, retries_max, retries_initial } => {
+                if retries_max == 0 {
                     mistakes.push(BudgetMistake::NoCapacity);
                 }
-                if ratio_ppm == 0 && min_per_sec == 0 {
+                if ratio_ppm == 0 && retries_per_sec_min == 0 {
                     mistakes.push(BudgetMistake::NeverRefills);
                 }
-                if initial_retries > cap_retries {
+                if retries_initial > retries_max {
                     mistakes.push(BudgetMistake::InitialAboveCapacity {
-                        initial: initial_retries,
-                        capacity: cap_retries,
+                        initial: retries_initial,
+                        capacity: retries_max,
                     });
                 }
             }
-            Self::Share { min_retries, share_ppm } => {
-                if min_retries == 0 && share_ppm == 0 {
+            Self::Share { retries_min, share_ppm } => {
+                if retries_min == 0 && share_ppm == 0 {
                     mistakes.push(BudgetMistake::NoCapacity);
                 }
             }
@@ -318,26 +316,26 @@ impl BudgetSettings {
 
     fn capacity(&self) -> u64 {
         match *self {
-            Self::Grpc { max_tokens_milli, .. } => u64::from(max_tokens_milli),
-            Self::Quota { capacity, .. } => u64::from(capacity),
-            Self::Ratio { cap_retries, .. } => u64::from(cap_retries) * RETRY,
+            Self::Grpc { tokens_max_milli, .. } => u64::from(tokens_max_milli),
+            Self::Aws { capacity, .. } => u64::from(capacity),
+            Self::Ratio { retries_max, .. } => u64::from(retries_max) * RETRY,
             Self::Share { .. } => 0,
         }
     }
 
     fn initial(&self) -> u64 {
         match *self {
-            Self::Quota { initial, .. } => u64::from(initial),
-            Self::Ratio { initial_retries, .. } => u64::from(initial_retries) * RETRY,
+            Self::Aws { initial, .. } => u64::from(initial),
+            Self::Ratio { retries_initial, .. } => u64::from(retries_initial) * RETRY,
             Self::Grpc { .. } | Self::Share { .. } => self.capacity(),
         }
     }
 
-    /// What a retry after such a failure costs in tokens of a [`BudgetSettings::Quota`].
+    /// What a retry after such a failure costs in tokens of a [`BudgetSettings::Aws`].
     const fn cost(&self, class: Class) -> u32 {
         match *self {
-            Self::Quota { retry_cost, timeout_cost, throttling_cost, .. } => match class {
-                Class::RampLimited | Class::RateLimited { .. } => throttling_cost,
+            Self::Aws { retry_cost, timeout_cost, rate_limited_cost, .. } => match class {
+                Class::RampLimited | Class::RateLimited { .. } => rate_limited_cost,
                 Class::Timeout { .. } => timeout_cost,
                 _ => retry_cost,
             },
@@ -352,7 +350,12 @@ impl Default for BudgetSettings {
     /// Ten percent is the budget of [the SRE book](https://sre.google/sre-book/handling-overload/), a hundred what AWS's 500 tokens are worth.
     /// It starts full: a process that has just begun must be able to outlast an outage too.
     fn default() -> Self {
-        Self::Ratio { ratio_ppm: 100_000, min_per_sec: 1, cap_retries: 100, initial_retries: 100 }
+        Self::Ratio {
+            ratio_ppm: 100_000,
+            retries_per_sec_min: 1,
+            retries_max: 100,
+            retries_initial: 100,
+        }
     }
 }
 

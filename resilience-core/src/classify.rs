@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use crate::class::{Class, Dimension, Missing, Phase, Sent};
 use crate::classify::envelope::Envelope;
 use crate::classify::row::{Signs, Then};
-use crate::failure::{Failure, RequestId, cut};
+use crate::failure::{Failure, RequestId, one_line};
 use crate::hint::{self, Signals};
 use crate::limiter::Cost;
 use crate::provider::Provider;
@@ -39,13 +39,15 @@ pub struct Reply<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// The body, or as much of it as was read.
     pub body: &'a [u8],
-    /// The local wall clock, for dates in an answer without a `Date` of its own.
+    /// The local wall clock, for dates in an answer without a `Date` of its own; with `None` such dates are lost, and with them a wait that the server has asked for.
     pub wall: Option<SystemTime>,
     /// What the request cost, if the sender counted it; it makes the wait on a token limit exact.
     pub cost: Option<Cost>,
 }
 
 /// The failure in an HTTP answer whose sender did not count tokens; [`reply`] takes everything.
+///
+/// `wall` is the local wall clock; with `None` a wait that the server asked for as a date is lost if the answer has no `Date` of its own.
 ///
 /// # Examples
 ///
@@ -165,7 +167,7 @@ pub enum Transport {
 fn inside(provider: Provider, envelope: &Envelope, reply: &Reply<'_>) -> Option<Failure> {
     if envelope.refused {
         let mut failure = Failure::new(Class::ContentPolicy, &envelope.message);
-        failure.code = envelope.code.as_deref().map(cut);
+        failure.code = envelope.code.as_deref().map(one_line);
         return Some(noted(failure, provider, envelope, reply));
     }
     let failure = || failure_of(provider, envelope.usual_status(), envelope, reply);
@@ -193,7 +195,7 @@ fn failure_of(provider: Provider, status: u16, envelope: &Envelope, reply: &Repl
     failure.blame = row.and_then(|row| row.blame).unwrap_or(failure.blame);
     failure.status = Some(status);
     failure.should_retry = should_retry;
-    failure.code = envelope.code.as_deref().or(envelope.kind.as_deref()).map(cut);
+    failure.code = envelope.code.as_deref().or(envelope.kind.as_deref()).map(one_line);
     // Where no wait helps, none is worth knowing, whatever the headers say.
     if !matches!(class, Class::QuotaExhausted | Class::RequestExceedsLimit { .. }) {
         failure.hint = hint::read(&Signals {

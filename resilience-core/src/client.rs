@@ -17,6 +17,7 @@ use crate::draw::Draws;
 use crate::drive::{Drive, Landed};
 use crate::failure::Failure;
 use crate::message::Request;
+use crate::mistake::Mistakes;
 use crate::observe::Observer;
 use crate::outcome::{Answer, CallError, Success};
 use crate::policy::{Policy, PolicyMistake};
@@ -57,7 +58,7 @@ impl Client {
         policy: Policy,
         targets: impl Into<Arc<[Target]>>,
         seed: u64,
-    ) -> Result<Self, Vec<PolicyMistake>> {
+    ) -> Result<Self, Mistakes<PolicyMistake>> {
         let pool = Pool::new(&policy, targets, Draws::new(seed))?;
         let inner = Inner {
             policy: Arc::new(policy),

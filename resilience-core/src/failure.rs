@@ -6,7 +6,7 @@ use std::ops::Deref;
 
 use crate::class::{Blame, Class, LocalReject, Retries, Sent};
 use crate::hint::{Hint, Left};
-use crate::limiter::Refusal;
+use crate::limiter::{NoRoom, Refusal};
 use crate::truncate::CannotFit;
 
 /// Why an attempt failed, with everything that decides what happens next.
@@ -47,7 +47,7 @@ impl Failure {
             should_retry: None,
             status: None,
             code: None,
-            message: cut(message),
+            message: one_line(message),
             request_id: None,
         }
     }
@@ -85,6 +85,17 @@ impl fmt::Display for Failure {
 impl Error for Failure {}
 
 /// What a quota of one's own refuses is a failure that nobody but us can be blamed for, and that no retry mends.
+impl From<NoRoom> for Failure {
+    fn from(no_room: NoRoom) -> Self {
+        let reject = match no_room {
+            NoRoom::Never { .. } => LocalReject::NeverFits,
+            NoRoom::NotYet { .. } => LocalReject::LimiterTooLate,
+        };
+        Self::new(Class::Local(reject), &no_room.to_string())
+    }
+}
+
+/// As for [`NoRoom`].
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let reject = match refusal {
@@ -108,7 +119,7 @@ pub struct RequestId(Box<Box<str>>);
 impl RequestId {
     /// The name, in one line of at most [`MESSAGE_CHARS_MAX`] characters.
     pub fn new(name: &str) -> Self {
-        Self(Box::new(cut(name)))
+        Self(Box::new(one_line(name)))
     }
 }
 
@@ -121,7 +132,7 @@ impl Deref for RequestId {
 }
 
 /// One line of at most [`MESSAGE_CHARS_MAX`] characters, with white space folded.
-pub(crate) fn cut(text: &str) -> Box<str> {
+pub(crate) fn one_line(text: &str) -> Box<str> {
     let mut kept = String::new();
     let mut left = MESSAGE_CHARS_MAX;
     for word in text.split_whitespace() {
@@ -158,6 +169,8 @@ mod tests {
         for (failure, reject) in [
             (Failure::from(never), LocalReject::NeverFits),
             (Failure::from(Refusal::Wait { until: Nanos::MAX }), LocalReject::LimiterTooLate),
+            (Failure::from(NoRoom::of(never, Nanos::ZERO)), LocalReject::NeverFits),
+            (Failure::from(NoRoom::NotYet { retry_in: None }), LocalReject::LimiterTooLate),
             (Failure::from(CannotFit { needed: 9, budget: 5 }), LocalReject::WindowTooSmall),
         ] {
             assert_eq!(failure.class, Class::Local(reject));
@@ -178,13 +191,13 @@ mod tests {
     #[test]
     fn a_message_is_cut_on_a_character() {
         let long = "ä".repeat(MESSAGE_CHARS_MAX + 10);
-        assert_eq!(cut(&long).chars().count(), MESSAGE_CHARS_MAX + 1);
-        assert!(cut(&long).ends_with('…'));
-        assert_eq!(cut(&"ä".repeat(MESSAGE_CHARS_MAX)).chars().count(), MESSAGE_CHARS_MAX);
+        assert_eq!(one_line(&long).chars().count(), MESSAGE_CHARS_MAX + 1);
+        assert!(one_line(&long).ends_with('…'));
+        assert_eq!(one_line(&"ä".repeat(MESSAGE_CHARS_MAX)).chars().count(), MESSAGE_CHARS_MAX);
         // Between two words as well.
         for len in 1..10 {
             let words = format!("{} ", "a".repeat(len)).repeat(MESSAGE_CHARS_MAX);
-            assert_eq!(cut(&words).chars().count(), MESSAGE_CHARS_MAX + 1);
+            assert_eq!(one_line(&words).chars().count(), MESSAGE_CHARS_MAX + 1);
         }
     }
 

@@ -18,8 +18,7 @@
 //!     seed: u64::from(std::process::id()),
 //!     ..FleetSettings::new("openai:gpt-4o-mini", quota)
 //! };
-//! let fleet = Fleet::new("redis://127.0.0.1:6379", settings)
-//!     .map_err(|mistakes| format!("{mistakes:?}"))?;
+//! let fleet = Fleet::new("redis://127.0.0.1:6379", settings)?;
 //!
 //! fleet.acquire_within(Cost::request(1_200, 300), Duration::from_secs(30)).await?;
 //! // Send the request now: what was granted is for now, not for later.
@@ -96,6 +95,7 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::draw::{Draws, Purpose};
 use crate::limiter::Cost;
+use crate::mistake::Mistakes;
 use crate::time::Nanos;
 
 mod lease;
@@ -139,11 +139,11 @@ impl Fleet {
     /// A member of the fleet of `settings` on the server at `url`, or everything that is wrong with them.
     ///
     /// An address looks like `redis://127.0.0.1:6379`, `redis://user:password@host:port/database` or `unix:///path`.
-    pub fn new(url: &str, settings: FleetSettings) -> Result<Self, Vec<FleetMistake>> {
+    pub fn new(url: &str, settings: FleetSettings) -> Result<Self, Mistakes<FleetMistake>> {
         let mut mistakes = settings.mistakes();
         if !mistakes.is_empty() {
             mistakes.extend(Store::check(url).err());
-            return Err(mistakes);
+            return Err(mistakes.into());
         }
         let store = Store::new(url, &settings).map_err(|mistake| vec![mistake])?;
         let draws = Draws::new(settings.seed);

@@ -1,6 +1,6 @@
-//! When a second request is sent although the first has not failed.
+//! When a second attempt is sent although the first has not failed.
 //!
-//! An answer that takes unusually long to begin is often stuck, and another request then answers sooner than the first ([The Tail at Scale](https://research.google/pubs/the-tail-at-scale/)).
+//! An answer that takes unusually long to begin is often stuck, and another attempt then answers sooner than the first ([The Tail at Scale](https://research.google/pubs/the-tail-at-scale/)).
 //! A hedge is a full request: it is charged to every quota and billed, won or lost.
 //! So it is off by default, rare by its own budget, and never sent while the target or a quota is short of breath.
 
@@ -14,7 +14,8 @@ use self::samples::Samples;
 use crate::backoff::PPM;
 use crate::budget::{Budget, BudgetSettings, Withdrawal};
 use crate::class::{Class, Phase};
-use crate::race::{Observation, Race};
+use crate::mistake::Mistakes;
+use crate::race::{Race, Sample};
 use crate::time::Nanos;
 
 /// Decides about the hedges of all calls to a target, and learns from their races.
@@ -24,7 +25,7 @@ use crate::time::Nanos;
 /// 1. [`Hedger::began`] when the first attempt of a call is sent, after [`Race::sent`].
 /// 2. [`Hedger::decide`] while the race runs: at once, again at the instant that it names, and after every event.
 /// 3. [`Hedger::send`] when the hedge is sent, or [`Hedger::refund`] if it was not.
-/// 4. [`Hedger::observe`] with every [`Observation`] that the race hands out, those of cancelled losers above all: without them only quick answers would be seen, and ever more hedges sent.
+/// 4. [`Hedger::observe`] with every [`Sample`] that the race hands out, those of cancelled losers above all: without them only quick answers would be seen, and ever more hedges sent.
 #[derive(Clone, Debug)]
 pub struct Hedger {
     settings: HedgeSettings,
@@ -34,19 +35,16 @@ pub struct Hedger {
 
 impl Hedger {
     /// A hedger that has seen nothing, or everything that is wrong with its settings.
-    pub fn new(settings: HedgeSettings) -> Result<Self, Vec<HedgeMistake>> {
-        let mistakes = settings.mistakes();
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
+    pub fn new(settings: HedgeSettings) -> Result<Self, Mistakes<HedgeMistake>> {
+        Mistakes::none_in(settings.mistakes())?;
         let budget = BudgetSettings::Ratio {
             ratio_ppm: settings.budget_ppm,
-            min_per_sec: 0,
-            cap_retries: settings.budget_cap,
+            retries_per_sec_min: 0,
+            retries_max: settings.saved_max,
             // None is owed before the first call, so that the share holds from the beginning.
-            initial_retries: 0,
+            retries_initial: 0,
         };
-        let budget = Budget::new(budget).expect("neither share nor cap is zero");
+        let budget = Budget::new(budget).expect("neither the share nor what can be saved is zero");
         Ok(Self { settings, budget, samples: Samples::default() })
     }
 
@@ -58,9 +56,6 @@ impl Hedger {
 
     /// Whether this race gets a hedge now; a hedge that it gets is paid for.
     pub fn decide(&mut self, race: &Race, hindrance: Option<Hindrance>, now: Nanos) -> Hedge {
-        if self.settings.hedges_max == 0 {
-            return Hedge::Withhold(NoHedge::Off);
-        }
         let Some(latest) = race.latest_sent_at().filter(|_| race.is_open()) else {
             return Hedge::Withhold(NoHedge::Over);
         };
@@ -95,8 +90,8 @@ impl Hedger {
     }
 
     /// Learns how long a first token took, or took at least.
-    pub fn observe(&mut self, observation: Observation) {
-        self.samples.push(observation);
+    pub fn observe(&mut self, sample: Sample) {
+        self.samples.push(sample);
     }
 
     /// How long after the latest send a hedge is due; `None` as long as too few first tokens were seen.
@@ -115,22 +110,17 @@ impl Hedger {
 /// When hedges are sent, and how many.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct HedgeSettings {
-    /// How long the latest request of a call must have been without a first token.
+    /// How long the latest attempt of a call must have been without a first token.
     pub delay: HedgeDelay,
-    /// The most hedges of one call; zero for none at all.
+    /// The most hedges of one call; whoever wants none says so with [`Policy::hedge`](crate::Policy::hedge).
     pub hedges_max: u32,
     /// The most hedges in proportion to calls, in millionths.
     pub budget_ppm: u32,
     /// The most hedges that can be saved up.
-    pub budget_cap: u32,
+    pub saved_max: u32,
 }
 
 impl HedgeSettings {
-    /// At most one hedge per call, when its first token is later than 95 % of the others.
-    pub fn p95() -> Self {
-        Self { hedges_max: 1, ..Self::default() }
-    }
-
     /// Everything that is wrong with the settings.
     pub fn mistakes(&self) -> Vec<HedgeMistake> {
         let mut mistakes = Vec::new();
@@ -152,7 +142,11 @@ impl HedgeSettings {
         if usize::try_from(samples_min).unwrap_or(usize::MAX) > samples::SAMPLES_MAX {
             mistakes.push(HedgeMistake::TooManySamples { samples_min });
         }
-        for (name, number) in [("samples_min", samples_min), ("budget_cap", self.budget_cap)] {
+        for (name, number) in [
+            ("hedges_max", self.hedges_max),
+            ("samples_min", samples_min),
+            ("saved_max", self.saved_max),
+        ] {
             if number == 0 {
                 mistakes.push(HedgeMistake::Zero { name });
             }
@@ -162,7 +156,7 @@ impl HedgeSettings {
 }
 
 impl Default for HedgeSettings {
-    /// Off; otherwise the 95th percentile of at least 50 first tokens, and hedges for 5 % of calls, ten of them at once.
+    /// One hedge a call after the 95th percentile of at least 50 first tokens, for 5 % of calls, ten of them at once.
     ///
     /// Just the slowest 5 % then get a hedge, as the paper proposes; below 50 samples that percentile would be a matter of two or three.
     fn default() -> Self {
@@ -170,11 +164,15 @@ impl Default for HedgeSettings {
             delay: HedgeDelay::Quantile {
                 ppm: 950_000,
                 samples_min: 50,
+                // Below that nobody who reads the answer would notice.
                 delay_min: Duration::from_millis(100),
             },
-            hedges_max: 0,
+            // The second hedge gains far less than the first and costs as much.
+            hedges_max: 1,
+            // As many as are later than the quantile says; more means that all are late, which a hedge does not mend.
             budget_ppm: 50_000,
-            budget_cap: 10,
+            // What two hundred calls earn: enough for a slow moment, too few for a bad hour; a choice of ours.
+            saved_max: 10,
         }
     }
 }
@@ -218,15 +216,13 @@ pub enum NoHedge {
     HedgesMax,
     /// It would be unwise.
     Hindered(Hindrance),
-    /// They are switched off.
-    Off,
     /// Nothing is under way, or something has won.
     Over,
     /// Too few first tokens were seen to know what is late.
     Unmeasured,
 }
 
-/// Why another request would be unwise at the moment.
+/// Why another attempt would be unwise at the moment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Hindrance {
     /// The target is ill.

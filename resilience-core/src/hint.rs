@@ -64,7 +64,7 @@ pub struct Signals<'a> {
     ///
     /// Limit headers come with every answer; only a rate limit says that one of them was reached.
     pub limited: bool,
-    /// The local wall clock, for dates in an answer without a `Date` of its own.
+    /// The local wall clock, for dates in an answer without a `Date` of its own; with `None` such dates give no hint.
     pub wall: Option<SystemTime>,
     /// What the request cost, if the sender counted it.
     pub cost: Option<Cost>,

@@ -16,7 +16,7 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?.block_on(async {
 //! let target = Target::new(Provider::OpenAi, "gpt-4o-mini");
-//! let client = Client::new(Policy::default(), [target], 7).expect("the policy is sound");
+//! let client = Client::new(Policy::default(), [target], 7)?;
 //! let request = Request::new([Message::user("Hello")]);
 //!
 //! let success = client
@@ -62,7 +62,7 @@
 //!     },
 //!     Target::new(Provider::Anthropic, "claude-haiku-4-5"),
 //! ];
-//! let client = Client::new(Policy::default(), targets, 7).expect("the policy is sound");
+//! let client = Client::new(Policy::default(), targets, 7)?;
 //! let request = Request::new([Message::user("Hello")]);
 //!
 //! let success = client
@@ -91,11 +91,11 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?.block_on(async {
 //! // Whatever window of a minute the provider counts in, it never sees more than this.
 //! let quota = Quota::per_minute(500, 30_000).strict(Cost::request(2_000, 500));
-//! let throttle = Throttle::new(&quota).expect("the quota can be kept");
+//! let throttle = Throttle::new(&quota)?;
 //!
 //! let permit = throttle.acquire(Cost::request(1_200, 500)).await?;
 //! // ... the request, and its answer to the last event ...
-//! permit.commit(Cost::request(1_187, 231)); // Credited only where the provider does so: `charges_actual`.
+//! permit.settle(Cost::request(1_187, 231)); // Credited only where the provider does so: `charges_actual`.
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # }
@@ -129,7 +129,7 @@
 //! | [`Fallback::wait_max`] | 5 s | a short rate limit is cheaper than another model's answer |
 //! | [`BudgetSettings`] | 10 % of calls, 1/s, up to 100 | a total outage must not multiply the load; see [`BudgetSettings::default`] |
 //! | [`BreakerSettings`] | half of at least 20 in a minute, 10 s to 120 s | it ignores rate limits and callers' mistakes |
-//! | [`Policy::hedge`], [`Policy::concurrency`], [`Policy::adaptive_rate`], [`Policy::shed`] | off | each costs something that only you can weigh |
+//! | [`Policy::hedge`], [`Policy::adaptive_concurrency`], [`Policy::adaptive_rate`], [`Policy::shed`] | off | each costs something that only you can weigh |
 //! | [`Window`] | 128,000 tokens whatever the model, 2,000 of them for the answer, 100 free | set it: it is used when a conversation falls back, and after a refusal |
 //!
 //! # How it is built
@@ -153,6 +153,7 @@
 //! Without any feature the crate has no runtime, no clock and no HTTP client.
 
 mod draw;
+mod mistake;
 mod time;
 
 mod class;
@@ -183,6 +184,7 @@ pub mod truncate;
 
 mod call;
 mod outcome;
+pub mod parts;
 mod policy;
 mod pool;
 mod target;
@@ -212,15 +214,14 @@ pub mod reqwest;
 #[cfg(feature = "tower")]
 pub mod tower;
 
-pub use adaptive::aimd::{Aimd, AimdMistake, AimdSettings};
-pub use adaptive::cubic::Cubic;
-pub use adaptive::shed::{Shed, SreMistake, SreSettings, SreThrottle};
+pub use adaptive::aimd::{AimdMistake, AimdSettings};
+pub use adaptive::shed::{ShedMistake, ShedSettings};
 #[cfg(feature = "tokio")]
 pub use attempt::Attempt;
 pub use backoff::{Backoff, Jitter};
-pub use breaker::{Breaker, BreakerMistake, BreakerSettings, BreakerState, Pass, Rejection, Tally};
-pub use bucket::{Bucket, TOKENS_MAX};
-pub use budget::{Budget, BudgetMistake, BudgetSettings, Empty, Withdrawal};
+pub use breaker::{BreakerMistake, BreakerSettings};
+pub use bucket::TOKENS_MAX;
+pub use budget::{BudgetMistake, BudgetSettings};
 pub use call::{Action, Call, Event};
 pub use class::{
     Blame, Class, Cools, Counts, Dimension, LocalReject, Missing, MovesOn, Phase, Retries, Sent,
@@ -228,23 +229,19 @@ pub use class::{
 };
 #[cfg(feature = "tokio")]
 pub use client::Client;
-pub use draw::{Draws, Purpose, scale};
+pub use draw::{Draws, Purpose};
 pub use failure::{Failure, MESSAGE_CHARS_MAX, RequestId};
-pub use hedge::{Hedge, HedgeDelay, HedgeMistake, HedgeSettings, Hedger, Hindrance, NoHedge};
-pub use limiter::{
-    Cost, Guarantee, Limit, Limiter, Oversize, Pace, Quota, QuotaMistake, Refusal, SendMark,
-};
-pub use line::Line;
+pub use hedge::{HedgeDelay, HedgeMistake, HedgeSettings};
+pub use limiter::{Cost, Guarantee, Limit, NoRoom, Oversize, Pace, Quota, QuotaMistake, Refusal};
 pub use message::{Cut, Detail, Message, Part, Request, Role, ToolCall, ToolSchema};
+pub use mistake::Mistakes;
 #[cfg(feature = "tokio")]
 pub use observe::{Ended, Observer};
 pub use outcome::{Answer, CallError, Hop, Success, Usage};
 pub use policy::{Fallback, Policy, PolicyMistake, Retry, Spread, Timeouts};
 pub use pool::{CoolReason, Cooling, Pool, Seat};
 pub use provider::Provider;
-pub use queue::{Claim, Priority, Queue, Taken, Ticket};
-pub use race::{Entrant, Fate, Observation, Race, RaceVerdict};
-pub use reservation::Reservation;
+pub use queue::Priority;
 #[cfg(feature = "tokio")]
 pub use stream::{Piece, Streaming};
 pub use target::{Target, Window};

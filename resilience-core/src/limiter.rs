@@ -6,13 +6,16 @@ use thiserror::Error;
 
 use crate::bucket::{Bucket, TOKENS_MAX};
 use crate::class::Dimension;
+use crate::mistake::Mistakes;
 use crate::time::Nanos;
 
 mod log;
 mod meter;
+mod no_room;
 mod quota;
 mod ramp;
 
+pub use no_room::NoRoom;
 pub use quota::{Cost, Guarantee, Limit, Oversize, Quota, QuotaMistake};
 pub use ramp::Pace;
 
@@ -41,11 +44,8 @@ pub struct Limiter {
 
 impl Limiter {
     /// A rested limiter.
-    pub fn new(quota: &Quota) -> Result<Self, Vec<QuotaMistake>> {
-        let mistakes = quota.mistakes();
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
+    pub fn new(quota: &Quota) -> Result<Self, Mistakes<QuotaMistake>> {
+        Mistakes::none_in(quota.mistakes())?;
         let Quota { guarantee, oversize, concurrency, charges_actual, .. } = *quota;
         let meter = |limit: &Limit| Meter::new(*limit, guarantee, oversize);
         Ok(Self {
@@ -404,11 +404,11 @@ struct Refused {
     until: Nanos,
 }
 
-/// Why a request is not admitted now.
+/// Why a request is not admitted now, in instants of the clock that the limiter is told; [`NoRoom`] has spans.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum Refusal {
     /// Waiting does not help: one request is larger than the burst, or than the limit.
-    #[error("{cost} exceeds the burst of {capacity} {dimension}")]
+    #[error("a request that costs {cost} exceeds the burst of {capacity} {dimension}")]
     NeverFits {
         /// The dimension that is too small.
         dimension: Dimension,
@@ -418,13 +418,13 @@ pub enum Refusal {
         capacity: u64,
     },
     /// The request would be admitted only after its deadline.
-    #[error("the quota has room only {} ns after the origin, past the deadline", ready_at.get())]
+    #[error("the quota has no room before the deadline")]
     TooLate {
         /// When it would have been admitted.
         ready_at: Nanos,
     },
     /// There is not enough room yet.
-    #[error("the quota has room {} ns after the origin", until.get())]
+    #[error("the quota has no room yet")]
     Wait {
         /// When to ask again.
         until: Nanos,

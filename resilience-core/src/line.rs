@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 use std::task::Waker;
 
 use crate::limiter::{Quota, QuotaMistake};
+use crate::mistake::Mistakes;
 use crate::queue::{Queue, Taken, Ticket};
 use crate::sync::{Mutex, MutexGuard};
 use crate::time::Nanos;
@@ -29,7 +30,7 @@ struct Shared {
 
 impl Line {
     /// An empty line in front of a rested quota, or everything that is wrong with it.
-    pub fn new(quota: &Quota) -> Result<Self, Vec<QuotaMistake>> {
+    pub fn new(quota: &Quota) -> Result<Self, Mistakes<QuotaMistake>> {
         let shared = Shared { queue: Queue::new(quota)?, wakers: BTreeMap::new() };
         Ok(Self { shared: Mutex::new(shared) })
     }

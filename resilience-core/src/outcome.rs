@@ -159,8 +159,8 @@ impl fmt::Display for Skip {
             }),
             Self::Quota(refusal) => write!(f, "{refusal}"),
             Self::SameCredential => f.write_str("it uses the same key"),
-            Self::Shed => f.write_str("it refuses too much"),
             Self::SameWindow => f.write_str("its window is no larger"),
+            Self::Shed => f.write_str("it refuses too much"),
         }
     }
 }

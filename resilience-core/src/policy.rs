@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::adaptive::aimd::{AimdMistake, AimdSettings};
-use crate::adaptive::shed::{SreMistake, SreSettings};
+use crate::adaptive::shed::{ShedMistake, ShedSettings};
 use crate::backoff::{Backoff, PPM};
 use crate::breaker::{BreakerMistake, BreakerSettings};
 use crate::budget::{BudgetMistake, BudgetSettings};
@@ -29,11 +29,11 @@ pub struct Policy {
     /// When a target is too ill to be asked at all; `None` to find out anew with each call.
     pub breaker: Option<BreakerSettings>,
     /// How many attempts may be under way on one target at a time, learnt from its refusals; `None` for as many as its quota says.
-    pub concurrency: Option<AimdSettings>,
+    pub adaptive_concurrency: Option<AimdSettings>,
     /// Whether each target's rate follows its refusals, as in the AWS SDKs' adaptive mode.
     pub adaptive_rate: bool,
-    /// When a target refuses so much that some requests are not even sent; `None` for never.
-    pub shed: Option<SreSettings>,
+    /// When a target refuses so much that some attempts are not even sent; `None` for never.
+    pub shed: Option<ShedSettings>,
     /// When a second attempt is sent beside one that is late; `None` for never.
     pub hedge: Option<HedgeSettings>,
     /// The most attempts of one call, over all targets.
@@ -49,7 +49,7 @@ impl Default for Policy {
             budget: Some(BudgetSettings::default()),
             breaker: Some(BreakerSettings::default()),
             // Quotas say what is admitted; these are for those who don't know it.
-            concurrency: None,
+            adaptive_concurrency: None,
             adaptive_rate: false,
             shed: None,
             // A hedge is billed whether it wins or not: whoever wants it says so.
@@ -61,8 +61,8 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Says everything that is wrong, not only the first.
-    pub fn validate(&self) -> Result<(), Vec<PolicyMistake>> {
+    /// Everything that is wrong with it, not only the first thing.
+    pub fn mistakes(&self) -> Vec<PolicyMistake> {
         let mut mistakes = Vec::new();
         let Backoff { base, cap, multiplier_ppm, jitter: _ } = self.retry.backoff;
         if base > cap {
@@ -81,9 +81,9 @@ impl Policy {
         mistakes.extend(breaker.map(PolicyMistake::Breaker));
         let hedge = self.hedge.iter().flat_map(HedgeSettings::mistakes);
         mistakes.extend(hedge.map(PolicyMistake::Hedge));
-        let concurrency = self.concurrency.iter().flat_map(AimdSettings::mistakes);
+        let concurrency = self.adaptive_concurrency.iter().flat_map(AimdSettings::mistakes);
         mistakes.extend(concurrency.map(PolicyMistake::Concurrency));
-        let shed = self.shed.iter().flat_map(SreSettings::mistakes);
+        let shed = self.shed.iter().flat_map(ShedSettings::mistakes);
         mistakes.extend(shed.map(PolicyMistake::Shed));
         if self.attempts_max == 0 {
             mistakes.push(PolicyMistake::NoAttempts);
@@ -104,7 +104,7 @@ impl Policy {
                 mistakes.push(PolicyMistake::ZeroTimeout { name });
             }
         }
-        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+        mistakes
     }
 }
 
@@ -194,12 +194,16 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            // Room for a lost packet or two, each of which costs a second or more to send again.
             connect: Duration::from_secs(5),
+            // A model that reasons may think that long before its first word; a choice of ours.
             first_token: Duration::from_secs(60),
+            // A model that has begun to speak does not stop for long; a choice of ours.
             idle: Duration::from_secs(30),
-            attempt: Duration::from_secs(120),
+            attempt: ATTEMPT_TIMEOUT,
             // Nothing is known about how fast a target can be.
             attempt_min: Duration::ZERO,
+            // What the official SDKs of OpenAI and Anthropic give one request, here with all its retries.
             call: Duration::from_secs(600),
         }
     }
@@ -225,9 +229,11 @@ pub struct Fallback {
 impl Default for Fallback {
     fn default() -> Self {
         Self {
+            // A short rate limit is cheaper than another model's answer; a choice of ours.
             wait_max: Duration::from_secs(5),
+            // Half of what a call's own retries outlast, so that a target that is well again is soon found out.
             cooldown: Duration::from_secs(30),
-            // Somebody has to pay a bill or change a key.
+            // Somebody has to pay a bill or change a key, which takes minutes.
             cooldown_credential: Duration::from_secs(300),
             on_content_policy: false,
         }
@@ -291,9 +297,9 @@ pub enum PolicyMistake {
         /// What is wrong with it.
         mistake: QuotaMistake,
     },
-    /// The client-side throttle makes no sense.
-    #[error("requests cannot be shed: {0}")]
-    Shed(SreMistake),
+    /// The shedder makes no sense.
+    #[error("attempts cannot be shed: {0}")]
+    Shed(ShedMistake),
     /// The spread has its ends reversed.
     #[error("the spread is at least {least:?} but at most {most:?}")]
     SpreadReversed {
@@ -336,3 +342,8 @@ pub(crate) fn target_mistakes(targets: &[Target]) -> Vec<PolicyMistake> {
     }
     mistakes
 }
+
+/// How long an attempt may take by default: a long answer at some twenty tokens a second; a choice of ours.
+///
+/// Whatever must outlast an attempt is as long: the window of a shedder, and the trials of a breaker.
+pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(120);

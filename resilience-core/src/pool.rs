@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use crate::adaptive::aimd::Aimd;
 use crate::adaptive::cubic::Cubic;
-use crate::adaptive::shed::SreThrottle;
+use crate::adaptive::shed::Shedder;
 use crate::breaker::{Breaker, BreakerState};
 use crate::budget::Budget;
 use crate::draw::Draws;
 use crate::hedge::Hedger;
 use crate::limiter::Quota;
+use crate::mistake::Mistakes;
 use crate::policy::{Policy, PolicyMistake, target_mistakes};
 use crate::queue::{Queue, Ticket};
 use crate::target::Target;
@@ -40,7 +41,7 @@ struct State {
     hedger: Option<Hedger>,
     aimd: Option<Aimd>,
     cubic: Option<Cubic>,
-    shed: Option<SreThrottle>,
+    shed: Option<Shedder>,
     /// Set by a server's hint.
     paused: Nanos,
     /// Set when retries did not help.
@@ -57,13 +58,11 @@ impl Pool {
         policy: &Policy,
         targets: impl Into<Arc<[Target]>>,
         draws: Draws,
-    ) -> Result<Self, Vec<PolicyMistake>> {
+    ) -> Result<Self, Mistakes<PolicyMistake>> {
         let targets = targets.into();
-        let mut mistakes = policy.validate().err().unwrap_or_default();
+        let mut mistakes = policy.mistakes();
         mistakes.extend(target_mistakes(&targets));
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
+        Mistakes::none_in(mistakes)?;
         let states = targets.iter().map(|target| State::new(policy, target)).collect();
         let budget = policy.budget.and_then(|settings| Budget::new(settings).ok());
         Ok(Self { targets, states, budget, draws })
@@ -191,7 +190,7 @@ impl Pool {
 impl State {
     /// A rested target; what the policy says has been found to be sound.
     fn new(policy: &Policy, target: &Target) -> Self {
-        let aimd = policy.concurrency.and_then(|settings| Aimd::new(settings).ok());
+        let aimd = policy.adaptive_concurrency.and_then(|settings| Aimd::new(settings).ok());
         let cubic = policy.adaptive_rate.then(|| Cubic::new(Nanos::ZERO));
         // Whoever adapts needs a line, if only for its permits and its pace.
         let quota = target
@@ -208,7 +207,7 @@ impl State {
             hedger: policy.hedge.and_then(|settings| Hedger::new(settings).ok()),
             aimd,
             cubic,
-            shed: policy.shed.and_then(|settings| SreThrottle::new(settings).ok()),
+            shed: policy.shed.and_then(|settings| Shedder::new(settings).ok()),
             ..Self::default()
         }
     }

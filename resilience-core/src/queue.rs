@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::class::Dimension;
 use crate::limiter::{Cost, Limit, Limiter, Pace, Quota, QuotaMistake, Refusal, SendMark};
+use crate::mistake::Mistakes;
 use crate::reservation::Reservation;
 use crate::time::Nanos;
 
@@ -56,7 +57,7 @@ struct Grant {
 
 impl Queue {
     /// An empty line in front of a rested limiter.
-    pub fn new(quota: &Quota) -> Result<Self, Vec<QuotaMistake>> {
+    pub fn new(quota: &Quota) -> Result<Self, Mistakes<QuotaMistake>> {
         Ok(Self {
             limiter: Limiter::new(quota)?,
             overtakes_max: quota.overtakes_max,
@@ -86,7 +87,7 @@ impl Queue {
         deadline: Nanos,
         now: Nanos,
     ) -> Result<Ticket, Refusal> {
-        self.settle(now);
+        self.serve(now);
         self.limiter.fits(cost)?;
         if deadline < Nanos::MAX {
             let in_time = |at: Nanos| at <= now || at < deadline;
@@ -108,7 +109,7 @@ impl Queue {
             tail.join(cost, now);
         }
         self.waiting.insert(ticket, Waiter { cost, deadline, overtaken: 0 });
-        self.settle(now);
+        self.serve(now);
         // The newcomer looks for itself.
         self.news.remove(&ticket);
         Ok(ticket)
@@ -126,7 +127,7 @@ impl Queue {
         cost: Cost,
         now: Nanos,
     ) -> Result<Nanos, Refusal> {
-        self.settle(now);
+        self.serve(now);
         if self.tails.get(&priority).is_some_and(|tail| !tail.exact) {
             self.tails.remove(&priority);
         }
@@ -135,7 +136,7 @@ impl Queue {
 
     /// Takes `cost` at once if nobody waits and it fits, or says when that would be.
     pub fn try_take(&mut self, cost: Cost, now: Nanos) -> Result<Reservation, Refusal> {
-        self.settle(now);
+        self.serve(now);
         if self.waiting.is_empty() {
             self.limiter.admit(cost, now)?;
             self.tails.clear();
@@ -149,7 +150,7 @@ impl Queue {
 
     /// Grants tickets at the front while they fit; answers when to poll next, or `None` if nobody waits.
     pub fn poll(&mut self, now: Nanos) -> Option<Nanos> {
-        self.settle(now);
+        self.serve(now);
         self.wake_at(now)
     }
 
@@ -174,18 +175,6 @@ impl Queue {
         Taken::Refused(Refusal::TooLate { ready_at })
     }
 
-    /// As [`Queue::take`], for a ticket whose cost is never settled and whose holder minds its deadline; a ticket that was turned away is unknown.
-    ///
-    /// What it cost is given back only by [`Queue::give_back`], and a permit only by [`Queue::release`].
-    pub fn claim(&mut self, ticket: Ticket, now: Nanos) -> Claim {
-        match self.look(ticket, now) {
-            Taken::Behind => Claim::Behind,
-            Taken::Front { until } => Claim::Front { until },
-            Taken::Granted(_) => Claim::Granted,
-            Taken::Refused(_) | Taken::Unknown => Claim::Unknown,
-        }
-    }
-
     /// Leaves the line, or hands back a grant that was not taken; the next in line moves up.
     pub fn cancel(&mut self, ticket: Ticket, now: Nanos) {
         self.news.remove(&ticket);
@@ -197,7 +186,7 @@ impl Queue {
             self.eased(now);
         } else if self.waiting.remove(&ticket).is_some() {
             self.loosen();
-            self.settle(now);
+            self.serve(now);
             if was_front {
                 self.tell_front();
             }
@@ -210,7 +199,7 @@ impl Queue {
     /// What was not used is credited if [`Quota::charges_actual`] says that the provider does so; otherwise it stays charged.
     /// If nobody knows what was used, [`Queue::keep`] is the answer.
     #[expect(clippy::needless_pass_by_value, reason = "it is settled by being moved here")]
-    pub fn commit(&mut self, reservation: Reservation, actual: Cost, now: Nanos) {
+    pub fn settle(&mut self, reservation: Reservation, actual: Cost, now: Nanos) {
         let reserved = reservation.cost();
         if actual != reserved {
             self.limiter.true_up(reserved, actual, reservation.at(), now);
@@ -231,19 +220,6 @@ impl Queue {
     pub fn keep(&mut self, reservation: Reservation, now: Nanos) {
         drop(reservation);
         self.release(now);
-    }
-
-    /// Gives back what a claimed ticket had paid for a request that was never sent; its permit is [`Queue::release`]'s business.
-    pub fn give_back(&mut self, cost: Cost, now: Nanos) {
-        self.limiter.give_back(cost, now);
-        self.eased(now);
-    }
-
-    /// Returns the permit of a claimed ticket whose request is over; a [`Reservation`] returns its own.
-    pub fn release(&mut self, now: Nanos) {
-        self.limiter.release();
-        self.settle(now);
-        self.tell_front();
     }
 
     /// Admits nobody before `until`; of several pauses the latest holds.
@@ -267,7 +243,7 @@ impl Queue {
         now: Nanos,
     ) {
         if remaining.is_some() {
-            self.settle(now);
+            self.serve(now);
             self.limiter.observe(dimension, remaining, sent, now);
             self.tails.clear();
         }
@@ -275,14 +251,14 @@ impl Queue {
 
     /// Changes a limit; see [`Limiter::set_limit`]. Whoever does not fit any more is turned away.
     pub fn set_limit(&mut self, dimension: Dimension, tokens: u64, now: Nanos) {
-        self.settle(now);
+        self.serve(now);
         self.limiter.set_limit(dimension, tokens, now);
         self.changed(now);
     }
 
     /// Replaces a limit; see [`Limiter::replace_limit`]. Whoever does not fit any more is turned away.
     pub fn replace_limit(&mut self, limit: Limit, now: Nanos) -> Result<(), QuotaMistake> {
-        self.settle(now);
+        self.serve(now);
         self.limiter.replace_limit(limit, now)?;
         self.changed(now);
         Ok(())
@@ -290,21 +266,21 @@ impl Queue {
 
     /// Changes the number of permits; see [`Limiter::set_concurrency`].
     pub fn set_concurrency(&mut self, permits: Option<u32>, now: Nanos) {
-        self.settle(now);
+        self.serve(now);
         self.limiter.set_concurrency(permits);
         self.changed(now);
     }
 
     /// Halves all rates, which then grow back; see [`Limiter::slow_down`].
     pub fn slow_down(&mut self, sent_at: Nanos, now: Nanos) {
-        self.settle(now);
+        self.serve(now);
         self.limiter.slow_down(sent_at, now);
         self.changed(now);
     }
 
     /// Keeps to a further rate; see [`Limiter::set_pace`].
     pub fn set_pace(&mut self, pace: Option<Pace>, now: Nanos) {
-        self.settle(now);
+        self.serve(now);
         self.limiter.set_pace(pace, now);
         self.changed(now);
     }
@@ -334,13 +310,25 @@ impl Queue {
         self.limiter.is_occupied()
     }
 
-    /// The limiter behind the line.
-    pub fn limiter_mut(&mut self) -> &mut Limiter {
-        &mut self.limiter
+    /// How many tokens or requests of a dimension could pass at `now`, whoever waits; `None` if it is not limited.
+    pub fn available(&mut self, dimension: Dimension, now: Nanos) -> Option<u64> {
+        self.limiter.available(dimension, now)
+    }
+
+    /// The first limit of a dimension, as it stands now; `None` if it is not limited.
+    pub fn limit(&self, dimension: Dimension) -> Option<Limit> {
+        self.limiter.limit(dimension)
+    }
+
+    /// Returns the permit of a reservation that is settled.
+    fn release(&mut self, now: Nanos) {
+        self.limiter.release();
+        self.serve(now);
+        self.tell_front();
     }
 
     fn look(&mut self, ticket: Ticket, now: Nanos) -> Taken {
-        self.settle(now);
+        self.serve(now);
         if let Some(Grant { cost, at, mark }) = self.granted.remove(&ticket) {
             self.news.remove(&ticket);
             return Taken::Granted(Reservation::new(cost, at, mark));
@@ -360,7 +348,7 @@ impl Queue {
         self.waiting.first_key_value().map(|(ticket, _)| *ticket)
     }
 
-    fn settle(&mut self, now: Nanos) {
+    fn serve(&mut self, now: Nanos) {
         let mut moved = false;
         while let Some((ticket, waiter)) = self.waiting.first_key_value()
             && self.limiter.admit(waiter.cost, now).is_ok()
@@ -403,7 +391,7 @@ impl Queue {
     /// Something was given back.
     fn eased(&mut self, now: Nanos) {
         self.loosen();
-        self.settle(now);
+        self.serve(now);
         self.tell_front();
     }
 
@@ -411,7 +399,7 @@ impl Queue {
     fn changed(&mut self, now: Nanos) {
         self.tails.clear();
         self.turn_away(|waiter, limiter| limiter.fits(waiter.cost).err());
-        self.settle(now);
+        self.serve(now);
         self.tell_front();
     }
 
@@ -491,22 +479,6 @@ impl Default for Priority {
     }
 }
 
-/// What became of a ticket, for [`Queue::claim`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Claim {
-    /// Others are before it; news will come.
-    Behind,
-    /// It is next.
-    Front {
-        /// When to look again; [`Nanos::MAX`] if it waits for a permit, of which there will be news.
-        until: Nanos,
-    },
-    /// Its turn has come, and is now taken.
-    Granted,
-    /// It was claimed, cancelled or turned away before.
-    Unknown,
-}
-
 /// What became of a ticket, for [`Queue::take`].
 #[derive(Debug, Eq, PartialEq)]
 #[must_use = "a grant that is not settled keeps its permit"]
@@ -528,6 +500,10 @@ pub enum Taken {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn one() -> Cost {
@@ -556,10 +532,113 @@ mod tests {
         while let Some(wake) = queue.poll(now) {
             while let Some(ticket) = queue.pop_news() {
                 told += 1;
-                assert_ne!(queue.claim(ticket, now), Claim::Unknown);
+                assert_ne!(queue.take(ticket, now), Taken::Unknown);
             }
             now = wake;
         }
         assert!(told <= 3 * MEMBERS, "{told}");
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Cancel(usize),
+        Enqueue { input: u64, patience: u64 },
+        Pass(u64),
+        Pause(u64),
+        Refund(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0..500u64, prop_oneof![Just(u64::MAX), 1..120_000u64])
+                .prop_map(|(input, patience)| Step::Enqueue { input, patience }),
+            4 => (0..10_000u64).prop_map(Step::Pass),
+            1 => any::<usize>().prop_map(Step::Cancel),
+            1 => any::<usize>().prop_map(Step::Refund),
+            1 => (0..5_000u64).prop_map(Step::Pause),
+        ]
+    }
+
+    proptest! {
+        /// First come, first served; nobody who could go is kept; and what the line holds is to the nanosecond what it would hold had those who left never come.
+        #[test]
+        fn property_29_who_leaves_is_as_if_it_had_never_come(steps in prop::collection::vec(step(), 1..80)) {
+            let quota = Quota::per_minute(30, 500);
+            let mut queue = Queue::new(&quota).unwrap();
+            // The same admissions on a bare limiter: what the line costs, and nothing else.
+            let mut bare = Limiter::new(&quota).unwrap();
+            let mut now = Nanos::ZERO;
+            let mut waiting: Vec<(Ticket, Cost, Nanos)> = Vec::new();
+            let mut held: Vec<Reservation> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Enqueue { input, patience } => {
+                        let cost = Cost::request(input, 0);
+                        let deadline = now + Duration::from_millis(patience);
+                        let turn = queue.turn_at(cost, now).unwrap();
+                        match queue.enqueue(cost, deadline, now) {
+                            Ok(ticket) => {
+                                prop_assert!(turn == now || turn < deadline);
+                                waiting.push((ticket, cost, deadline));
+                            }
+                            Err(refusal) => {
+                                prop_assert_eq!(refusal, Refusal::TooLate { ready_at: turn });
+                                prop_assert!(turn >= deadline);
+                            }
+                        }
+                    }
+                    Step::Cancel(pick) if !waiting.is_empty() => {
+                        // It may have been granted just before it leaves.
+                        now = now + Duration::from_millis(u64::try_from(pick % 5_000).unwrap());
+                        queue.poll(now);
+                        let (ticket, ..) = waiting.remove(pick % waiting.len());
+                        queue.cancel(ticket, now);
+                    }
+                    Step::Refund(pick) if !held.is_empty() => {
+                        let reservation = held.remove(pick % held.len());
+                        bare.give_back(reservation.cost(), now);
+                        bare.release();
+                        queue.refund(reservation, now);
+                    }
+                    Step::Pass(millis) => now = now + Duration::from_millis(millis),
+                    Step::Pause(millis) => {
+                        queue.pause_until(now + Duration::from_millis(millis));
+                        bare.pause_until(now + Duration::from_millis(millis));
+                    }
+                    Step::Cancel(_) | Step::Refund(_) => {}
+                }
+                // Serve whoever can go at this instant, in the order of the line.
+                let mut blocked = false;
+                let mut still = Vec::new();
+                for (ticket, cost, deadline) in waiting {
+                    match queue.take(ticket, now) {
+                        Taken::Granted(reservation) => {
+                            prop_assert!(!blocked, "overtaken");
+                            prop_assert_eq!(bare.admit(cost, now), Ok(()));
+                            held.push(reservation);
+                        }
+                        Taken::Front { until } => {
+                            blocked = true;
+                            prop_assert_eq!(bare.ready_at(cost, now), Ok(until));
+                            prop_assert!(until > now);
+                            still.push((ticket, cost, deadline));
+                        }
+                        Taken::Behind => {
+                            prop_assert!(blocked, "kept without reason");
+                            still.push((ticket, cost, deadline));
+                        }
+                        // A turn that comes too late turns it away, and nothing else does.
+                        Taken::Refused(_) => {
+                            prop_assert!(bare.ready_at(cost, now).unwrap() >= deadline, "lost");
+                        }
+                        Taken::Unknown => prop_assert!(false, "lost"),
+                    }
+                }
+                waiting = still;
+                // Both are brought to the same instant before they are compared.
+                let _ = (bare.ready_at(one(), now), queue.limiter.ready_at(one(), now));
+                prop_assert_eq!(&queue.limiter, &bare);
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@
 //! # async fn ask(key: &str) -> Result<(), Box<dyn std::error::Error>> {
 //! let http = reqwest::client().build()?;
 //! let target = Target::new(Provider::OpenAi, "gpt-4o-mini");
-//! let client = Client::new(Policy::default(), [target], 7).expect("the policy is sound");
+//! let client = Client::new(Policy::default(), [target], 7)?;
 //! let request = Request::new([Message::user("Hello")]);
 //!
 //! let success = client

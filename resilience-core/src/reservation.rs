@@ -5,7 +5,7 @@ use crate::time::Nanos;
 
 /// A charge that has been made and is not settled yet, with the permit that came with it.
 ///
-/// It is settled once, by being handed to [`Queue::commit`](crate::Queue::commit), [`Queue::refund`](crate::Queue::refund) or [`Queue::keep`](crate::Queue::keep); it cannot be copied, so there is no second time.
+/// It is settled once, by being handed to [`Queue::settle`](crate::parts::Queue::settle), [`Queue::refund`](crate::parts::Queue::refund) or [`Queue::keep`](crate::parts::Queue::keep); it cannot be copied, so there is no second time.
 /// One that is dropped stays charged and keeps its permit for ever; the shells settle theirs when they are dropped.
 #[derive(Debug, Eq, PartialEq)]
 #[must_use = "a reservation that is never settled keeps its permit"]
@@ -30,7 +30,7 @@ impl Reservation {
         self.at
     }
 
-    /// Its place among all that was admitted, for [`Queue::observe`](crate::Queue::observe).
+    /// Its place among all that was admitted, for [`Queue::observe`](crate::parts::Queue::observe).
     pub const fn mark(&self) -> SendMark {
         self.mark
     }

@@ -24,6 +24,9 @@ pub struct Target {
     /// What counts its tokens.
     pub counter: Arc<dyn TokenCounter>,
     /// The limits that we keep on our side, so that the provider need not refuse us.
+    ///
+    /// An attempt reserves its input and the most that its answer may have: [`Request::output_max`](crate::Request::output_max), or else [`Window::output`], 2,000 tokens unless told otherwise.
+    /// What was reserved and not used stays charged unless [`Quota::charges_actual`] says otherwise.
     pub quota: Option<Quota>,
 }
 
@@ -47,7 +50,7 @@ impl Target {
 pub struct Window {
     /// Input and output together.
     pub tokens: u64,
-    /// What the answer may need.
+    /// What the answer may need: so much is kept free in the window, and reserved of the quota.
     pub output: u64,
     /// What is left free because no count of ours sees everything that a provider adds.
     pub buffer: u64,
@@ -82,7 +85,9 @@ impl Default for Window {
     fn default() -> Self {
         Self {
             tokens: 128_000,
+            // Some fifteen hundred words, more than most answers have; whoever wants longer ones says so.
             output: 2_000,
+            // No count sees everything that a provider adds; a choice of ours.
             buffer: 100,
             framing: Framing::default(),
             user_first: false,

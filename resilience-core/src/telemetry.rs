@@ -18,11 +18,11 @@
 //! MetricsObserver::describe();
 //!
 //! let target = Target::new(Provider::OpenAi, "gpt-4o-mini");
-//! let client = Client::new(Policy::default(), [target], 7)
-//!     .expect("the policy is sound")
-//!     .observed_by(Arc::new(MetricsObserver));
+//! let client =
+//!     Client::new(Policy::default(), [target], 7)?.observed_by(Arc::new(MetricsObserver));
 //! # drop(client);
 //! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! | name | kind, unit | labels | question |
@@ -78,23 +78,23 @@
 //! // Any subscriber will do; this one prints.
 //! let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).finish();
 //!
-//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-//! # let runtime = runtime.expect("a runtime needs nothing");
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
 //! # let _guard =
 //! tracing::subscriber::set_default(subscriber);
 //! # runtime.block_on(async {
 //! let target = Target::new(Provider::OpenAi, "gpt-4o-mini");
-//! let client = Client::new(Policy::default(), [target], 7).expect("the policy is sound");
+//! let client = Client::new(Policy::default(), [target], 7)?;
 //! let request = Request::new([Message::user("Hello")]);
-//! let answer = client
+//! client
 //!     .call(&request, async |_| {
 //!         tracing::info!("in the attempt's span");
 //!         Ok(Answer::new("Hi"))
 //!     })
-//!     .await;
-//! # assert!(answer.is_ok());
-//! # });
+//!     .await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
 //! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! | span | from the start | at the end |

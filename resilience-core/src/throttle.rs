@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use crate::class::Dimension;
 use crate::clock::Clock;
-use crate::limiter::{Cost, Limit, Pace, Quota, QuotaMistake, Refusal, SendMark};
+use crate::limiter::{Cost, Limit, NoRoom, Pace, Quota, QuotaMistake, SendMark};
 use crate::line::Line;
-use crate::queue::{Queue, Taken, Ticket};
+use crate::mistake::Mistakes;
+use crate::queue::{Priority, Queue, Taken, Ticket};
 use crate::reservation::Reservation;
 use crate::time::Nanos;
 
@@ -26,10 +27,10 @@ use crate::time::Nanos;
 /// use resilience_core::{Cost, Quota, Throttle};
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?.block_on(async {
-/// let throttle = Throttle::new(&Quota::per_minute(500, 30_000)).expect("the quota is sound");
+/// let throttle = Throttle::new(&Quota::per_minute(500, 30_000))?;
 /// let permit = throttle.acquire(Cost::request(1_000, 500)).await?;
 /// // … the request is sent, and answered to the end …
-/// permit.commit(Cost::request(1_000, 320));
+/// permit.settle(Cost::request(1_000, 320));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -43,7 +44,7 @@ pub struct Throttle {
 
 impl Throttle {
     /// A rested quota, or everything that is wrong with it.
-    pub fn new(quota: &Quota) -> Result<Self, Vec<QuotaMistake>> {
+    pub fn new(quota: &Quota) -> Result<Self, Mistakes<QuotaMistake>> {
         let line = Arc::new(Line::new(quota)?);
         Ok(Self { line, clock: OnceLock::new(), unsettled: Unsettled::default() })
     }
@@ -55,19 +56,25 @@ impl Throttle {
     }
 
     /// Waits for the turn and takes `cost`; fails only if it can never fit.
-    pub async fn acquire(&self, cost: Cost) -> Result<Permit, Refusal> {
-        self.acquire_until(cost, Nanos::MAX).await
+    pub async fn acquire(&self, cost: Cost) -> Result<Permit, NoRoom> {
+        self.acquire_until(Priority::default(), cost, Nanos::MAX).await
+    }
+
+    /// As [`Throttle::acquire`], before everybody of a lower priority.
+    pub async fn acquire_as(&self, priority: Priority, cost: Cost) -> Result<Permit, NoRoom> {
+        self.acquire_until(priority, cost, Nanos::MAX).await
     }
 
     /// As [`Throttle::acquire`], but fails at once if the turn would come only after `patience`, and as soon as a change carries it there.
-    pub async fn acquire_within(&self, cost: Cost, patience: Duration) -> Result<Permit, Refusal> {
-        self.acquire_until(cost, self.now() + patience).await
+    pub async fn acquire_within(&self, cost: Cost, patience: Duration) -> Result<Permit, NoRoom> {
+        self.acquire_until(Priority::default(), cost, self.now() + patience).await
     }
 
     /// Takes `cost` if that is possible at once, or says when it would be.
-    pub fn try_acquire(&self, cost: Cost) -> Result<Permit, Refusal> {
+    pub fn try_acquire(&self, cost: Cost) -> Result<Permit, NoRoom> {
         let now = self.now();
-        let reservation = self.line.with(|queue| queue.try_take(cost, now))?;
+        let taken = self.line.with(|queue| queue.try_take(cost, now));
+        let reservation = taken.map_err(|refusal| NoRoom::of(refusal, now))?;
         Ok(self.permit(reservation))
     }
 
@@ -77,34 +84,34 @@ impl Throttle {
         self.line.with(|queue| queue.pause_until(until));
     }
 
-    /// Learns from an answer how much the provider has left; see [`crate::Limiter::observe`] and [`Permit::mark`].
+    /// Learns from an answer how much the provider has left; see [`crate::parts::Limiter::observe`] and [`Permit::mark`].
     pub fn observe(&self, dimension: Dimension, remaining: Option<u64>, sent: SendMark) {
         self.with(|queue, now| queue.observe(dimension, remaining, sent, now));
     }
 
-    /// Changes a limit; see [`crate::Limiter::set_limit`].
+    /// Changes a limit; see [`crate::parts::Limiter::set_limit`].
     pub fn set_limit(&self, dimension: Dimension, tokens: u64) {
         self.with(|queue, now| queue.set_limit(dimension, tokens, now));
     }
 
-    /// Replaces a limit; see [`crate::Limiter::replace_limit`].
+    /// Replaces a limit; see [`crate::parts::Limiter::replace_limit`].
     pub fn replace_limit(&self, limit: Limit) -> Result<(), QuotaMistake> {
         self.with(|queue, now| queue.replace_limit(limit, now))
     }
 
-    /// Changes how many requests may be under way; see [`crate::Limiter::set_concurrency`].
+    /// Changes how many requests may be under way; see [`crate::parts::Limiter::set_concurrency`].
     pub fn set_concurrency(&self, permits: Option<u32>) {
         self.with(|queue, now| queue.set_concurrency(permits, now));
     }
 
-    /// Keeps to a further rate; see [`crate::Limiter::set_pace`].
+    /// Keeps to a further rate; see [`crate::parts::Limiter::set_pace`].
     pub fn set_pace(&self, pace: Option<Pace>) {
         self.with(|queue, now| queue.set_pace(pace, now));
     }
 
     /// How many tokens or requests of a dimension could pass now, or `None` if it is not limited.
     pub fn available(&self, dimension: Dimension) -> Option<u64> {
-        self.with(|queue, now| queue.limiter_mut().available(dimension, now))
+        self.with(|queue, now| queue.available(dimension, now))
     }
 
     /// How many requests are under way.
@@ -117,10 +124,16 @@ impl Throttle {
         self.line.with(|queue| queue.len())
     }
 
-    async fn acquire_until(&self, cost: Cost, deadline: Nanos) -> Result<Permit, Refusal> {
+    async fn acquire_until(
+        &self,
+        priority: Priority,
+        cost: Cost,
+        deadline: Nanos,
+    ) -> Result<Permit, NoRoom> {
         let clock = self.clock();
         let joined = clock.now();
-        let ticket = self.line.with(|queue| queue.enqueue(cost, deadline, joined))?;
+        let ticket = self.line.with(|queue| queue.enqueue_as(priority, cost, deadline, joined));
+        let ticket = ticket.map_err(|refusal| NoRoom::of(refusal, joined))?;
         let place = Place { line: &self.line, clock, ticket };
         // The first look is due at once; each look names the instant of the next.
         let mut until = joined;
@@ -129,7 +142,9 @@ impl Throttle {
             let looked =
                 poll_fn(|cx| match self.line.poll(place.ticket, cx.waker(), clock.now()) {
                     Taken::Granted(reservation) => Poll::Ready(Ok(Ok(reservation))),
-                    Taken::Refused(refusal) => Poll::Ready(Ok(Err(refusal))),
+                    Taken::Refused(refusal) => {
+                        Poll::Ready(Ok(Err(NoRoom::of(refusal, clock.now()))))
+                    }
                     Taken::Unknown => unreachable!("a place is left only by its drop"),
                     taken @ (Taken::Behind | Taken::Front { .. }) => {
                         let next = match taken {
@@ -180,7 +195,7 @@ impl Throttle {
 
 /// The right to send one request, and what it has been charged; it holds one of [`Quota::concurrency`]'s permits for as long as it lives.
 ///
-/// It is settled once, by [`Permit::commit`], [`Permit::refund`] or its drop, which also comes with a panic or a cancelled task.
+/// It is settled once, by [`Permit::settle`], [`Permit::refund`] or its drop, which also comes with a panic or a cancelled task.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped is settled"]
 pub struct Permit {
@@ -191,19 +206,19 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Settles it with what the request used in the end; see [`Queue::commit`].
-    pub fn commit(mut self, actual: Cost) {
-        self.settle(|queue, reservation, now| queue.commit(reservation, actual, now));
+    /// Settles it with what the request used in the end; see [`Queue::settle`].
+    pub fn settle(mut self, actual: Cost) {
+        self.end(|queue, reservation, now| queue.settle(reservation, actual, now));
     }
 
     /// Settles it as never sent: the charge is given back.
     pub fn refund(mut self) {
-        self.settle(Queue::refund);
+        self.end(Queue::refund);
     }
 
     /// Settles it with its charge, because nobody knows what was used.
     pub fn keep(mut self) {
-        self.settle(Queue::keep);
+        self.end(Queue::keep);
     }
 
     /// What was charged.
@@ -216,13 +231,13 @@ impl Permit {
         self.reservation().mark()
     }
 
-    /// Learns from this request's answer how much the provider has left; see [`crate::Limiter::observe`].
+    /// Learns from this request's answer how much the provider has left; see [`crate::parts::Limiter::observe`].
     pub fn observe(&self, dimension: Dimension, remaining: Option<u64>) {
         let (mark, now) = (self.mark(), self.clock.now());
         self.line.with(|queue| queue.observe(dimension, remaining, mark, now));
     }
 
-    /// Halves all rates because this request's answer asked for less traffic; see [`crate::Limiter::slow_down`].
+    /// Halves all rates because this request's answer asked for less traffic; see [`crate::parts::Limiter::slow_down`].
     pub fn slow_down(&self) {
         let (sent_at, now) = (self.reservation().at(), self.clock.now());
         self.line.with(|queue| queue.slow_down(sent_at, now));
@@ -232,7 +247,7 @@ impl Permit {
         self.reservation.as_ref().expect("only the last step of a permit takes its reservation")
     }
 
-    fn settle(&mut self, how: impl FnOnce(&mut Queue, Reservation, Nanos)) {
+    fn end(&mut self, how: impl FnOnce(&mut Queue, Reservation, Nanos)) {
         if let Some(reservation) = self.reservation.take() {
             let now = self.clock.now();
             self.line.with(|queue| how(queue, reservation, now));
@@ -243,8 +258,8 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         match self.unsettled {
-            Unsettled::Keep => self.settle(Queue::keep),
-            Unsettled::Refund => self.settle(Queue::refund),
+            Unsettled::Keep => self.end(Queue::keep),
+            Unsettled::Refund => self.end(Queue::refund),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Quotas by provider tier, as far as they are known.
 //!
-//! Providers change these tables without notice; what an account really has stands in its limit headers, which [`crate::Limiter::set_limit`] takes in.
+//! Providers change these tables without notice; what an account really has stands in its limit headers, which [`crate::parts::Limiter::set_limit`] takes in.
 //! The numbers were collected in 2026: OpenAI's from recorded headers and its [rate limit guide](https://platform.openai.com/docs/guides/rate-limits), Anthropic's from its [2025 table](https://docs.anthropic.com/en/api/rate-limits), Azure's rule from its [quota page](https://learn.microsoft.com/azure/ai-services/openai/how-to/quota), Gemini's from public error bodies.
 
 use std::time::Duration;

@@ -6,13 +6,13 @@
 //! ```
 //! use resilience_core::tower::ResilienceLayer;
 //! use resilience_core::{
-//!     Answer, Attempt, CallError, Class, Client, Failure, Message, Policy, Provider, Request, Success, Target,
+//!     Answer, Attempt, Class, Client, Failure, Message, Policy, Provider, Request, Success, Target,
 //! };
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?.block_on(async {
 //! let target = Target::new(Provider::OpenAi, "gpt-4o-mini");
-//! let client = Client::new(Policy::default(), [target], 7).expect("the policy is sound");
+//! let client = Client::new(Policy::default(), [target], 7)?;
 //! let layer = ResilienceLayer::new(
 //!     client,
 //!     |question: &String| Request::new([Message::user(question.as_str())]),
@@ -27,7 +27,7 @@
 //!
 //! let success: Success<String> = service.oneshot("Who?".to_owned()).await?;
 //! assert_eq!(success.value, "You asked gpt-4o-mini: Who?");
-//! # Ok::<(), CallError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -270,10 +270,10 @@ pub enum Skip {
     Quota(Refusal),
     /// It uses the credential that was refused.
     SameCredential,
-    /// It refuses so much that this request was not even sent.
-    Shed,
     /// Its window is no larger than the one that was too small.
     SameWindow,
+    /// It refuses so much that this attempt was not even sent.
+    Shed,
 }
 
 impl Skip {

@@ -1,4 +1,4 @@
-//! How many requests may be under way at a time.
+//! How many attempts may be under way at a time.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::backoff::PPM;
 use crate::class::Class;
+use crate::mistake::Mistakes;
 use crate::time::Nanos;
 
 /// A limit on concurrency that grows by addition and shrinks by multiplication ([TCP's congestion avoidance](https://www.rfc-editor.org/rfc/rfc5681)).
@@ -16,27 +17,24 @@ use crate::time::Nanos;
 pub struct Aimd {
     settings: AimdSettings,
     limit: u32,
-    /// Successes in the current window; it is clean while none of its requests is refused.
+    /// Successes in the current window; it is clean while none of its attempts is refused.
     clean: u32,
     decreased_at: Option<Nanos>,
 }
 
 impl Aimd {
     /// The initial limit, or everything that is wrong with the settings.
-    pub fn new(settings: AimdSettings) -> Result<Self, Vec<AimdMistake>> {
-        let mistakes = settings.mistakes();
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
-        Ok(Self { settings, limit: settings.initial, clean: 0, decreased_at: None })
+    pub fn new(settings: AimdSettings) -> Result<Self, Mistakes<AimdMistake>> {
+        Mistakes::none_in(settings.mistakes())?;
+        Ok(Self { settings, limit: settings.limit_initial, clean: 0, decreased_at: None })
     }
 
-    /// The most requests that may be under way.
+    /// The most attempts that may be under way.
     pub const fn limit(&self) -> u32 {
         self.limit
     }
 
-    /// An attempt that was sent at `sent_at` is over; `in_flight` counts the requests under way, this one included.
+    /// An attempt that was sent at `sent_at` is over; `in_flight` counts the attempts under way, this one included.
     ///
     /// A window is as many successes as the limit, each while at least half of the limit was in use: a limit that nobody needs proves nothing and does not grow.
     /// A refusal of what was sent before the last decrease is old news, as is one within [`AimdSettings::epoch`] of it.
@@ -49,7 +47,7 @@ impl Aimd {
                 if self.clean >= self.limit {
                     self.clean = 0;
                     self.limit =
-                        self.limit.saturating_add(self.settings.add).min(self.settings.max);
+                        self.limit.saturating_add(self.settings.add).min(self.settings.limit_max);
                 }
             }
             Err(class) if class.slows_down() => {
@@ -71,11 +69,11 @@ impl Aimd {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AimdSettings {
     /// The lowest limit.
-    pub min: u32,
+    pub limit_min: u32,
     /// The highest.
-    pub max: u32,
+    pub limit_max: u32,
     /// The first.
-    pub initial: u32,
+    pub limit_initial: u32,
     /// What a clean window adds.
     pub add: u32,
     /// What a refusal leaves, in millionths of the limit, rounded up, and always less than there was.
@@ -87,15 +85,15 @@ pub struct AimdSettings {
 impl AimdSettings {
     /// Everything that is wrong with the settings.
     pub fn mistakes(&self) -> Vec<AimdMistake> {
-        let Self { min, max, initial, add, beta_ppm, epoch: _ } = *self;
+        let Self { limit_min, limit_max, limit_initial, add, beta_ppm, epoch: _ } = *self;
         let mut mistakes = Vec::new();
         if u64::from(beta_ppm) >= PPM {
             mistakes.push(AimdMistake::NoDecrease { beta_ppm });
         }
-        if min > initial || initial > max {
-            mistakes.push(AimdMistake::OutOfOrder { min, initial, max });
+        if limit_min > limit_initial || limit_initial > limit_max {
+            mistakes.push(AimdMistake::OutOfOrder { limit_min, limit_initial, limit_max });
         }
-        for (name, number) in [("add", add), ("min", min)] {
+        for (name, number) in [("add", add), ("limit_min", limit_min)] {
             if number == 0 {
                 mistakes.push(AimdMistake::Zero { name });
             }
@@ -107,7 +105,7 @@ impl AimdSettings {
         let share = (u64::from(limit) * u64::from(self.beta_ppm)).div_ceil(PPM);
         // Rounding up alone would leave a small limit where it is.
         let share = u32::try_from(share).unwrap_or(limit).min(limit - 1);
-        share.max(self.min)
+        share.max(self.limit_min)
     }
 }
 
@@ -117,9 +115,9 @@ impl Default for AimdSettings {
     /// The range is a choice of ours; 0.7 is the factor of [CUBIC](https://www.rfc-editor.org/rfc/rfc9438).
     fn default() -> Self {
         Self {
-            min: 4,
-            max: 64,
-            initial: 8,
+            limit_min: 4,
+            limit_max: 64,
+            limit_initial: 8,
             add: 1,
             beta_ppm: 700_000,
             epoch: Duration::from_secs(1),
@@ -137,14 +135,14 @@ pub enum AimdMistake {
         beta_ppm: u32,
     },
     /// The limits are not in order.
-    #[error("the concurrency limits {min}, {initial} and {max} are not in order")]
+    #[error("the concurrency limits {limit_min}, {limit_initial} and {limit_max} are not in order")]
     OutOfOrder {
         /// The lowest.
-        min: u32,
+        limit_min: u32,
         /// The first.
-        initial: u32,
+        limit_initial: u32,
         /// The highest.
-        max: u32,
+        limit_max: u32,
     },
     /// A setting that makes no sense as nothing.
     #[error("{name} is zero")]

@@ -1,4 +1,4 @@
-//! How many requests per second to send.
+//! How many attempts per second to send.
 //!
 //! This is the only file of the crate that decides with floating-point numbers, because its model does.
 //! It uses nothing but the four operations, which every platform rounds alike, so that its results are the same everywhere.
@@ -20,7 +20,7 @@ use crate::time::{Nanos, whole_nanos};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cubic {
     curve: Curve,
-    /// Requests per second, smoothed.
+    /// Attempts per second, smoothed.
     measured: f64,
     /// The half second in which the rate was last measured, and answers since.
     bucket: u64,
@@ -70,16 +70,16 @@ impl Cubic {
         }
     }
 
-    /// Thousandths of a request per second, rounded down; `None` before the first refusal.
+    /// Thousandths of an attempt per second, rounded down; `None` before the first refusal.
     ///
     /// Never less than 500.
     pub fn rate_milli(&self) -> Option<u64> {
         self.tokens.as_ref().map(|tokens| milli(tokens.fill))
     }
 
-    /// How many requests may be sent at once after a rest, in thousandths; `None` before the first refusal.
+    /// How many attempts may be sent at once after a rest, in thousandths; `None` before the first refusal.
     ///
-    /// Never less than 1000, so that one request always fits.
+    /// Never less than 1000, so that one attempt always fits.
     pub fn burst_milli(&self) -> Option<u64> {
         self.tokens.as_ref().map(|tokens| milli(tokens.capacity))
     }
@@ -198,10 +198,10 @@ const BETA: f64 = 0.7;
 /// The room for tokens is never less: one send must fit.
 const CAPACITY_MIN: f64 = 1.0;
 
-/// The rate is never less, in requests per second.
+/// The rate is never less, in attempts per second.
 const FILL_MIN: f64 = 0.5;
 
-/// Over which time requests are counted.
+/// Over which time attempts are counted.
 const HALF_SECOND: Duration = Duration::from_millis(500);
 
 /// How fast the curve grows.

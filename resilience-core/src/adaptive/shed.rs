@@ -1,4 +1,4 @@
-//! How many requests not to send at all, while the target refuses most of them.
+//! How many attempts not to send at all, while the target refuses most of them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,21 +7,23 @@ use thiserror::Error;
 
 use crate::backoff::PPM;
 use crate::class::{Class, Counts};
+use crate::mistake::Mistakes;
+use crate::policy::ATTEMPT_TIMEOUT;
 use crate::time::{Nanos, whole_nanos};
 
-/// Client-side throttling after [the SRE book](https://sre.google/sre-book/handling-overload/): as long as requests exceed *K* times what is accepted, the excess is refused here.
+/// Client-side throttling after [the SRE book](https://sre.google/sre-book/handling-overload/): as long as attempts exceed *K* times what is accepted, the excess is refused here.
 ///
-/// With *R* requests and *A* accepted ones in the window, a request is refused with probability max(0, (*R* − *K* · *A*) / (*R* + 1)).
-/// What is refused here counts as a request too, so that some always reach the target and find out that it is well again.
+/// With *R* attempts and *A* accepted ones in the window, an attempt is refused with probability max(0, (*R* − *K* · *A*) / (*R* + 1)).
+/// What is refused here counts as an attempt too, so that some always reach the target and find out that it is well again.
 ///
 /// # Order of calls
 ///
-/// [`SreThrottle::admit`] before each send, and [`SreThrottle::ended`] for each attempt that was admitted.
-/// A request counts when it is asked for, not when it ends: counted at its end, a burst would find the window empty.
+/// [`Shedder::admit`] before each send, and [`Shedder::ended`] for each attempt that was admitted.
+/// An attempt counts when it is asked for, not when it ends: counted at its end, a burst would find the window empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct SreThrottle {
-    settings: SreSettings,
-    /// The oldest first; of those without requests there are none.
+pub struct Shedder {
+    settings: ShedSettings,
+    /// The oldest first; of those without attempts there are none.
     slots: VecDeque<Slot>,
     requests: u64,
     accepts: u64,
@@ -34,17 +36,14 @@ struct Slot {
     accepts: u64,
 }
 
-impl SreThrottle {
+impl Shedder {
     /// One that has seen nothing, or everything that is wrong with its settings.
-    pub fn new(settings: SreSettings) -> Result<Self, Vec<SreMistake>> {
-        let mistakes = settings.mistakes();
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
+    pub fn new(settings: ShedSettings) -> Result<Self, Mistakes<ShedMistake>> {
+        Mistakes::none_in(settings.mistakes())?;
         Ok(Self { settings, slots: VecDeque::new(), requests: 0, accepts: 0 })
     }
 
-    /// Whether a request is sent; it counts in either case.
+    /// Whether an attempt is sent; it counts in either case.
     pub fn admit(&mut self, draw: u64, now: Nanos) -> Result<(), Shed> {
         self.slot(now);
         let (excess, of) = self.odds();
@@ -70,20 +69,20 @@ impl SreThrottle {
         }
     }
 
-    /// The probability with which a request would be refused now, in millionths, rounded down.
+    /// The probability with which an attempt would be refused now, in millionths, rounded down.
     pub fn chance_ppm(&mut self, now: Nanos) -> u32 {
         self.slot(now);
         let (excess, of) = self.odds();
         u32::try_from(excess * u128::from(PPM) / of).unwrap_or(u32::MAX)
     }
 
-    /// Requests in the window, those that were refused here included, and how many of them the target accepted.
+    /// Attempts in the window, those that were refused here included, and how many of them the target accepted.
     pub fn counts(&mut self, now: Nanos) -> (u64, u64) {
         self.slot(now);
         (self.requests, self.accepts)
     }
 
-    /// The probability as a fraction, both parts in millionths of a request.
+    /// The probability as a fraction, both parts in millionths of an attempt.
     fn odds(&self) -> (u128, u128) {
         let requests = u128::from(self.requests) * u128::from(PPM);
         let covered = u128::from(self.accepts) * u128::from(self.settings.multiplier_ppm);
@@ -110,51 +109,55 @@ impl SreThrottle {
     }
 }
 
-/// When an [`SreThrottle`] begins to refuse.
+/// When a [`Shedder`] begins to refuse.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SreSettings {
+pub struct ShedSettings {
     /// How many times as much as is accepted may be asked for, in millionths.
     ///
     /// Two lets the target refuse as many as it accepts, and so notices quickly that it accepts more.
     pub multiplier_ppm: u32,
-    /// Over which time requests are counted; longer than any answer takes, or its request is forgotten before it.
+    /// Over which time attempts are counted; longer than any answer takes, or its attempt is forgotten before it.
     pub window: Duration,
 }
 
-impl SreSettings {
+impl ShedSettings {
     /// Everything that is wrong with the settings.
-    pub fn mistakes(&self) -> Vec<SreMistake> {
+    pub fn mistakes(&self) -> Vec<ShedMistake> {
         let Self { multiplier_ppm, window } = *self;
         let mut mistakes = Vec::new();
         if u64::from(multiplier_ppm) < PPM {
-            mistakes.push(SreMistake::MultiplierBelowOne { multiplier_ppm });
+            mistakes.push(ShedMistake::MultiplierBelowOne { multiplier_ppm });
         }
         if window.is_zero() {
-            mistakes.push(SreMistake::NoWindow);
+            mistakes.push(ShedMistake::NoWindow);
         }
         mistakes
     }
 }
 
-impl Default for SreSettings {
-    /// The book's: twice what is accepted, over two minutes, which is also the default timeout of an attempt.
+impl Default for ShedSettings {
+    /// The book's: twice what is accepted, over two minutes.
     fn default() -> Self {
-        Self { multiplier_ppm: 2_000_000, window: Duration::from_secs(120) }
+        Self {
+            multiplier_ppm: 2_000_000,
+            // As long as an attempt may take, so that none is forgotten before its answer.
+            window: ATTEMPT_TIMEOUT,
+        }
     }
 }
 
-/// A request is refused here, because the target would most likely refuse it.
+/// An attempt is refused here, because the target would most likely refuse it.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[error("the target refuses too much, and {chance_ppm} in a million requests are not sent")]
+#[error("the target refuses too much, and {chance_ppm} in a million attempts are not sent")]
 pub struct Shed {
     /// How probable that was, in millionths.
     pub chance_ppm: u32,
 }
 
-/// What is wrong with [`SreSettings`].
+/// What is wrong with [`ShedSettings`].
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-pub enum SreMistake {
-    /// Requests would be refused although all are accepted.
+pub enum ShedMistake {
+    /// Attempts would be refused although all are accepted.
     #[error("multiplier {multiplier_ppm} ppm is below one")]
     MultiplierBelowOne {
         /// The multiplier.

@@ -18,7 +18,7 @@ impl Call {
     /// Takes note of what a provider charged for the conversation that this target was sent last, so that an estimate becomes a better one.
     ///
     /// Of use after an answer that came with its [`Usage`]; counters that are no [`Calibrated`](crate::Calibrated) have nothing to learn.
-    pub fn learn(&self, target: usize, usage: Usage, pool: &Pool) {
+    pub(super) fn learn(&self, target: usize, usage: Usage, pool: &Pool) {
         let (Some(tried), Some(described)) = (self.tries.get(target), pool.targets().get(target))
         else {
             return;

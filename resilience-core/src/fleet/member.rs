@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::class::{Class, Dimension, LocalReject};
 use crate::draw::scale;
 use crate::failure::Failure;
-use crate::limiter::{Cost, Limit};
+use crate::limiter::{Cost, Limit, NoRoom};
 use crate::time::{Nanos, whole_nanos};
 
 use super::lease::{Demand, Purse};
@@ -87,7 +87,7 @@ impl Member {
         for &Limit { dimension, burst, .. } in self.limits() {
             let cost = cost.on(dimension);
             if cost > burst {
-                return Err(FleetError::NeverFits { dimension, cost, capacity: burst });
+                return Err(NoRoom::Never { dimension, cost, capacity: burst }.into());
             }
             tokens.push(cost);
         }
@@ -112,7 +112,7 @@ impl Member {
     fn look(&mut self, ticket: Ticket, deadline: Nanos, now: Nanos) -> Step {
         let front = match self.waiting.front() {
             Some((front, cost)) if *front == ticket => cost.clone(),
-            _ if now >= deadline => return Step::Failed(FleetError::TooLate),
+            _ if now >= deadline => return too_late(Nanos::MAX, now),
             _ => return Step::Wait { until: deadline },
         };
         if self.purse.spend(&front, now) {
@@ -122,7 +122,7 @@ impl Member {
         let Some(outage) = &mut self.outage else {
             // ## Up => (Up | Down)
             if now >= deadline || self.not_before >= deadline {
-                return Step::Failed(FleetError::TooLate);
+                return too_late(self.not_before, now);
             }
             if self.asking.is_some() {
                 return Step::Wait { until: deadline };
@@ -167,7 +167,7 @@ impl Member {
             return Step::Admitted(Grantor::LocalShare);
         }
         if now >= deadline {
-            return Step::Failed(FleetError::TooLate);
+            return too_late(ready_at, now);
         }
         // With a question on its way its answer wakes the front, else it is time for one.
         let next_probe = if self.asking.is_some() { Nanos::MAX } else { outage.probe_at };
@@ -341,18 +341,13 @@ pub enum FleetError {
     /// The server cannot be asked, and the policy is to refuse.
     #[error("the fleet's quota cannot be asked for")]
     Down(#[source] StoreError),
-    /// One request is larger than the burst, so no wait helps.
-    #[error("{cost} exceeds the burst of {capacity} {dimension}")]
-    NeverFits {
-        /// The dimension that is too small.
-        dimension: Dimension,
-        /// What the request asks of it.
-        cost: u64,
-        /// The most that it admits at once.
-        capacity: u64,
-    },
+    /// Never, or only after the caller's patience has ended.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The server is down, and one request is larger than the local share of the burst.
-    #[error("{cost} exceeds the local share of a burst of {burst} {dimension}")]
+    #[error(
+        "a request that costs {cost} exceeds the local share of a burst of {burst} {dimension}"
+    )]
     ShareTooSmall {
         /// The dimension that is too small.
         dimension: Dimension,
@@ -364,9 +359,6 @@ pub enum FleetError {
         #[source]
         cause: StoreError,
     },
-    /// The turn would come only after the caller's patience has ended.
-    #[error("the fleet's quota has no room in time")]
-    TooLate,
 }
 
 /// In a transport, what the fleet refuses is a failure that no retry mends: `fleet.acquire_within(cost, attempt.time_left).await?`.
@@ -374,13 +366,16 @@ impl From<FleetError> for Failure {
     fn from(error: FleetError) -> Self {
         let reject = match error {
             FleetError::Down(_) => LocalReject::LimiterDown,
-            FleetError::NeverFits { .. } | FleetError::ShareTooSmall { .. } => {
-                LocalReject::NeverFits
-            }
-            FleetError::TooLate => LocalReject::LimiterTooLate,
+            FleetError::NoRoom(no_room) => return no_room.into(),
+            FleetError::ShareTooSmall { .. } => LocalReject::NeverFits,
         };
         Self::new(Class::Local(reject), &error.to_string())
     }
+}
+
+/// Nobody waits for what will come only after the deadline.
+fn too_late(ready_at: Nanos, now: Nanos) -> Step {
+    Step::Failed(NoRoom::not_before(ready_at, now).into())
 }
 
 /// How many of those who wait a lease is asked for; a limit, so that a long line costs no time.

@@ -53,12 +53,19 @@ impl FleetSettings {
         Self {
             name: name.into(),
             quota,
+            // Some hundred round trips long, and a sixtieth of the throughput of a limit per minute.
             lease_ttl: Duration::from_secs(1),
+            // Ten members can each have one at the same time.
             lease_share_ppm: 100_000,
+            // Far above a round trip in one data centre, and well below the lease, which must arrive in time.
             timeout: Duration::from_millis(250),
+            // A server takes about a second to start again; asking twice as often costs next to nothing.
             probe_every: Duration::from_millis(500),
+            // Long enough for a pause between two jobs; a quota that nobody uses need not stay for ever.
             keep: Duration::from_secs(3_600),
+            // The one whose bound never changes; how large a share may be, only the caller knows.
             when_down: WhenDown::Deny,
+            // Any number will do for the only member; several want one each.
             seed: 0,
         }
     }

@@ -12,7 +12,7 @@ use super::member::{Ask, FleetError, Member, Outcome, Step};
 use super::settings::{FleetSettings, WhenDown};
 use super::store::StoreError;
 use crate::class::Dimension;
-use crate::limiter::{Cost, Guarantee, Limit, Quota};
+use crate::limiter::{Cost, Guarantee, Limit, NoRoom, Quota};
 use crate::time::Nanos;
 
 #[path = "../../tests/fleet/model.rs"]
@@ -370,7 +370,7 @@ fn property_29_the_next_in_line_is_not_held_up_by_a_refusal_of_another() {
     member.handle(&ask, Outcome::Refused { run: "1".into(), wait }, 0, world.now);
     assert!(matches!(member.poll(large, Nanos::MAX, world.now), Step::Wait { .. }));
     let late = member.poll(large, Nanos::ZERO + wait, world.now);
-    assert!(matches!(late, Step::Failed(FleetError::TooLate)), "{late:?}");
+    assert!(matches!(late, Step::Failed(FleetError::NoRoom(NoRoom::NotYet { .. }))), "{late:?}");
     assert!(matches!(member.poll(small, Nanos::MAX, world.now), Step::Ask(_)));
 }
 

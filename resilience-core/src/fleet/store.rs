@@ -2,6 +2,7 @@
 //!
 //! This file waits; what its answers mean is decided in [`super::member`].
 
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -178,7 +179,7 @@ pub enum StoreError {
         server: String,
         /// What the connection says.
         #[source]
-        source: Arc<RedisError>,
+        source: Arc<dyn Error + Send + Sync>,
     },
 }
 

@@ -4,28 +4,28 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::backoff::PPM;
-use crate::race::Observation;
+use crate::race::Sample;
 
 /// The latest observations, at most [`SAMPLES_MAX`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct Samples {
-    latest: VecDeque<Observation>,
+    latest: VecDeque<Sample>,
     exact: u64,
     /// The last answer, until there is another sample.
     cached: Option<(u32, Option<Duration>)>,
 }
 
 impl Samples {
-    pub(super) fn push(&mut self, observation: Observation) {
+    pub(super) fn push(&mut self, sample: Sample) {
         if self.latest.len() == SAMPLES_MAX
-            && let Some(Observation::Exactly(_)) = self.latest.pop_front()
+            && let Some(Sample::Exactly(_)) = self.latest.pop_front()
         {
             self.exact -= 1;
         }
-        if let Observation::Exactly(_) = observation {
+        if let Sample::Exactly(_) = sample {
             self.exact += 1;
         }
-        self.latest.push_back(observation);
+        self.latest.push_back(sample);
         self.cached = None;
     }
 
@@ -53,21 +53,21 @@ impl Samples {
     }
 }
 
-fn quantile(sorted: &[Observation], ppm: u32) -> Option<Duration> {
+fn quantile(sorted: &[Sample], ppm: u32) -> Option<Duration> {
     let mut left = u128::try_from(sorted.len()).unwrap_or(u128::MAX);
     let wanted = (left * WEIGHT * u128::from(ppm)).div_ceil(u128::from(PPM));
     let (mut weight, mut seen) = (WEIGHT, 0);
-    for observation in sorted {
+    for sample in sorted {
         left -= 1;
-        match observation {
-            Observation::Exactly(took) => {
+        match sample {
+            Sample::Exactly(took) => {
                 seen += weight;
                 if seen >= wanted {
                     return Some(*took);
                 }
             }
             // Rounded down, so that the quantile is never too short.
-            Observation::AtLeast(_) => weight += weight.checked_div(left).unwrap_or_default(),
+            Sample::AtLeast(_) => weight += weight.checked_div(left).unwrap_or_default(),
         }
     }
     sorted.last().map(|longest| longest.length())
@@ -85,17 +85,17 @@ mod tests {
 
     use super::*;
 
-    const fn exactly(millis: u64) -> Observation {
-        Observation::Exactly(Duration::from_millis(millis))
+    const fn exactly(millis: u64) -> Sample {
+        Sample::Exactly(Duration::from_millis(millis))
     }
 
-    const fn at_least(millis: u64) -> Observation {
-        Observation::AtLeast(Duration::from_millis(millis))
+    const fn at_least(millis: u64) -> Sample {
+        Sample::AtLeast(Duration::from_millis(millis))
     }
 
-    fn of(observations: impl IntoIterator<Item = Observation>, ppm: u32) -> Option<u128> {
+    fn of(observations: impl IntoIterator<Item = Sample>, ppm: u32) -> Option<u128> {
         let mut samples = Samples::default();
-        observations.into_iter().for_each(|observation| samples.push(observation));
+        observations.into_iter().for_each(|sample| samples.push(sample));
         samples.quantile(ppm).map(|quantile| quantile.as_millis())
     }
 

@@ -43,7 +43,7 @@ impl From<Vec<Observed>> for Left {
 /// A dimension without its header is not in the list: no word is no information.
 /// Nor is one whose period is not the dimension's own, such as Mistral's requests per second.
 /// Anthropic prints tokens to the nearest thousand, so 500 fewer are taken to be left.
-/// `wall` is the local clock, which tells a day's limit from a minute's where the reset is an instant and the answer has no `Date`.
+/// `wall` is the local clock, which tells a day's limit from a minute's where the reset is an instant and the answer has no `Date`; with `None` such a limit is taken for one of a minute.
 ///
 /// # Examples
 ///

@@ -33,8 +33,9 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// The usual pair: requests and tokens per minute, with a burst of a whole minute.
+    /// The usual pair, OpenAI's: requests and tokens per minute, with a burst of a whole minute.
     ///
+    /// Anthropic counts the tokens of questions and answers apart: [`Tier::Anthropic`](crate::Tier::Anthropic) has its quotas, and [`Dimension::Itpm`] and [`Dimension::Otpm`] make others.
     /// A full minute's burst plus the refill lets almost twice the limit through in the first minute; see [`Guarantee`].
     pub fn per_minute(requests: u64, tokens: u64) -> Self {
         Self {

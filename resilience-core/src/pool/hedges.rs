@@ -3,7 +3,7 @@
 use super::Pool;
 use crate::budget::Withdrawal;
 use crate::hedge::{Hedge, Hindrance};
-use crate::race::{Observation, Race};
+use crate::race::{Race, Sample};
 use crate::time::Nanos;
 
 impl Pool {
@@ -46,9 +46,9 @@ impl Pool {
     }
 
     /// How long a target's first token took.
-    pub(crate) fn observe_first_token(&mut self, target: usize, observation: Observation) {
+    pub(crate) fn observe_first_token(&mut self, target: usize, sample: Sample) {
         if let Some(hedger) = &mut self.states[target].hedger {
-            hedger.observe(observation);
+            hedger.observe(sample);
         }
     }
 }

@@ -140,7 +140,7 @@ impl Pool {
     ) {
         self.redeem(target, ledger.began);
         let settlement = usage.map_or(Settlement::Keep, |usage| {
-            Settlement::Commit(Cost::request(usage.input, usage.output))
+            Settlement::Used(Cost::request(usage.input, usage.output))
         });
         self.arrive(target, ledger, Ok(()), settlement, now);
     }
@@ -153,7 +153,7 @@ impl Pool {
                 Class::RampLimited => queue.slow_down(ledger.began, now),
                 Class::RequestExceedsLimit { limit: Some(limit), .. } => {
                     let named = hint::dimension(&failure.message);
-                    let known = named.and_then(|named| queue.limiter_mut().limit(named));
+                    let known = named.and_then(|named| queue.limit(named));
                     // The provider's own word on a limit that we had thought to be higher.
                     if let (Some(named), Some(known)) = (named, known)
                         && (1..known.tokens).contains(&limit)
@@ -238,7 +238,7 @@ impl Pool {
     ) {
         if let (Some(queue), Some(reservation)) = (self.queue_mut(target), reservation) {
             match settlement {
-                Settlement::Commit(actual) => queue.commit(reservation, actual, now),
+                Settlement::Used(actual) => queue.settle(reservation, actual, now),
                 Settlement::Keep => queue.keep(reservation, now),
                 Settlement::Refund => queue.refund(reservation, now),
             }
@@ -276,12 +276,12 @@ pub(crate) struct Ledger {
 /// What becomes of a reservation.
 #[derive(Clone, Copy, Debug)]
 enum Settlement {
-    /// So much was used.
-    Commit(Cost),
     /// Nobody knows what was used.
     Keep,
     /// Nothing was used.
     Refund,
+    /// So much was used.
+    Used(Cost),
 }
 
 /// Why an attempt may not be sent after all.

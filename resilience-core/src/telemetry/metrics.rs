@@ -29,9 +29,8 @@ use crate::trace::{Entry, Finish, Trace, What};
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?.block_on(async {
 /// let target = Target::new(Provider::OpenAi, "gpt-4o-mini");
-/// let client = Client::new(Policy::default(), [target], 7)
-///     .expect("the policy is sound")
-///     .observed_by(Arc::new(MetricsObserver));
+/// let client =
+///     Client::new(Policy::default(), [target], 7)?.observed_by(Arc::new(MetricsObserver));
 /// let request = Request::new([Message::user("Hello")]);
 ///
 /// // llm_attempts_total{target="openai/gpt-4o-mini",kind="first",outcome="answered"} 1

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use resilience_core::parts::{Aimd, Cubic, Limiter, Shedder};
 use resilience_core::{
-    Aimd, AimdMistake, AimdSettings, Class, Cost, Cubic, Dimension, Draws, Limit, Limiter, Nanos,
-    Phase, Purpose, Quota, SreMistake, SreSettings, SreThrottle,
+    AimdMistake, AimdSettings, Class, Cost, Dimension, Draws, Limit, Nanos, Phase, Purpose, Quota,
+    ShedMistake, ShedSettings,
 };
 
 const REFUSED: Class = Class::RateLimited { dimension: None };
@@ -19,8 +20,8 @@ fn aimd(settings: AimdSettings) -> Aimd {
     Aimd::new(settings).expect("the settings are sound")
 }
 
-fn shedder(multiplier_ppm: u32, window: Duration) -> SreThrottle {
-    SreThrottle::new(SreSettings { multiplier_ppm, window }).expect("the settings are sound")
+fn shedder(multiplier_ppm: u32, window: Duration) -> Shedder {
+    Shedder::new(ShedSettings { multiplier_ppm, window }).expect("the settings are sound")
 }
 
 /// A window without a refusal, in full use.
@@ -64,7 +65,7 @@ fn a_limit_that_nobody_uses_does_not_grow() {
 /// What was under way when the limit fell was sent under the old one.
 #[test]
 fn a_burst_of_refusals_is_one_refusal() {
-    let mut aimd = aimd(AimdSettings { initial: 64, ..AimdSettings::default() });
+    let mut aimd = aimd(AimdSettings { limit_initial: 64, ..AimdSettings::default() });
     for wait in 0..10 {
         aimd.ended(Err(REFUSED), 64, at(0), at(5_000 + 2_000 * wait));
     }
@@ -227,31 +228,36 @@ fn as_many_are_refused_as_the_book_says() {
 #[test]
 fn every_mistake_of_what_adapts_is_named() {
     assert_eq!(AimdSettings::default().mistakes(), []);
-    assert_eq!(SreSettings::default().mistakes(), []);
-    let aimd =
-        AimdSettings { min: 0, add: 0, beta_ppm: 1_000_000, max: 7, ..AimdSettings::default() };
+    assert_eq!(ShedSettings::default().mistakes(), []);
+    let aimd = AimdSettings {
+        limit_min: 0,
+        add: 0,
+        beta_ppm: 1_000_000,
+        limit_max: 7,
+        ..AimdSettings::default()
+    };
     assert_eq!(
         aimd.mistakes(),
         [
             AimdMistake::NoDecrease { beta_ppm: 1_000_000 },
-            AimdMistake::OutOfOrder { min: 0, initial: 8, max: 7 },
+            AimdMistake::OutOfOrder { limit_min: 0, limit_initial: 8, limit_max: 7 },
             AimdMistake::Zero { name: "add" },
-            AimdMistake::Zero { name: "min" },
+            AimdMistake::Zero { name: "limit_min" },
         ]
     );
-    let sre = SreSettings { multiplier_ppm: 999_999, window: Duration::ZERO };
+    let sre = ShedSettings { multiplier_ppm: 999_999, window: Duration::ZERO };
     assert_eq!(
         sre.mistakes(),
-        [SreMistake::MultiplierBelowOne { multiplier_ppm: 999_999 }, SreMistake::NoWindow]
+        [ShedMistake::MultiplierBelowOne { multiplier_ppm: 999_999 }, ShedMistake::NoWindow]
     );
 }
 
 fn any_aimd() -> impl Strategy<Value = AimdSettings> {
     (1..10u32, 0..20u32, 0..40u32, 1..5u32, 0..1_000_000u32, 0..5_000u64).prop_map(
         |(min, initial, max, add, beta_ppm, epoch)| AimdSettings {
-            min,
-            initial: min + initial,
-            max: min + initial + max,
+            limit_min: min,
+            limit_initial: min + initial,
+            limit_max: min + initial + max,
             add,
             beta_ppm,
             epoch: Duration::from_millis(epoch),
@@ -280,13 +286,13 @@ proptest! {
             let sent_at = now.saturating_sub(Duration::from_millis(age));
             aimd.ended(if refused { Err(REFUSED) } else { Ok(()) }, before, sent_at, now);
             let after = aimd.limit();
-            prop_assert!((settings.min..=settings.max).contains(&after));
+            prop_assert!((settings.limit_min..=settings.limit_max).contains(&after));
             let news = fell_at.is_none_or(|at| sent_at >= at && now.since(at) >= settings.epoch);
             if refused && news {
                 let share = u64::from(before) * u64::from(settings.beta_ppm);
                 let most = u32::try_from(share.div_ceil(1_000_000)).unwrap();
-                prop_assert!(after <= most.max(settings.min));
-                prop_assert!(after < before || after == settings.min);
+                prop_assert!(after <= most.max(settings.limit_min));
+                prop_assert!(after < before || after == settings.limit_min);
                 fell_at = Some(now);
             } else {
                 prop_assert!(after >= before);
@@ -301,7 +307,7 @@ proptest! {
         for _ in 0..windows {
             clean_window(&mut aimd, at(0));
         }
-        prop_assert_eq!(aimd.limit(), settings.max.min(settings.initial + windows * settings.add));
+        prop_assert_eq!(aimd.limit(), settings.limit_max.min(settings.limit_initial + windows * settings.add));
     }
 
     /// In whole numbers, against a list of everything that happened.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use resilience_core::parts::{Breaker, BreakerState, Pass, Rejection, Tally};
 use resilience_core::{
-    Breaker, BreakerMistake, BreakerSettings, BreakerState, Class, Counts, LocalReject, Missing,
-    Nanos, Pass, Phase, Rejection, Tally,
+    BreakerMistake, BreakerSettings, Class, Counts, LocalReject, Missing, Nanos, Phase,
 };
 
 fn settings() -> BreakerSettings {

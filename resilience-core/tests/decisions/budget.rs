@@ -4,16 +4,21 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use resilience_core::parts::{Budget, Empty, Withdrawal};
 use resilience_core::{
-    Backoff, Budget, BudgetMistake, BudgetSettings, Class, Dimension, Empty, Jitter, Nanos, Phase,
-    Withdrawal,
+    Backoff, BudgetMistake, BudgetSettings, Class, Dimension, Jitter, Nanos, Phase,
 };
 use serde_json::Value;
 
 const RETRY: u64 = 1_000_000_000;
 
-fn ratio(ratio_ppm: u32, min_per_sec: u32, cap: u32, initial: u32) -> BudgetSettings {
-    BudgetSettings::Ratio { ratio_ppm, min_per_sec, cap_retries: cap, initial_retries: initial }
+fn ratio(ratio_ppm: u32, retries_per_sec_min: u32, cap: u32, initial: u32) -> BudgetSettings {
+    BudgetSettings::Ratio {
+        ratio_ppm,
+        retries_per_sec_min,
+        retries_max: cap,
+        retries_initial: initial,
+    }
 }
 
 fn budget(settings: BudgetSettings) -> Budget {
@@ -96,8 +101,8 @@ fn a_retry_that_was_not_sent_costs_nothing() {
     for settings in [
         BudgetSettings::default(),
         BudgetSettings::aws_2026(),
-        BudgetSettings::Grpc { max_tokens_milli: 10_000, token_ratio_milli: 100 },
-        BudgetSettings::Share { min_retries: 1, share_ppm: 0 },
+        BudgetSettings::Grpc { tokens_max_milli: 10_000, token_ratio_milli: 100 },
+        BudgetSettings::Share { retries_min: 1, share_ppm: 0 },
     ] {
         let mut budget = budget(settings);
         let before = budget.clone();
@@ -109,7 +114,7 @@ fn a_retry_that_was_not_sent_costs_nothing() {
 
 #[test]
 fn a_share_counts_calls_that_wait_and_retries_that_run() {
-    let mut budget = budget(BudgetSettings::Share { min_retries: 3, share_ppm: 200_000 });
+    let mut budget = budget(BudgetSettings::Share { retries_min: 3, share_ppm: 200_000 });
     for _ in 0..20 {
         budget.began(Nanos::ZERO);
         // The first attempt is over; the call waits, and is as active as before.
@@ -141,10 +146,10 @@ fn every_mistake_is_named() {
         ]
     );
     assert_eq!(
-        BudgetSettings::Grpc { max_tokens_milli: 0, token_ratio_milli: 0 }.mistakes(),
+        BudgetSettings::Grpc { tokens_max_milli: 0, token_ratio_milli: 0 }.mistakes(),
         [BudgetMistake::NoCapacity, BudgetMistake::NeverRefills]
     );
-    let share = BudgetSettings::Share { min_retries: 0, share_ppm: 0 };
+    let share = BudgetSettings::Share { retries_min: 0, share_ppm: 0 };
     assert_eq!(share.mistakes(), [BudgetMistake::NoCapacity]);
     for settings in [BudgetSettings::default(), BudgetSettings::aws_classic()] {
         assert_eq!(settings.mistakes(), []);
@@ -154,17 +159,17 @@ fn every_mistake_is_named() {
 /// P10: a cost above all that there can ever be waits for ever.
 #[test]
 fn a_retry_that_no_balance_could_pay_for_is_refused_as_a_setting() {
-    let settings = BudgetSettings::Quota {
+    let settings = BudgetSettings::Aws {
         capacity: 1,
         initial: 1,
         retry_cost: 5,
         timeout_cost: 10,
-        throttling_cost: 1,
+        rate_limited_cost: 1,
         success_gain: 1,
     };
     let mistakes = [("retry_cost", 5), ("timeout_cost", 10)]
         .map(|(name, cost)| BudgetMistake::CostAboveCapacity { name, cost, capacity: 1 });
-    assert_eq!(Budget::new(settings), Err(mistakes.to_vec()));
+    assert_eq!(Budget::new(settings), Err(mistakes.to_vec().into()));
 }
 
 fn vectors() -> Value {
@@ -186,7 +191,7 @@ fn nanos(value: &Value) -> u64 {
 fn grpc_meets_its_own_vectors() {
     let vectors = &vectors()["grpc_throttle"];
     let settings = |of: &Value| BudgetSettings::Grpc {
-        max_tokens_milli: u32::try_from(milli(&of["max"])).unwrap(),
+        tokens_max_milli: u32::try_from(milli(&of["max"])).unwrap(),
         token_ratio_milli: u32::try_from(milli(&of["ratio"])).unwrap(),
     };
     let replacement = &vectors["replacement"];
@@ -210,7 +215,7 @@ fn grpc_meets_its_own_vectors() {
 
 #[test]
 fn grpc_counts_only_what_it_would_retry() {
-    let settings = BudgetSettings::Grpc { max_tokens_milli: 4_000, token_ratio_milli: 100 };
+    let settings = BudgetSettings::Grpc { tokens_max_milli: 4_000, token_ratio_milli: 100 };
     let mut budget = budget(settings);
     for class in [Class::InvalidRequest, Class::Cancelled, Class::Auth] {
         budget.ended(Err(class), None, Nanos::ZERO);
@@ -254,24 +259,24 @@ fn aws_outages_are_met_with_as_many_retries_as_tokens_buy() {
 
 fn replay_aws(vectors: &Value, settings: BudgetSettings, base_milli: u64) {
     for case in vectors["cases"].as_array().unwrap() {
-        let BudgetSettings::Quota {
+        let BudgetSettings::Aws {
             capacity,
             initial: _,
             retry_cost,
             timeout_cost,
-            throttling_cost,
+            rate_limited_cost,
             success_gain,
         } = settings
         else {
             panic!("AWS's is a quota");
         };
         let initial = u32::try_from(case["tokens"].as_u64().unwrap()).unwrap();
-        let mut budget = budget(BudgetSettings::Quota {
+        let mut budget = budget(BudgetSettings::Aws {
             capacity,
             initial,
             retry_cost,
             timeout_cost,
-            throttling_cost,
+            rate_limited_cost,
             success_gain,
         });
         if let Some(threads) = case["threads"].as_array() {
@@ -389,14 +394,14 @@ proptest! {
         settings in any_ratio(),
         steps in steps(),
     ) {
-        let BudgetSettings::Ratio { ratio_ppm, min_per_sec, cap_retries, initial_retries } = settings else {
+        let BudgetSettings::Ratio { ratio_ppm, retries_per_sec_min, retries_max, retries_initial } = settings else {
             unreachable!("it is a ratio");
         };
         let retry = i128::from(RETRY);
-        let cap = i128::from(cap_retries) * retry;
+        let cap = i128::from(retries_max) * retry;
         let mut budget = budget(settings);
         let mut paid = Vec::new();
-        let mut expected = i128::from(initial_retries) * retry;
+        let mut expected = i128::from(retries_initial) * retry;
         let mut now = Nanos::ZERO;
         for step in steps {
             match step {
@@ -419,7 +424,7 @@ proptest! {
                 Step::Succeeded => budget.ended(Ok(()), paid.pop(), now),
                 Step::Wait(nanos) => {
                     now = now + Duration::from_nanos(nanos);
-                    expected = cap.min(expected + i128::from(min_per_sec) * i128::from(nanos));
+                    expected = cap.min(expected + i128::from(retries_per_sec_min) * i128::from(nanos));
                 }
             }
             prop_assert!((0..=cap).contains(&expected));
@@ -433,7 +438,7 @@ proptest! {
         settings in any_ratio(),
         steps in steps(),
     ) {
-        let BudgetSettings::Ratio { ratio_ppm, min_per_sec, cap_retries, .. } = settings else {
+        let BudgetSettings::Ratio { ratio_ppm, retries_per_sec_min, retries_max, .. } = settings else {
             unreachable!("it is a ratio");
         };
         let mut budget = budget(settings);
@@ -453,8 +458,8 @@ proptest! {
         for (index, until) in so_far.iter().enumerate() {
             for since in &so_far[..index] {
                 let earned = (until.0 - since.0) * u128::from(ratio_ppm) * 1_000
-                    + (until.2 - since.2) * u128::from(min_per_sec)
-                    + u128::from(cap_retries) * u128::from(RETRY);
+                    + (until.2 - since.2) * u128::from(retries_per_sec_min)
+                    + u128::from(retries_max) * u128::from(RETRY);
                 prop_assert!((until.1 - since.1) * u128::from(RETRY) <= earned);
             }
         }
@@ -463,12 +468,12 @@ proptest! {
     #[test]
     fn property_16_grpc_retries_while_more_than_half_is_left(
         // Half tokens too, so that the threshold is often met exactly.
-        max_tokens_milli in prop_oneof![(1..=40u32).prop_map(|halves| halves * 500), 1..=20_001u32],
+        tokens_max_milli in prop_oneof![(1..=40u32).prop_map(|halves| halves * 500), 1..=20_001u32],
         token_ratio_milli in prop_oneof![(1..=6u32).prop_map(|halves| halves * 500), 1..=3_000u32],
         results in prop::collection::vec(any::<bool>(), 0..60),
     ) {
-        let mut budget = budget(BudgetSettings::Grpc { max_tokens_milli, token_ratio_milli });
-        let (max, ratio) = (i64::from(max_tokens_milli), i64::from(token_ratio_milli));
+        let mut budget = budget(BudgetSettings::Grpc { tokens_max_milli, token_ratio_milli });
+        let (max, ratio) = (i64::from(tokens_max_milli), i64::from(token_ratio_milli));
         let mut tokens = max;
         for succeeded in results {
             let result = if succeeded { Ok(()) } else { Err(Class::Overloaded) };
@@ -486,12 +491,12 @@ proptest! {
     ) {
         let [a, b, c, d, e, f] = numbers;
         let settings = match mode {
-            0 => BudgetSettings::Grpc { max_tokens_milli: a, token_ratio_milli: b },
-            1 => BudgetSettings::Quota {
-                capacity: a, initial: b, retry_cost: c, timeout_cost: d, throttling_cost: e, success_gain: f,
+            0 => BudgetSettings::Grpc { tokens_max_milli: a, token_ratio_milli: b },
+            1 => BudgetSettings::Aws {
+                capacity: a, initial: b, retry_cost: c, timeout_cost: d, rate_limited_cost: e, success_gain: f,
             },
             2 => ratio(a, b, c, d),
-            _ => BudgetSettings::Share { min_retries: a, share_ppm: b },
+            _ => BudgetSettings::Share { retries_min: a, share_ppm: b },
         };
         if let Ok(mut budget) = Budget::new(settings) {
             budget.began(Nanos::new(at[0]));

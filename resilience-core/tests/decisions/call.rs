@@ -238,18 +238,18 @@ fn every_mistake_in_a_policy_is_told() {
         attempts_max: 0,
         ..Policy::default()
     };
-    let mistakes = policy.validate().unwrap_err();
+    let mistakes = policy.mistakes();
     assert_eq!(mistakes.len(), 5);
     assert_eq!(mistakes[0].to_string(), "backoff base 5s is longer than its cap 1s");
     let mut cramped = target("a", "a");
     cramped.window.tokens = 10;
     let mistakes = pool_of([target("a", "a"), cramped]).unwrap_err();
     assert_eq!(
-        mistakes,
+        *mistakes,
         [
             PolicyMistake::DuplicateTarget { name: "a".to_owned() },
             PolicyMistake::WindowTooSmall { target: "a".to_owned() },
         ]
     );
-    assert_eq!(pool_of(Vec::new()).unwrap_err(), [PolicyMistake::NoTargets]);
+    assert_eq!(*pool_of(Vec::new()).unwrap_err(), [PolicyMistake::NoTargets]);
 }

@@ -344,7 +344,7 @@ async fn a_rested_target_serves_again() {
 fn a_client_tells_every_mistake() {
     let policy = Policy { attempts_max: 0, ..Policy::default() };
     let mistakes = Client::new(policy, Vec::new(), 1).unwrap_err();
-    assert_eq!(mistakes, [PolicyMistake::NoAttempts, PolicyMistake::NoTargets]);
+    assert_eq!(*mistakes, [PolicyMistake::NoAttempts, PolicyMistake::NoTargets]);
 }
 
 #[test]

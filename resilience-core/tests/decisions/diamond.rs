@@ -24,5 +24,5 @@ fn two_ways_to_one_provider_are_no_cycle() {
 #[test]
 fn a_target_that_is_there_twice_is_refused_by_name() {
     let mistakes = pool_of(vec![target("a", "k"), target("b", "k"), target("a", "l")]).unwrap_err();
-    assert_eq!(mistakes, [PolicyMistake::DuplicateTarget { name: "a".to_owned() }]);
+    assert_eq!(*mistakes, [PolicyMistake::DuplicateTarget { name: "a".to_owned() }]);
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use resilience_core::parts::{Fate, Hedge, Hedger, Hindrance, NoHedge, Race, RaceVerdict, Sample};
 use resilience_core::{
-    Class, Fate, Hedge, HedgeDelay, HedgeMistake, HedgeSettings, Hedger, Hindrance, Nanos, NoHedge,
-    Observation, Phase, Race, RaceVerdict, Usage,
+    Class, HedgeDelay, HedgeMistake, HedgeSettings, Nanos, Phase, Policy, Usage,
 };
 
 const fn millis(millis: u64) -> Duration {
@@ -44,9 +44,7 @@ fn hedge(hedger: &mut Hedger, race: &mut Race, now: Nanos) -> usize {
 
 #[test]
 fn hedges_are_off_by_default() {
-    let mut hedger = Hedger::new(HedgeSettings::default()).expect("the default is sound");
-    let race = begin(&mut hedger, Nanos::ZERO);
-    assert_eq!(hedger.decide(&race, None, Nanos::MAX), Hedge::Withhold(NoHedge::Off));
+    assert_eq!(Policy::default().hedge, None);
 }
 
 #[test]
@@ -63,15 +61,15 @@ fn a_hedge_is_due_when_the_latest_request_is_late() {
 
 #[test]
 fn what_is_late_is_learnt() {
-    let mut hedger = Hedger::new(HedgeSettings::p95()).expect("the settings are sound");
+    let mut hedger = Hedger::new(HedgeSettings::default()).expect("the settings are sound");
     let race = begin(&mut hedger, at(0));
     for took in 0..49 {
-        hedger.observe(Observation::Exactly(millis(200 + took)));
+        hedger.observe(Sample::Exactly(millis(200 + took)));
         // However many were given up: they show only how long is not enough.
-        hedger.observe(Observation::AtLeast(millis(1)));
+        hedger.observe(Sample::AtLeast(millis(1)));
     }
     assert_eq!(hedger.decide(&race, None, at(900)), Hedge::Withhold(NoHedge::Unmeasured));
-    hedger.observe(Observation::Exactly(millis(249)));
+    hedger.observe(Sample::Exactly(millis(249)));
     assert_eq!(hedger.delay(), Some(millis(247)));
 }
 
@@ -91,10 +89,10 @@ fn a_dropped_loser_is_on_the_bill_and_in_the_statistics() {
     let mut hedger = eager(1);
     let mut race = begin(&mut hedger, at(0));
     let hedge = hedge(&mut hedger, &mut race, at(100));
-    assert_eq!(race.succeeded(hedge, None, at(150)), Some(Observation::Exactly(millis(50))));
+    assert_eq!(race.succeeded(hedge, None, at(150)), Some(Sample::Exactly(millis(50))));
     let losers: Vec<_> = race.running().collect();
     assert_eq!(losers, [0]);
-    assert_eq!(race.cancelled(0, None, at(150)), Some(Observation::AtLeast(millis(150))));
+    assert_eq!(race.cancelled(0, None, at(150)), Some(Sample::AtLeast(millis(150))));
     let fates: Vec<_> = race.ledger().iter().map(|entrant| entrant.fate).collect();
     assert_eq!(fates, [Fate::LoseUnknown, Fate::Win]);
 }
@@ -104,14 +102,14 @@ fn a_dropped_loser_is_on_the_bill_and_in_the_statistics() {
 fn losers_keep_the_delay_from_shrinking() {
     let settings = HedgeSettings {
         delay: HedgeDelay::Quantile { ppm: 900_000, samples_min: 10, delay_min: millis(1) },
-        ..HedgeSettings::p95()
+        ..HedgeSettings::default()
     };
     let mut hedger = Hedger::new(settings).expect("the settings are sound");
     for _ in 0..80 {
-        hedger.observe(Observation::Exactly(millis(50)));
+        hedger.observe(Sample::Exactly(millis(50)));
     }
     for _ in 0..20 {
-        hedger.observe(Observation::AtLeast(millis(400)));
+        hedger.observe(Sample::AtLeast(millis(400)));
     }
     assert_eq!(hedger.delay(), Some(millis(400)));
 }
@@ -123,7 +121,7 @@ fn an_early_error_says_nothing_about_first_tokens() {
         let place = race.sent(at(0));
         let seen = race.failed(place, class, at(10));
         let expected = match class {
-            Class::Timeout { .. } => Some(Observation::AtLeast(millis(10))),
+            Class::Timeout { .. } => Some(Sample::AtLeast(millis(10))),
             _ => None,
         };
         assert_eq!(seen, expected, "{class}");
@@ -135,12 +133,12 @@ fn an_early_error_says_nothing_about_first_tokens() {
 
 #[test]
 fn every_mistake_of_a_hedge_is_named() {
-    assert_eq!(HedgeSettings::p95().mistakes(), []);
+    assert_eq!(HedgeSettings::default().mistakes(), []);
     let settings = HedgeSettings {
         delay: HedgeDelay::Quantile { ppm: 1_000_001, samples_min: 513, delay_min: millis(0) },
+        hedges_max: 0,
         budget_ppm: 0,
-        budget_cap: 0,
-        ..HedgeSettings::default()
+        saved_max: 0,
     };
     assert_eq!(
         settings.mistakes(),
@@ -148,7 +146,8 @@ fn every_mistake_of_a_hedge_is_named() {
             HedgeMistake::Zero { name: "budget_ppm" },
             HedgeMistake::AboveWhole { name: "the quantile", ppm: 1_000_001 },
             HedgeMistake::TooManySamples { samples_min: 513 },
-            HedgeMistake::Zero { name: "budget_cap" },
+            HedgeMistake::Zero { name: "hedges_max" },
+            HedgeMistake::Zero { name: "saved_max" },
         ]
     );
 }
@@ -183,7 +182,7 @@ fn ends() -> impl Strategy<Value = Vec<(usize, End)>> {
 proptest! {
     #[test]
     fn property_48_hedges_are_few_late_and_unhindered(
-        hedges_max in 0..4u32,
+        hedges_max in 1..4u32,
         budget_ppm in 1..=200_000u32,
         calls in prop::collection::vec(prop::collection::vec((0..150u64, hindrance()), 0..8), 1..80),
     ) {
@@ -236,7 +235,7 @@ proptest! {
                 over.push(place);
                 if let End::Succeeded = end {
                     first = first.or(Some(place));
-                    prop_assert_eq!(seen, Some(Observation::Exactly(millis(5))));
+                    prop_assert_eq!(seen, Some(Sample::Exactly(millis(5))));
                 }
             } else {
                 prop_assert_eq!(seen, None);

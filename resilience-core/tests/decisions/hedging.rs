@@ -16,7 +16,7 @@ pub(crate) fn hedging() -> Policy {
         delay: HedgeDelay::Fixed(secs(2)),
         hedges_max: 1,
         budget_ppm: 1_000_000,
-        budget_cap: 10,
+        saved_max: 10,
     };
     Policy { hedge: Some(hedge), breaker: None, ..exact() }
 }
@@ -187,13 +187,13 @@ proptest! {
     #[test]
     fn property_48_hedges_are_few_and_never_early(
         calls in prop::collection::vec(prop::collection::vec((0..8_000u64, 0..4usize), 1..10), 1..40),
-        budget_ppm in 1..=1_000_000u32, hedges_max in 0..3u32,
+        budget_ppm in 1..=1_000_000u32, hedges_max in 1..3u32,
     ) {
         let hedge = HedgeSettings {
             delay: HedgeDelay::Fixed(secs(2)),
             hedges_max,
             budget_ppm,
-            budget_cap: 3,
+            saved_max: 3,
         };
         let policy = Policy { hedge: Some(hedge), ..hedging() };
         let mut pool = pool(&policy, &["a", "b", "c"]);

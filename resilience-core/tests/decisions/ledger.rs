@@ -4,10 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use resilience_core::{
-    Claim, Cost, Dimension, Guarantee, Limit, Nanos, Pace, Queue, Quota, Refusal, Reservation,
-    Taken, Ticket,
-};
+use resilience_core::parts::{Queue, Reservation, Taken, Ticket};
+use resilience_core::{Cost, Dimension, Guarantee, Limit, Nanos, Pace, Quota, Refusal};
 
 fn at(secs: u64) -> Nanos {
     Nanos::from(Duration::from_secs(secs))
@@ -35,7 +33,7 @@ fn take(queue: &mut Queue, cost: Cost, now: Nanos) -> Reservation {
 }
 
 fn left(queue: &mut Queue, now: Nanos) -> u64 {
-    queue.limiter_mut().available(Dimension::Tpm, now).unwrap()
+    queue.available(Dimension::Tpm, now).unwrap()
 }
 
 fn join(queue: &mut Queue, cost: Cost, now: Nanos) -> Ticket {
@@ -56,7 +54,7 @@ fn a_hundred_at_once_share_one_limit() {
 fn property_32_an_under_estimate_is_charged_even_into_debt() {
     let mut queue = queue(&tpm(60));
     let reservation = take(&mut queue, tokens(50), Nanos::ZERO);
-    queue.commit(reservation, tokens(80), Nanos::ZERO);
+    queue.settle(reservation, tokens(80), Nanos::ZERO);
     // Twenty are owed, and one a second flows in.
     let refusal = queue.try_take(tokens(1), Nanos::ZERO).unwrap_err();
     assert_eq!(refusal, Refusal::Wait { until: at(21) });
@@ -166,17 +164,16 @@ fn a_released_permit_is_news_for_the_front() {
     assert_eq!(refusal, Refusal::Wait { until: Nanos::MAX });
     // What it waits for may come in time, for all anybody knows.
     let second = queue.enqueue(tokens(1), at(60), Nanos::ZERO).unwrap();
-    assert_eq!(queue.claim(second, Nanos::ZERO), Claim::Front { until: Nanos::MAX });
-    queue.commit(first, tokens(1), at(5));
+    assert_eq!(queue.take(second, Nanos::ZERO), Taken::Front { until: Nanos::MAX });
+    queue.settle(first, tokens(1), at(5));
     assert_eq!(queue.pop_news(), Some(second));
-    assert_eq!(queue.claim(second, at(5)), Claim::Granted);
-    queue.release(at(6));
+    let Taken::Granted(second) = queue.take(second, at(5)) else { panic!("it is its turn") };
+    queue.keep(second, at(6));
     assert_eq!(queue.in_flight(), 0);
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    Commit(usize, u64),
     Keep(usize),
     Observe(usize, u64),
     Pass(u64),
@@ -184,12 +181,13 @@ enum Step {
     Permits(u32),
     Refund(usize),
     Reserve(u64),
+    Settle(usize, u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0..200u64).prop_map(Step::Reserve),
-        3 => (any::<usize>(), 0..400u64).prop_map(|(pick, actual)| Step::Commit(pick, actual)),
+        3 => (any::<usize>(), 0..400u64).prop_map(|(pick, actual)| Step::Settle(pick, actual)),
         2 => any::<usize>().prop_map(Step::Refund),
         2 => any::<usize>().prop_map(Step::Keep),
         4 => (0..20_000u64).prop_map(Step::Pass),
@@ -224,7 +222,7 @@ proptest! {
                         prop_assert!(balance < i128::from(cost) * TOKEN);
                     }
                 }
-                Step::Commit(pick, actual) if !held.is_empty() => {
+                Step::Settle(pick, actual) if !held.is_empty() => {
                     let reservation = held.swap_remove(pick % held.len());
                     let (actual, reserved) = (i128::from(actual), i128::from(reservation.cost().input));
                     let unused = (reserved - actual).max(0);
@@ -232,7 +230,7 @@ proptest! {
                     if credits {
                         balance = full.min(balance + unused * TOKEN);
                     }
-                    queue.commit(reservation, tokens(u64::try_from(actual).unwrap()), now);
+                    queue.settle(reservation, tokens(u64::try_from(actual).unwrap()), now);
                 }
                 Step::Refund(pick) if !held.is_empty() => {
                     let reservation = held.swap_remove(pick % held.len());
@@ -339,9 +337,9 @@ proptest! {
             let before = queue.in_flight();
             match step {
                 Step::Reserve(cost) => waiting.push_back(join(&mut queue, tokens(cost), Nanos::ZERO)),
-                Step::Commit(pick, _) if !held.is_empty() => {
+                Step::Settle(pick, _) if !held.is_empty() => {
                     let reservation = held.swap_remove(pick % held.len());
-                    queue.commit(reservation, tokens(1), Nanos::ZERO);
+                    queue.settle(reservation, tokens(1), Nanos::ZERO);
                 }
                 Step::Refund(pick) if !held.is_empty() => {
                     queue.refund(held.swap_remove(pick % held.len()), Nanos::ZERO);

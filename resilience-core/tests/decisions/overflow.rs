@@ -234,9 +234,9 @@ fn a_bill_corrects_the_estimate_too() {
     let request = Request::new([Message::user("word ".repeat(79_993))]);
     let mut call = Call::new(1, request, exact(), Nanos::ZERO);
     call.poll(&mut pool, Nanos::ZERO);
-    call.handle(1, Event::Answered { usage: None }, &mut pool, Nanos::ZERO);
     // 99,999 by the estimate, with the frame.
-    call.learn(0, Usage { input: 130_000, output: 7 }, &pool);
+    let usage = Some(Usage { input: 130_000, output: 7 });
+    call.handle(1, Event::Answered { usage }, &mut pool, Nanos::ZERO);
     assert_eq!(counter.ratio_ppm(), 1_297_043);
     assert_eq!(Estimate.count("word word word"), 4);
     assert_eq!(counter.count("word word word"), 6);

@@ -7,7 +7,8 @@ use std::time::Duration;
 use governor::RateLimiter;
 use governor::clock::FakeRelativeClock;
 use proptest::prelude::*;
-use resilience_core::{Cost, Dimension, Limit, Limiter, Nanos, Quota, Refusal, Throttle};
+use resilience_core::parts::Limiter;
+use resilience_core::{Cost, Dimension, Limit, Nanos, NoRoom, Quota, Throttle};
 
 fn tokens(count: u64) -> Cost {
     Cost::request(count, 0)
@@ -55,7 +56,7 @@ async fn leaky_bucket_lets_a_giant_through() {
     let limit =
         Limit { dimension: Dimension::Tpm, tokens: 10, burst: 10, period: Duration::from_secs(1) };
     let ours = Throttle::new(&limits(&[limit])).unwrap();
-    let never = Refusal::NeverFits { dimension: Dimension::Tpm, cost: 100, capacity: 10 };
+    let never = NoRoom::Never { dimension: Dimension::Tpm, cost: 100, capacity: 10 };
     assert_eq!(ours.acquire(tokens(100)).await.unwrap_err(), never);
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use resilience_core::hint::{Hint, Source};
 use resilience_core::{
-    Action, Backoff, Call, Class, Draws, Entry, Event, Failure, Finish, Jitter, Message, Nanos,
-    Policy, PolicyMistake, Pool, Provider, Request, Retry, Spread, StopReason, Target, Trace, What,
+    Action, Backoff, Call, Class, Draws, Entry, Event, Failure, Finish, Jitter, Message, Mistakes,
+    Nanos, Policy, PolicyMistake, Pool, Provider, Request, Retry, Spread, StopReason, Target,
+    Trace, What,
 };
 
 pub(crate) fn secs(secs: u64) -> Duration {
@@ -36,7 +37,7 @@ pub(crate) fn target(name: &str, credential: &str) -> Target {
 }
 
 /// A pool of these targets, under [`exact`].
-pub(crate) fn pool_of(targets: impl Into<Arc<[Target]>>) -> Result<Pool, Vec<PolicyMistake>> {
+pub(crate) fn pool_of(targets: impl Into<Arc<[Target]>>) -> Result<Pool, Mistakes<PolicyMistake>> {
     Pool::new(&exact(), targets, Draws::new(1))
 }
 

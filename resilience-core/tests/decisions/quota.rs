@@ -125,8 +125,8 @@ fn a_shortened_conversation_pays_for_what_is_left() {
         })
         .unwrap();
     assert!(after < before);
-    let limiter = pool.queue_mut(0).unwrap().limiter_mut();
+    let queue = pool.queue_mut(0).unwrap();
     // Both attempts set aside what their answers may have.
-    let left = limiter.available(Dimension::Tpm, Nanos::ZERO);
+    let left = queue.available(Dimension::Tpm, Nanos::ZERO);
     assert_eq!(left, Some(100_000 - before - after - 2 * 2_000));
 }

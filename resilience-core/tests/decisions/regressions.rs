@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use resilience_core::{
     Action, Call, Class, Dimension, Draws, Event, Failure, Fallback, Finish, HedgeSettings, Leave,
-    Limit, Nanos, Policy, Pool, Quota, Retry, Skip, SreSettings, StopReason, Target, What,
+    Limit, Nanos, Policy, Pool, Quota, Retry, ShedSettings, Skip, StopReason, Target, What,
 };
 
 use crate::hedging::{self, hedging, pool};
@@ -217,7 +217,7 @@ fn nobody_is_sent_from_the_line_to_a_key_that_was_refused_meanwhile() {
 #[test]
 fn each_target_sheds_by_its_own_draw() {
     let policy = Policy {
-        shed: Some(SreSettings::default()),
+        shed: Some(ShedSettings::default()),
         breaker: None,
         budget: None,
         retry: Retry { retries_max: 0, ..exact().retry },
@@ -267,7 +267,7 @@ fn a_pause_past_the_deadline_is_a_matter_of_time_for_those_in_line_too() {
 #[test]
 fn the_reason_for_leaving_is_of_the_target_that_is_left() {
     let policy =
-        Policy { shed: Some(SreSettings::default()), breaker: None, budget: None, ..exact() };
+        Policy { shed: Some(ShedSettings::default()), breaker: None, budget: None, ..exact() };
     let mut pool = pool(&policy, &["a", "b", "c"]);
     let single = Policy { retry: Retry { retries_max: 0, ..exact().retry }, ..policy.clone() };
     for id in 0..300 {

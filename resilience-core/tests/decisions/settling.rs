@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use resilience_core::hint::Observed;
 use resilience_core::{
     Action, AimdSettings, Call, Class, Dimension, Draws, Event, Failure, Finish, Limit, Message,
-    Nanos, Policy, Pool, Provider, Quota, Request, Retry, Sent, SreSettings, StopReason, Usage,
+    Nanos, Policy, Pool, Provider, Quota, Request, Retry, Sent, ShedSettings, StopReason, Usage,
     What, Window, classify,
 };
 
@@ -23,7 +23,7 @@ fn stock(requests: u64, tokens: u64) -> Quota {
 }
 
 fn left(pool: &mut Pool, dimension: Dimension, now: Nanos) -> u64 {
-    pool.queue_mut(0).unwrap().limiter_mut().available(dimension, now).unwrap()
+    pool.queue_mut(0).unwrap().available(dimension, now).unwrap()
 }
 
 proptest! {
@@ -107,7 +107,7 @@ fn a_refusal_teaches_the_limit() {
     let body = br#"{"error":{"message":"Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 31538.","type":"tokens","param":null,"code":"rate_limit_exceeded"}}"#;
     let failure = classify::response(Provider::OpenAi, 429, &[], body, None);
     play(&exact(), &mut pool, Nanos::ZERO, hello(), |_| Event::Failed(failure.clone()));
-    let learnt = pool.queue_mut(0).unwrap().limiter_mut().limit(Dimension::Tpm);
+    let learnt = pool.queue_mut(0).unwrap().limit(Dimension::Tpm);
     assert_eq!(learnt.unwrap().tokens, 30_000);
 }
 
@@ -178,8 +178,8 @@ fn property_38_no_more_are_under_way_than_there_are_permits() {
 
 #[test]
 fn refusals_lower_the_concurrency_and_clean_windows_raise_it() {
-    let concurrency = AimdSettings { initial: 8, min: 2, ..AimdSettings::default() };
-    let policy = Policy { concurrency: Some(concurrency), ..exact() };
+    let concurrency = AimdSettings { limit_initial: 8, limit_min: 2, ..AimdSettings::default() };
+    let policy = Policy { adaptive_concurrency: Some(concurrency), ..exact() };
     let mut pool = Pool::new(&policy, [target("a", "a")], Draws::new(1)).unwrap();
     let under_way = |pool: &mut Pool, now| {
         let mut calls: Vec<_> =
@@ -204,7 +204,7 @@ fn refusals_lower_the_concurrency_and_clean_windows_raise_it() {
 #[test]
 fn a_target_that_refuses_everything_is_asked_less_and_less() {
     let policy = Policy {
-        shed: Some(SreSettings::default()),
+        shed: Some(ShedSettings::default()),
         breaker: None,
         budget: None,
         retry: Retry { retries_max: 0, ..exact().retry },

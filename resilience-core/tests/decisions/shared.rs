@@ -1,9 +1,10 @@
 //! What the calls of a client share: one retry budget, and a breaker for each target.
 
 use proptest::prelude::*;
+use resilience_core::parts::BreakerState;
 use resilience_core::{
-    BreakerSettings, BreakerState, BudgetSettings, Class, Draws, Event, Finish, Leave, Nanos,
-    Phase, Policy, Pool, StopReason, Timeouts, What,
+    BreakerSettings, BudgetSettings, Class, Draws, Event, Finish, Leave, Nanos, Phase, Policy,
+    Pool, StopReason, Timeouts, What,
 };
 
 use crate::play::{LIMITED, asked, at, exact, failing, hello, hinted, play, secs, stopped, target};
@@ -12,9 +13,9 @@ use crate::play::{LIMITED, asked, at, exact, failing, hello, hinted, play, secs,
 fn purse(retries: u32) -> Policy {
     let budget = BudgetSettings::Ratio {
         ratio_ppm: 1,
-        min_per_sec: 0,
-        cap_retries: 1_000,
-        initial_retries: retries,
+        retries_per_sec_min: 0,
+        retries_max: 1_000,
+        retries_initial: retries,
     };
     Policy { budget: Some(budget), breaker: None, ..exact() }
 }
@@ -97,8 +98,12 @@ fn a_call_without_budget_says_so_or_goes_elsewhere() {
 /// A budget that time refills is waited for as long as the backoff lasts anyway.
 #[test]
 fn a_budget_that_refills_during_the_backoff_is_good_enough() {
-    let budget =
-        BudgetSettings::Ratio { ratio_ppm: 0, min_per_sec: 1, cap_retries: 1, initial_retries: 0 };
+    let budget = BudgetSettings::Ratio {
+        ratio_ppm: 0,
+        retries_per_sec_min: 1,
+        retries_max: 1,
+        retries_initial: 0,
+    };
     let policy = Policy { budget: Some(budget), ..exact() };
     let (finish, trace) =
         play(&policy, &mut pool(&policy, &["a"]), Nanos::ZERO, hello(), |_| failing(Class::Server));

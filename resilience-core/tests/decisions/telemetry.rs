@@ -203,7 +203,7 @@ fn world() -> impl Strategy<Value = World> {
                 delay: HedgeDelay::Fixed(secs(after)),
                 hedges_max: 2,
                 budget_ppm: 1_000_000,
-                budget_cap: 10,
+                saved_max: 10,
             });
             let timeouts = Timeouts { call: secs(call_secs), ..Timeouts::default() };
             let targets = (0..targets).map(|index| {
@@ -500,7 +500,7 @@ fn hedging() -> Policy {
         delay: HedgeDelay::Fixed(secs(2)),
         hedges_max: 1,
         budget_ppm: 1_000_000,
-        budget_cap: 10,
+        saved_max: 10,
     };
     Policy { hedge: Some(hedge), breaker: None, ..exact() }
 }
@@ -528,9 +528,9 @@ fn why_a_retry_was_not_sent_is_a_named_counter() {
     let few = Policy { attempts_max: 2, ..exact() };
     let budget = BudgetSettings::Ratio {
         ratio_ppm: 100_000,
-        min_per_sec: 0,
-        cap_retries: 100,
-        initial_retries: 0,
+        retries_per_sec_min: 0,
+        retries_max: 100,
+        retries_initial: 0,
     };
     let poor = Policy { budget: Some(budget), ..exact() };
     let late = secs(3);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use resilience_core::{Cost, Dimension, Limit, Nanos, Quota, Refusal, Throttle, Unsettled};
+use resilience_core::{Cost, Dimension, Limit, NoRoom, Priority, Quota, Throttle, Unsettled};
 use tokio::time::Instant;
 
 #[expect(clippy::disallowed_methods, reason = "a test measures what the shell waited")]
@@ -46,7 +46,7 @@ async fn impatience_fails_at_once_and_takes_nothing() {
     let begun = clock();
     throttle.acquire(one()).await.unwrap().keep();
     let refusal = throttle.acquire_within(one(), Duration::from_secs(30)).await.unwrap_err();
-    assert!(matches!(refusal, Refusal::TooLate { .. }));
+    assert_eq!(refusal, NoRoom::NotYet { retry_in: Some(Duration::from_secs(30)) });
     assert_eq!(begun.elapsed(), Duration::ZERO);
     throttle.acquire_within(one(), Duration::from_secs(31)).await.unwrap().keep();
     assert_eq!(begun.elapsed(), Duration::from_secs(30));
@@ -89,7 +89,7 @@ async fn a_pause_during_the_wait_is_kept() {
     assert_eq!(begun.elapsed(), Duration::from_secs(45));
     throttle.pause(Duration::from_secs(500));
     let within = throttle.acquire_within(one(), Duration::from_secs(100)).await;
-    assert!(matches!(within, Err(Refusal::TooLate { .. })));
+    assert!(matches!(within, Err(NoRoom::NotYet { retry_in: Some(_) })));
     assert_eq!(begun.elapsed(), Duration::from_secs(45));
 }
 
@@ -113,7 +113,7 @@ async fn property_33_a_dropped_permit_is_settled_by_the_policy() {
         // What was settled is not settled again by the drop that follows.
         throttle.try_acquire(tokens(100)).unwrap().refund();
         assert_eq!(throttle.available(Dimension::Tpm), Some(left));
-        throttle.try_acquire(tokens(100)).unwrap().commit(tokens(150));
+        throttle.try_acquire(tokens(100)).unwrap().settle(tokens(150));
         assert_eq!(throttle.available(Dimension::Tpm), Some(left - 150));
     }
 }
@@ -134,13 +134,13 @@ async fn property_37_every_attempt_pays() {
 #[tokio::test(start_paused = true)]
 async fn property_39_every_end_releases_once() {
     let throttle = Arc::new(one_at_a_time());
-    for end in ["commit", "refund", "keep", "drop", "panic", "cancel", "stream"] {
+    for end in ["settle", "refund", "keep", "drop", "panic", "cancel", "stream"] {
         let held = Arc::clone(&throttle);
         let task = tokio::spawn(async move {
             let permit = held.acquire(one()).await.unwrap();
             assert_eq!(held.in_flight(), 1);
             match end {
-                "commit" => permit.commit(one()),
+                "settle" => permit.settle(one()),
                 "refund" => permit.refund(),
                 "keep" => permit.keep(),
                 "drop" => drop(permit),
@@ -169,7 +169,7 @@ async fn a_permit_is_handed_from_one_to_the_next() {
     let throttle = Arc::new(one_at_a_time());
     let first = throttle.acquire(one()).await.unwrap();
     let refusal = throttle.try_acquire(one()).unwrap_err();
-    assert_eq!(refusal, Refusal::Wait { until: Nanos::MAX });
+    assert_eq!(refusal, NoRoom::NotYet { retry_in: None });
     let order = Arc::new(Mutex::new(Vec::new()));
     let tasks: Vec<_> = (0..5)
         .map(|number| {
@@ -193,6 +193,31 @@ async fn a_permit_is_handed_from_one_to_the_next() {
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
+/// The urgent go first, whoever came first.
+#[tokio::test(start_paused = true)]
+async fn a_higher_priority_goes_before_a_lower_one() {
+    let throttle = Arc::new(one_at_a_time());
+    let first = throttle.acquire(one()).await.unwrap();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let tasks = [200, 128, 0].map(|priority| {
+        let (throttle, order) = (Arc::clone(&throttle), Arc::clone(&order));
+        tokio::spawn(async move {
+            let permit = match priority {
+                128 => throttle.acquire(one()).await,
+                _ => throttle.acquire_as(Priority(priority), one()).await,
+            };
+            order.lock().unwrap().push(priority);
+            permit.unwrap().keep();
+        })
+    });
+    tokio::task::yield_now().await;
+    drop(first);
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(*order.lock().unwrap(), [0, 128, 200]);
+}
+
 /// P42: patience that a pause has made pointless ends with the pause's news.
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_has_become_pointless_ends_at_once() {
@@ -207,7 +232,7 @@ async fn a_wait_that_has_become_pointless_ends_at_once() {
     };
     tokio::task::yield_now().await;
     throttle.pause(Duration::from_secs(3_600));
-    assert!(matches!(waiting.await.unwrap(), Err(Refusal::TooLate { .. })));
+    assert!(matches!(waiting.await.unwrap(), Err(NoRoom::NotYet { retry_in: Some(_) })));
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use resilience_core::parts::Limiter;
 use resilience_core::{
-    Cost, Dimension, Guarantee, Limit, Limiter, Nanos, Oversize, Pace, Quota, QuotaMistake, Refusal,
+    Cost, Dimension, Guarantee, Limit, Nanos, Oversize, Pace, Quota, QuotaMistake, Refusal,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);

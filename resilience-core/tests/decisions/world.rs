@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use resilience_core::hint::{Hint, Source};
+use resilience_core::parts::BreakerState;
 use resilience_core::{
-    Action, AimdSettings, BreakerSettings, BreakerState, BudgetSettings, Call, Class, CoolReason,
-    Draws, Entry, Event, Failure, Fallback, Finish, HedgeDelay, HedgeSettings, Missing, Nanos,
-    Phase, Policy, Pool, Quota, Retries, Retry, Seat, SreSettings, Timeouts, Trace, Wait, What,
+    Action, AimdSettings, BreakerSettings, BudgetSettings, Call, Class, CoolReason, Draws, Entry,
+    Event, Failure, Fallback, Finish, HedgeDelay, HedgeSettings, Missing, Nanos, Phase, Policy,
+    Pool, Quota, Retries, Retry, Seat, ShedSettings, Timeouts, Trace, Wait, What,
 };
 
 use crate::play::{LIMITED, TOO_LONG, at, long_request, secs, target};
@@ -241,9 +242,9 @@ fn any_policy() -> impl Strategy<Value = Policy> {
     let budget = prop::sample::select(vec![
         None,
         Some(BudgetSettings::default()),
-        Some(BudgetSettings::Share { min_retries: 1, share_ppm: 200_000 }),
+        Some(BudgetSettings::Share { retries_min: 1, share_ppm: 200_000 }),
         Some(BudgetSettings::aws_classic()),
-        Some(BudgetSettings::Grpc { max_tokens_milli: 5_000, token_ratio_milli: 100 }),
+        Some(BudgetSettings::Grpc { tokens_max_milli: 5_000, token_ratio_milli: 100 }),
     ]);
     let breaker = BreakerSettings {
         outcomes_min: 2,
@@ -260,7 +261,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
             delay: HedgeDelay::Fixed(secs(delay)),
             hedges_max: 2,
             budget_ppm: 1_000_000,
-            budget_cap: 10,
+            saved_max: 10,
         })
     });
     let spans = prop::sample::select(vec![0, 1, 5, 60]);
@@ -274,9 +275,9 @@ fn any_policy() -> impl Strategy<Value = Policy> {
                 hedge,
                 retry: Retry { hint_max: secs(hint_max), retries_max, ..default.retry },
                 fallback: Fallback { wait_max: secs(wait_max), ..default.fallback },
-                concurrency: adapts.then(AimdSettings::default),
+                adaptive_concurrency: adapts.then(AimdSettings::default),
                 adaptive_rate: paced,
-                shed: sheds.then(SreSettings::default),
+                shed: sheds.then(ShedSettings::default),
                 timeouts: Timeouts { attempt_min: secs(wait_max / 5), ..default.timeouts },
                 ..default
             }
@@ -332,7 +333,7 @@ proptest! {
             delay: HedgeDelay::Fixed(Duration::from_millis(ms)),
             hedges_max: 2,
             budget_ppm: 1_000_000,
-            budget_cap: 10,
+            saved_max: 10,
         });
         let policy = Policy { timeouts, attempts_max, hedge, ..Policy::default() };
         let mut world = world(fates, calls, targets, quota, &policy, 3);

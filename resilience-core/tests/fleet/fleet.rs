@@ -6,7 +6,7 @@ use std::time::Duration;
 use resilience_core::fleet::{
     Fleet, FleetError, FleetSettings, Grantor, Health, StoreError, WhenDown,
 };
-use resilience_core::{Cost, Dimension, Guarantee, Limit, Quota};
+use resilience_core::{Cost, Dimension, Guarantee, Limit, NoRoom, Quota};
 
 use crate::server::Server;
 
@@ -111,11 +111,14 @@ async fn a_wait_beyond_the_patience_is_not_begun() {
     let fleet = Fleet::new(&server.url(), settings).unwrap();
     // The bucket starts empty, and its first unit is hours away.
     let late = fleet.acquire_within(one(), Duration::from_secs(600)).await;
-    assert!(matches!(late, Err(FleetError::TooLate)), "{late:?}");
+    assert!(matches!(late, Err(FleetError::NoRoom(NoRoom::NotYet { .. }))), "{late:?}");
     let late = fleet.acquire_within(one(), Duration::ZERO).await;
-    assert!(matches!(late, Err(FleetError::TooLate)), "{late:?}");
+    assert!(matches!(late, Err(FleetError::NoRoom(NoRoom::NotYet { .. }))), "{late:?}");
     let never = fleet.acquire(Cost { requests: 2, ..Cost::default() }).await.unwrap_err();
-    assert_eq!(never.to_string(), "2 exceeds the burst of 1 requests per minute");
+    assert_eq!(
+        never.to_string(),
+        "a request that costs 2 exceeds the burst of 1 requests per minute"
+    );
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ fn the_worker_of_the_other_tests() {
                     say("down");
                     tokio::task::yield_now().await;
                 }
-                Err(FleetError::TooLate) => {}
+                Err(FleetError::NoRoom(_)) => {}
                 Err(error) => panic!("{error}"),
             }
         }

@@ -11,7 +11,8 @@ use std::task::Poll;
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom::thread;
-use resilience_core::{Cost, Dimension, Line, Nanos, Quota, Refusal, Reservation, Taken, Ticket};
+use resilience_core::parts::{Line, Reservation, Taken, Ticket};
+use resilience_core::{Cost, Dimension, Nanos, Quota, Refusal};
 
 fn one() -> Cost {
     Cost::request(0, 0)
@@ -41,7 +42,7 @@ fn turn(line: &Line, ticket: Ticket, now: Nanos) -> Result<Reservation, Refusal>
 }
 
 fn available(line: &Line, now: Nanos) -> u64 {
-    line.with(|queue| queue.limiter_mut().available(Dimension::Rpm, now)).unwrap()
+    line.with(|queue| queue.available(Dimension::Rpm, now)).unwrap()
 }
 
 /// A release reaches whoever waits, whenever it comes; a wake-up that is lost would hang the model.
@@ -103,14 +104,14 @@ fn property_39_settlements_release_exactly_once() {
             let line = Arc::clone(&line);
             thread::spawn(move || line.with(|queue| queue.refund(first, Nanos::ZERO)))
         };
-        let commits = {
+        let settles = {
             let line = Arc::clone(&line);
-            thread::spawn(move || line.with(|queue| queue.commit(second, one(), Nanos::ZERO)))
+            thread::spawn(move || line.with(|queue| queue.settle(second, one(), Nanos::ZERO)))
         };
         let ticket = join(&line, Nanos::ZERO);
         let third = turn(&line, ticket, Nanos::ZERO).unwrap();
         settles.join().unwrap();
-        commits.join().unwrap();
+        settles.join().unwrap();
         assert_eq!(line.with(|queue| queue.in_flight()), 1);
         line.with(|queue| queue.keep(third, Nanos::ZERO));
         assert_eq!(line.with(|queue| queue.in_flight()), 0);
