@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
@@ -182,6 +182,7 @@ impl World {
         };
         let subscriber = tracing_subscriber::registry().with(log.clone());
         metrics::with_local_recorder(&recorder, || {
+            everybody_listens();
             tracing::subscriber::with_default(subscriber, run);
         });
         let numbers = recorder.0.lock().unwrap().clone();
@@ -780,6 +781,14 @@ fn check_secrets(spans: &[SeenSpan], events: &[SeenEvent]) -> Result<(), TestCas
     Ok(())
 }
 
+/// Without a global subscriber, a test that has none may be the first to reach a span, and tracing would remember for all threads that nobody wants it.
+fn everybody_listens() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap();
+    });
+}
+
 /// What a stream logs while it is read belongs to its attempt, not to whoever reads it.
 #[test]
 fn a_stream_is_read_inside_its_attempts_span() {
@@ -787,6 +796,7 @@ fn a_stream_is_read_inside_its_attempts_span() {
     let client = Client::new(exact(), vec![target("a", "a")], 1).unwrap();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    everybody_listens();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(log.clone()), || {
         runtime.unwrap().block_on(async {
             let request = Request::new([Message::user("hello")]);

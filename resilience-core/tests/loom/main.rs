@@ -100,7 +100,7 @@ fn property_39_settlements_release_exactly_once() {
         let line = line(&Quota { concurrency: Some(2), ..Quota::per_minute(1_000, 1_000) });
         let take = || line.with(|queue| queue.try_take(one(), Nanos::ZERO)).unwrap();
         let (first, second) = (take(), take());
-        let settles = {
+        let refunds = {
             let line = Arc::clone(&line);
             thread::spawn(move || line.with(|queue| queue.refund(first, Nanos::ZERO)))
         };
@@ -110,7 +110,7 @@ fn property_39_settlements_release_exactly_once() {
         };
         let ticket = join(&line, Nanos::ZERO);
         let third = turn(&line, ticket, Nanos::ZERO).unwrap();
-        settles.join().unwrap();
+        refunds.join().unwrap();
         settles.join().unwrap();
         assert_eq!(line.with(|queue| queue.in_flight()), 1);
         line.with(|queue| queue.keep(third, Nanos::ZERO));
