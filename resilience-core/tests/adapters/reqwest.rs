@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use resilience_core::reqwest::{ERROR_BYTES_MAX, Received, client, send};
 use resilience_core::{
-    Answer, Attempt, Backoff, CallError, Class, Client, Failure, Jitter, Message, Phase, Piece,
-    Policy, Provider, Request, Retry, Sent, Spread, StopReason, Success, Target, Usage, classify,
+    Answer, Attempt, Backoff, CallError, Class, Client, Dimension, Failure, Jitter, Limit, Message,
+    Phase, Piece, Policy, Provider, Quota, Request, Retry, Sent, Spread, StopReason, Success,
+    Target, Timeouts, Usage, classify,
 };
 use serde_json::{Value, json};
 
@@ -64,6 +65,33 @@ async fn a_429_is_waited_out_and_the_answer_taken() {
     assert!(requests[0].ends_with(r#"{"model":"gpt-4o-mini"}"#));
     // The error's body was read to its end, so that its connection serves again.
     assert_eq!(script.connections(), 1);
+}
+
+/// Others with the same key have used up what our own quota still thought was there.
+#[tokio::test]
+async fn the_headers_of_a_good_answer_make_the_quota_more_careful() {
+    for (left, why) in [("1", None), ("0", Some(StopReason::Deadline))] {
+        let headers =
+            format!("x-ratelimit-limit-requests: 2\r\nx-ratelimit-remaining-requests: {left}\r\n");
+        let script = Script::play([answer("200 OK", &headers, GOOD)]).await;
+        let limits = vec![Limit::per_minute(Dimension::Rpm, 2)];
+        let target = Target {
+            quota: Some(Quota { limits, ..Quota::default() }),
+            ..Target::new(Provider::OpenAi, "gpt-4o-mini")
+        };
+        // A turn takes half a minute: a call that has to wait for one ends at once.
+        let timeouts = Timeouts { call: Duration::from_secs(20), ..Timeouts::default() };
+        let policy = Policy { timeouts, ..Policy::default() };
+        let judged = Client::new(policy, [target], 1).unwrap();
+        let http = client().no_proxy().build().unwrap();
+        let transport = async |attempt: Attempt| {
+            let received = send(&attempt, http.post(&script.url)).await?;
+            received.json().await.map(Answer::new)
+        };
+        judged.call(&hello(), transport).await.unwrap();
+        let second = judged.call(&hello(), transport).await;
+        assert_eq!(second.err().map(|error| error.why), why, "{left} left");
+    }
 }
 
 /// P29: a retry beneath the retries.
