@@ -417,7 +417,8 @@ impl Queue {
         }
     }
 
-    fn tell_front(&mut self) {
+    /// Has the front look around: something else may have become the faster way.
+    pub(crate) fn tell_front(&mut self) {
         self.news.extend(self.front());
     }
 

@@ -242,6 +242,17 @@ impl Pool {
                 Settlement::Keep => queue.keep(reservation, now),
                 Settlement::Refund => queue.refund(reservation, now),
             }
+            if queue.is_empty() && !queue.is_occupied() {
+                self.tell_others(target);
+            }
+        }
+    }
+
+    /// There is room on a target that nobody waits for: who waits for another may come here.
+    fn tell_others(&mut self, free: usize) {
+        let others = self.states.iter_mut().enumerate().filter(|(other, _)| *other != free);
+        for queue in others.filter_map(|(_, state)| state.queue.as_mut()) {
+            queue.tell_front();
         }
     }
 

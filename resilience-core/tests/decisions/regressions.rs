@@ -213,6 +213,22 @@ fn nobody_is_sent_from_the_line_to_a_key_that_was_refused_meanwhile() {
     assert_eq!(pool.queue_mut(0).unwrap().in_flight(), 0);
 }
 
+/// Who stood in one line waited on while the other target had nothing to do.
+#[test]
+fn a_target_that_is_free_again_serves_who_waits_for_another() {
+    let policy = exact();
+    let mut pool = shared(&policy, [narrow("a", 1), narrow("b", 1)]);
+    let mut calls: Vec<_> =
+        (0..3).map(|id| Call::new(id, hello(), policy.clone(), at(0))).collect();
+    assert!(matches!(calls[0].poll(&mut pool, at(0)), Action::Send { target: 0, .. }));
+    assert!(matches!(calls[1].poll(&mut pool, at(0)), Action::Send { target: 1, .. }));
+    let Action::Acquire { seat, .. } = calls[2].poll(&mut pool, at(0)) else { panic!("no line") };
+    assert_eq!(seat.target, 0);
+    calls[1].handle(1, ANSWERED, &mut pool, at(1));
+    assert_eq!(pool.pop_news(), Some(seat));
+    assert!(matches!(calls[2].poll(&mut pool, at(1)), Action::Send { target: 1, .. }));
+}
+
 /// Whoever was shed on one target was shed on all.
 #[test]
 fn each_target_sheds_by_its_own_draw() {
