@@ -44,6 +44,9 @@ pub(super) async fn execute(run: Run) -> Result<Ending, CliError> {
         if paths[..index].contains(&path) {
             return Err(CliError::ReportTwice(path.clone()));
         }
+    }
+    // Only once nothing is refused any more: a refused command leaves no file behind.
+    for path in paths {
         let opened = OpenOptions::new().create(true).append(true).open(path);
         opened.map_err(|source| CliError::Report { path: path.clone(), source })?;
     }

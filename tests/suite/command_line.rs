@@ -1,5 +1,6 @@
 //! Exit codes, streams, and what is left behind.
 
+use std::path::Path;
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
@@ -184,6 +185,7 @@ fn one_file_is_not_written_twice() {
         &["run", SCENARIO, "--junit", "same", "--json", "same"],
         "error: `same` is given for two reports",
     );
+    assert!(!Path::new("same").exists(), "a refused command left a file behind");
 }
 
 #[test]
