@@ -3,7 +3,8 @@
 use super::row::{Row, Then};
 use crate::class::{Class, Missing};
 
-pub(super) const ROWS: &[Row] = &[
+/// What a code alone decides, here and at gateways that copy it.
+pub(super) const CODES: &[Row] = &[
     Row::code(&[], &["context_length_exceeded"], Then::Overflow),
     Row::code(&[], POLICY_CODES, Then::Is(Class::ContentPolicy)),
     Row::code(&[403], &["model_not_found"], Then::Is(Class::Permission)),
@@ -17,6 +18,9 @@ pub(super) const ROWS: &[Row] = &[
     Row::code(&[], &["rate_limit_exceeded"], Then::RateLimit),
     Row::code(&[], &["slow_down"], Then::Is(Class::RampLimited)),
     Row::code(&[], &["server_is_overloaded"], Then::Is(Class::Overloaded)),
+];
+
+pub(super) const ROWS: &[Row] = &[
     Row::kind(&[], &["insufficient_quota", "billing_not_active"], Then::Is(Class::QuotaExhausted)),
     Row::kind(&[], &["request_forbidden"], Then::Is(Class::Permission)),
     Row::opening(&[400], OVERFLOW_OPENINGS, Then::Overflow),

@@ -159,17 +159,27 @@ const fn table(provider: Provider) -> &'static [Row] {
     }
 }
 
-/// The first row of the provider's table that matches, or else of the common one.
+/// A provider's own rows in order: codes that it shares with others, then its table.
+fn rows(provider: Provider) -> impl Iterator<Item = &'static Row> {
+    let shared = match provider {
+        Provider::Generic | Provider::OpenAi => openai::CODES,
+        _ => &[],
+    };
+    shared.iter().chain(table(provider))
+}
+
+/// The first row of the provider's that matches, or else of the common ones.
 pub(super) fn find(provider: Provider, signs: &Signs<'_>) -> Option<&'static Row> {
-    table(provider).iter().chain(common::ROWS).find(|row| row.matches(signs))
+    rows(provider).chain(common::ROWS).find(|row| row.matches(signs))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn tables() -> impl Iterator<Item = &'static [Row]> {
-        Provider::ALL.into_iter().map(table).chain([common::ROWS])
+    fn tables() -> impl Iterator<Item = Vec<&'static Row>> {
+        let own = Provider::ALL.into_iter().map(|provider| rows(provider).collect());
+        own.chain([common::ROWS.iter().collect()])
     }
 
     /// A message that comes before a code would decide in its place.
