@@ -12,7 +12,7 @@ use mock_server::{
     engine::Engine,
     identity::Served,
     plan::{Act, Pick, Plan, Route, Rule, Scope, When},
-    request::{Conversation, Headers, Request},
+    request::{Conversation, Headers, Request, Wishes},
 };
 use resilience_core::parts::Limiter;
 use resilience_core::{Backoff, Cost, Nanos, Quota};
@@ -28,6 +28,7 @@ fn request() -> Request {
         conversation: Conversation::new([("user", "hello".to_owned())]),
         input_tokens: 10,
         output_tokens_max: None,
+        wishes: Wishes::default(),
         connection: 0,
     }
 }

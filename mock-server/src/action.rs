@@ -16,14 +16,19 @@ use crate::units::{Share, Span};
 pub enum Action {
     /// The healthy answer, with a text or length of its own.
     Answer(Answer),
-    /// 401: the key is refused.
-    Authentication(Plain),
+    /// 401, or what the provider answers instead: the key is refused.
+    Authentication(Refused),
     /// 502 from a proxy in front of the provider.
     BadGateway(Hinted),
     /// 400: the request is refused as invalid.
-    BadRequest(Plain),
-    /// 400: the request is refused by the provider's content policy.
-    ContentPolicy(Plain),
+    BadRequest(Refused),
+    /// 499: the provider says that the request was cancelled.
+    Cancelled(Hinted),
+    /// 409: the request collides with another one.
+    Conflict(Hinted),
+    /// The request or its answer is refused by the provider's content policy, with an error or
+    /// with a 200, as the provider does it.
+    ContentPolicy(Refused),
     /// 400: the input, really counted, is longer than the model's window.
     ContextLength(ContextLength),
     /// A stream that ends in the middle, without the provider's last event.
@@ -32,12 +37,20 @@ pub enum Action {
     GatewayTimeout(Hinted),
     /// The request is read, and no byte is ever answered.
     Hang(Plain),
-    /// 429 for a spent quota: waiting does not help.
-    InsufficientQuota(Plain),
+    /// A spent quota, 429 or what the provider answers instead: waiting does not help.
+    InsufficientQuota(Refused),
+    /// 404: the model, or what else was asked for, does not exist.
+    NotFound(Refused),
     /// The provider is overloaded: 529 where the provider knows it, its own 503 elsewhere.
     Overloaded(Hinted),
+    /// 403: the key is good, but may not do this.
+    Permission(Refused),
     /// 429: too many requests or tokens, with the provider's limit headers.
     RateLimited(RateLimited),
+    /// 408: the provider waited too long, for the request or for its own model.
+    RequestTimeout(Hinted),
+    /// 413, or what the provider answers instead: the body has too many bytes.
+    RequestTooLarge(Refused),
     /// The connection is reset (a RST) before any byte is answered.
     Reset(Plain),
     /// 500: the provider failed.
@@ -60,6 +73,18 @@ pub struct Plain {
     pub times: Times,
 }
 
+/// Settings of an error that repeating the request does not mend.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Refused {
+    /// How many times in a row a script plays this step.
+    pub times: Times,
+    /// Which of the provider's errors of this kind; `brownout catalog` lists them. The usual one
+    /// if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
+}
+
 /// Settings of an error that may tell the client when to come back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -71,6 +96,10 @@ pub struct Hinted {
     pub retry_after: Option<Span>,
     /// How the wait is written.
     pub hint: HintForm,
+    /// Which of the provider's errors of this kind; `brownout catalog` lists them. The usual one
+    /// if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
 }
 
 /// Settings of `answer`.
@@ -99,6 +128,10 @@ pub struct ContextLength {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub window: Option<u64>,
+    /// Which of the provider's errors of this kind; `brownout catalog` lists them. The usual one
+    /// if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
 }
 
 /// Settings of `cut-stream`.
@@ -142,6 +175,10 @@ pub struct RateLimited {
     pub hint: HintForm,
     /// Which limit was hit.
     pub limit: Dimension,
+    /// Which of the provider's errors of this kind; `brownout catalog` lists them. The usual one
+    /// if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
 }
 
 /// How a Retry-After is written.
@@ -163,10 +200,16 @@ pub enum HintForm {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Dimension {
-    /// Requests in a minute.
+    /// Requests at the same time.
+    Concurrency,
+    /// Tokens of the input.
+    InputTokens,
+    /// Tokens of the output.
+    OutputTokens,
+    /// Requests.
     #[default]
     Requests,
-    /// Tokens in a minute.
+    /// Tokens, of input and output together.
     Tokens,
 }
 
@@ -193,20 +236,11 @@ pub struct StreamError {
     #[schemars(range(min = 0, max = 100_000))]
     pub after: u32,
     /// What the error event says.
-    pub error: StreamErrorKind,
-}
-
-/// The errors that providers send inside a stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum StreamErrorKind {
-    /// The provider is overloaded.
-    #[default]
-    Overloaded,
-    /// The limit was hit while streaming.
-    RateLimited,
-    /// The provider failed.
-    ServerError,
+    pub error: ErrorKind,
+    /// Which of the provider's errors of this kind; `brownout catalog` lists them. The usual one
+    /// if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
 }
 
 /// Settings of `truncated`.
@@ -237,6 +271,10 @@ pub enum ErrorKind {
     BadGateway,
     /// The request is invalid.
     BadRequest,
+    /// The request was cancelled, says the provider.
+    Cancelled,
+    /// The request collides with another one.
+    Conflict,
     /// The content is refused.
     ContentPolicy,
     /// The input does not fit the model's window.
@@ -245,10 +283,18 @@ pub enum ErrorKind {
     GatewayTimeout,
     /// The quota is spent.
     InsufficientQuota,
+    /// The model, or what else was asked for, does not exist.
+    NotFound,
     /// The provider is overloaded.
     Overloaded,
+    /// The key may not do this.
+    Permission,
     /// Too many requests or tokens.
     RateLimited,
+    /// The provider waited too long.
+    RequestTimeout,
+    /// The body has too many bytes.
+    RequestTooLarge,
     /// The provider failed.
     ServerError,
     /// The provider is not available.
@@ -256,6 +302,33 @@ pub enum ErrorKind {
 }
 
 impl Action {
+    /// The action that serves an error of a kind, with a wait where one can be announced.
+    pub fn example(kind: ErrorKind, retry_after: Option<Span>) -> Self {
+        let refused = Refused::default();
+        let hinted = Hinted { retry_after, ..Hinted::default() };
+        match kind {
+            ErrorKind::Authentication => Self::Authentication(refused),
+            ErrorKind::BadGateway => Self::BadGateway(hinted),
+            ErrorKind::BadRequest => Self::BadRequest(refused),
+            ErrorKind::Cancelled => Self::Cancelled(hinted),
+            ErrorKind::Conflict => Self::Conflict(hinted),
+            ErrorKind::ContentPolicy => Self::ContentPolicy(refused),
+            ErrorKind::ContextLength => Self::ContextLength(ContextLength::default()),
+            ErrorKind::GatewayTimeout => Self::GatewayTimeout(hinted),
+            ErrorKind::InsufficientQuota => Self::InsufficientQuota(refused),
+            ErrorKind::NotFound => Self::NotFound(refused),
+            ErrorKind::Overloaded => Self::Overloaded(hinted),
+            ErrorKind::Permission => Self::Permission(refused),
+            ErrorKind::RateLimited => {
+                Self::RateLimited(RateLimited { retry_after, ..RateLimited::default() })
+            }
+            ErrorKind::RequestTimeout => Self::RequestTimeout(hinted),
+            ErrorKind::RequestTooLarge => Self::RequestTooLarge(refused),
+            ErrorKind::ServerError => Self::ServerError(hinted),
+            ErrorKind::Unavailable => Self::Unavailable(hinted),
+        }
+    }
+
     /// The action's name in the scenario language.
     pub fn name(&self) -> &'static str {
         match self {
@@ -263,14 +336,20 @@ impl Action {
             Self::Authentication(_) => "authentication",
             Self::BadGateway(_) => "bad-gateway",
             Self::BadRequest(_) => "bad-request",
+            Self::Cancelled(_) => "cancelled",
+            Self::Conflict(_) => "conflict",
             Self::ContentPolicy(_) => "content-policy",
             Self::ContextLength(_) => "context-length",
             Self::CutStream(_) => "cut-stream",
             Self::GatewayTimeout(_) => "gateway-timeout",
             Self::Hang(_) => "hang",
             Self::InsufficientQuota(_) => "insufficient-quota",
+            Self::NotFound(_) => "not-found",
             Self::Overloaded(_) => "overloaded",
+            Self::Permission(_) => "permission",
             Self::RateLimited(_) => "rate-limited",
+            Self::RequestTimeout(_) => "request-timeout",
+            Self::RequestTooLarge(_) => "request-too-large",
             Self::Reset(_) => "reset",
             Self::ServerError(_) => "server-error",
             Self::Slow(_) => "slow",
@@ -287,12 +366,17 @@ impl Action {
             Self::Authentication(settings)
             | Self::BadRequest(settings)
             | Self::ContentPolicy(settings)
-            | Self::Hang(settings)
             | Self::InsufficientQuota(settings)
-            | Self::Reset(settings) => settings.times,
+            | Self::NotFound(settings)
+            | Self::Permission(settings)
+            | Self::RequestTooLarge(settings) => settings.times,
+            Self::Hang(settings) | Self::Reset(settings) => settings.times,
             Self::BadGateway(settings)
+            | Self::Cancelled(settings)
+            | Self::Conflict(settings)
             | Self::GatewayTimeout(settings)
             | Self::Overloaded(settings)
+            | Self::RequestTimeout(settings)
             | Self::ServerError(settings)
             | Self::Unavailable(settings) => settings.times,
             Self::ContextLength(settings) => settings.times,
@@ -311,12 +395,18 @@ impl Action {
             Self::Authentication(_) => ErrorKind::Authentication,
             Self::BadGateway(_) => ErrorKind::BadGateway,
             Self::BadRequest(_) => ErrorKind::BadRequest,
+            Self::Cancelled(_) => ErrorKind::Cancelled,
+            Self::Conflict(_) => ErrorKind::Conflict,
             Self::ContentPolicy(_) => ErrorKind::ContentPolicy,
             Self::ContextLength(_) => ErrorKind::ContextLength,
             Self::GatewayTimeout(_) => ErrorKind::GatewayTimeout,
             Self::InsufficientQuota(_) => ErrorKind::InsufficientQuota,
+            Self::NotFound(_) => ErrorKind::NotFound,
             Self::Overloaded(_) => ErrorKind::Overloaded,
+            Self::Permission(_) => ErrorKind::Permission,
             Self::RateLimited(_) => ErrorKind::RateLimited,
+            Self::RequestTimeout(_) => ErrorKind::RequestTimeout,
+            Self::RequestTooLarge(_) => ErrorKind::RequestTooLarge,
             Self::ServerError(_) => ErrorKind::ServerError,
             Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Answer(_)
@@ -333,14 +423,47 @@ impl Action {
     pub fn hint(&self) -> Option<(Span, HintForm)> {
         match self {
             Self::BadGateway(settings)
+            | Self::Cancelled(settings)
+            | Self::Conflict(settings)
             | Self::GatewayTimeout(settings)
             | Self::Overloaded(settings)
+            | Self::RequestTimeout(settings)
             | Self::ServerError(settings)
             | Self::Unavailable(settings) => {
                 settings.retry_after.map(|after| (after, settings.hint))
             }
             Self::RateLimited(settings) => settings.retry_after.map(|after| (after, settings.hint)),
             _ => None,
+        }
+    }
+
+    /// Which of the provider's errors it names; none means the usual one.
+    pub fn case(&self) -> Option<&str> {
+        match self {
+            Self::Authentication(settings)
+            | Self::BadRequest(settings)
+            | Self::ContentPolicy(settings)
+            | Self::InsufficientQuota(settings)
+            | Self::NotFound(settings)
+            | Self::Permission(settings)
+            | Self::RequestTooLarge(settings) => settings.case.as_deref(),
+            Self::BadGateway(settings)
+            | Self::Cancelled(settings)
+            | Self::Conflict(settings)
+            | Self::GatewayTimeout(settings)
+            | Self::Overloaded(settings)
+            | Self::RequestTimeout(settings)
+            | Self::ServerError(settings)
+            | Self::Unavailable(settings) => settings.case.as_deref(),
+            Self::ContextLength(settings) => settings.case.as_deref(),
+            Self::RateLimited(settings) => settings.case.as_deref(),
+            Self::StreamError(settings) => settings.case.as_deref(),
+            Self::Answer(_)
+            | Self::CutStream(_)
+            | Self::Hang(_)
+            | Self::Reset(_)
+            | Self::Slow(_)
+            | Self::Truncated(_) => None,
         }
     }
 
@@ -359,16 +482,22 @@ impl Action {
 
 impl ErrorKind {
     /// Every kind, in the order of their names.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 17] = [
         Self::Authentication,
         Self::BadGateway,
         Self::BadRequest,
+        Self::Cancelled,
+        Self::Conflict,
         Self::ContentPolicy,
         Self::ContextLength,
         Self::GatewayTimeout,
         Self::InsufficientQuota,
+        Self::NotFound,
         Self::Overloaded,
+        Self::Permission,
         Self::RateLimited,
+        Self::RequestTimeout,
+        Self::RequestTooLarge,
         Self::ServerError,
         Self::Unavailable,
     ];
@@ -379,12 +508,18 @@ impl ErrorKind {
             Self::Authentication => "authentication",
             Self::BadGateway => "bad-gateway",
             Self::BadRequest => "bad-request",
+            Self::Cancelled => "cancelled",
+            Self::Conflict => "conflict",
             Self::ContentPolicy => "content-policy",
             Self::ContextLength => "context-length",
             Self::GatewayTimeout => "gateway-timeout",
             Self::InsufficientQuota => "insufficient-quota",
+            Self::NotFound => "not-found",
             Self::Overloaded => "overloaded",
+            Self::Permission => "permission",
             Self::RateLimited => "rate-limited",
+            Self::RequestTimeout => "request-timeout",
+            Self::RequestTooLarge => "request-too-large",
             Self::ServerError => "server-error",
             Self::Unavailable => "unavailable",
         }
@@ -397,11 +532,17 @@ impl ErrorKind {
             | Self::BadRequest
             | Self::ContentPolicy
             | Self::ContextLength
-            | Self::InsufficientQuota => true,
+            | Self::InsufficientQuota
+            | Self::NotFound
+            | Self::Permission
+            | Self::RequestTooLarge => true,
             Self::BadGateway
+            | Self::Cancelled
+            | Self::Conflict
             | Self::GatewayTimeout
             | Self::Overloaded
             | Self::RateLimited
+            | Self::RequestTimeout
             | Self::ServerError
             | Self::Unavailable => false,
         }
@@ -424,7 +565,7 @@ impl Default for Slow {
 
 impl Default for StreamError {
     fn default() -> Self {
-        Self { times: Times::default(), after: 3, error: StreamErrorKind::Overloaded }
+        Self { times: Times::default(), after: 3, error: ErrorKind::Overloaded, case: None }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     action,
@@ -13,16 +14,54 @@ use crate::{
 };
 
 /// An answer before any dialect has worded it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// The answer of a route that writes nothing, such as a list of models, has no choice and no mark.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
-    /// Its text in the pieces in which a stream sends it.
+    /// What is thought before the first choice, in the pieces in which a stream sends it; empty if
+    /// the request does not ask to see it.
+    pub reasoning: Vec<String>,
+    /// The tokens of that.
+    pub reasoning_tokens: u64,
+    /// The answers beside each other, as many as asked for.
+    pub choices: Vec<Choice>,
+    /// The mark around each text; none if the output limit leaves no room for one.
+    pub mark: Option<Mark>,
+}
+
+/// One of the answers that stand beside each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// Its text in the pieces in which a stream sends it; empty if it only calls tools.
     pub pieces: Vec<String>,
+    /// The tools that it calls, after its text.
+    pub calls: Vec<ToolCall>,
+    /// Why it ends.
+    pub finish: Finish,
     /// Its tokens, counted by the model's tokenizer.
     pub output_tokens: u64,
-    /// Whether the request's output limit cut it short.
-    pub cut_by_limit: bool,
-    /// The mark around its text; none if the output limit leaves no room for one.
-    pub mark: Option<Mark>,
+}
+
+/// The call of a tool that the client offers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolCall {
+    /// The tool.
+    pub name: String,
+    /// Its arguments, a JSON object.
+    pub arguments: Value,
+}
+
+/// Why an answer ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The request's output limit cut it.
+    Length,
+    /// It was whole.
+    Stop,
+    /// It came to one of the texts at which it was to end; that text is not part of it.
+    StopSequence(String),
+    /// It calls tools, and waits for what they return.
+    ToolCalls,
 }
 
 /// Two words that stand at the beginning and at the end of one attempt's answer, and nowhere else.
@@ -53,17 +92,25 @@ impl Answer {
         };
         let whole = format!("{} {text} {}", mark.begin(), mark.end());
         let output_tokens = tokenizer.count(&whole);
-        match request.output_tokens_max {
-            Some(most) if output_tokens > most => Self::cut(&whole, most, tokenizer),
-            _ => Self {
-                pieces: pieces(&whole),
-                output_tokens,
-                cut_by_limit: false,
-                mark: Some(mark),
-            },
-        }
+        let (choice, mark) = match request.output_tokens_max {
+            Some(most) if output_tokens > most => (Choice::cut(&whole, most, tokenizer), None),
+            _ => {
+                let pieces = pieces(&whole);
+                let (calls, finish) = (Vec::new(), Finish::Stop);
+                (Choice { pieces, calls, finish, output_tokens }, Some(mark))
+            }
+        };
+        Self { choices: vec![choice], mark, ..Self::default() }
     }
 
+    /// The tokens of all that was written, thoughts included.
+    pub fn output_tokens(&self) -> u64 {
+        let choices = self.choices.iter().map(|choice| choice.output_tokens);
+        choices.fold(self.reasoning_tokens, u64::saturating_add)
+    }
+}
+
+impl Choice {
     /// The whole text.
     pub fn text(&self) -> String {
         self.pieces.concat()
@@ -81,7 +128,25 @@ impl Answer {
             output_tokens += tokens;
             kept.push(piece);
         }
-        Self { pieces: kept, output_tokens, cut_by_limit: true, mark: None }
+        Self { pieces: kept, calls: Vec::new(), finish: Finish::Length, output_tokens }
+    }
+}
+
+impl ToolCall {
+    /// The arguments as JSON text, in the pieces in which a stream sends them.
+    pub fn pieces(&self) -> Vec<String> {
+        let text = self.arguments.to_string();
+        let mut pieces = Vec::new();
+        let mut piece = String::new();
+        for letter in text.chars() {
+            piece.push(letter);
+            // About a token each, and never inside a letter.
+            if matches!(letter, ' ' | ',' | ':' | '{' | '}') || piece.len() >= 12 {
+                pieces.push(std::mem::take(&mut piece));
+            }
+        }
+        pieces.extend((!piece.is_empty()).then_some(piece));
+        pieces
     }
 }
 
@@ -171,8 +236,12 @@ mod tests {
     use super::*;
     use crate::{
         plan::Route,
-        request::{Conversation, Headers},
+        request::{Conversation, Headers, Wishes},
     };
+
+    fn text(answer: &Answer) -> String {
+        answer.choices[0].text()
+    }
 
     fn request(output_tokens_max: Option<u64>) -> Request {
         Request {
@@ -185,6 +254,7 @@ mod tests {
             conversation: Conversation::new([("user", "<b>say \"it\"</b>".to_owned())]),
             input_tokens: 1,
             output_tokens_max,
+            wishes: Wishes::default(),
             connection: 0,
         }
     }
@@ -198,7 +268,7 @@ mod tests {
         let first = write(&request(None), &Answers::default(), 1);
         let second = write(&request(None), &Answers::default(), 2);
         let mark = first.mark.clone().unwrap();
-        assert!(first.text().starts_with(&mark.begin()) && first.text().ends_with(&mark.end()));
+        assert!(text(&first).starts_with(&mark.begin()) && text(&first).ends_with(&mark.end()));
         assert!(mark.0.chars().all(|letter| letter.is_ascii_lowercase()));
         assert_ne!(first.mark, second.mark);
         assert_eq!(first, write(&request(None), &Answers::default(), 1));
@@ -207,17 +277,18 @@ mod tests {
     #[test]
     fn answers_are_of_the_length_and_kind_that_was_asked_for() {
         let long = Answers { tokens: Some(400), ..Answers::default() };
-        let tokens = write(&request(None), &long, 1).output_tokens;
+        let tokens = write(&request(None), &long, 1).output_tokens();
         assert!((400..=520).contains(&tokens), "{tokens}");
         let echo = Answers { echo: true, ..Answers::default() };
-        assert!(write(&request(None), &echo, 1).text().contains(" <b>say \"it\"</b> "));
+        assert!(text(&write(&request(None), &echo, 1)).contains(" <b>say \"it\"</b> "));
         let fixed = Answers { text: Some("Yes.".to_owned()), ..Answers::default() };
-        assert!(write(&request(None), &fixed, 1).text().contains(" Yes. "));
+        assert!(text(&write(&request(None), &fixed, 1)).contains(" Yes. "));
     }
 
     #[test]
     fn an_output_limit_cuts_the_text_and_its_mark() {
         let answer = write(&request(Some(5)), &Answers::default(), 1);
-        assert!(answer.cut_by_limit && answer.mark.is_none() && answer.output_tokens <= 5);
+        assert_eq!(answer.choices[0].finish, Finish::Length);
+        assert!(answer.mark.is_none() && answer.output_tokens() <= 5);
     }
 }

@@ -5,26 +5,33 @@
 //! [`Route`].
 
 pub(crate) mod anthropic;
+mod case;
 pub(crate) mod openai;
 pub(crate) mod unserved;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use serde_json::Value;
 
+pub(crate) use case::{Body, Case, Refusal};
+pub use case::{Place, Provenance};
+
 use crate::{
-    action::{ErrorKind, StreamErrorKind},
+    action::{Action, ErrorKind, Slow},
     answer::Answer,
     draw::{Draws, Purpose},
     engine::Decision,
-    plan::{ProviderName, Route},
+    plan::{Latency, ProviderName, Route},
     quota::whole_millis,
     request::{Headers, Request},
 };
 
+/// Headers with their values, in the provider's order.
+pub(crate) type Fields = Vec<(&'static str, String)>;
+
 /// A provider that is at least recognised.
-pub(crate) trait Provider: Sync {
+pub(crate) trait Provider: fmt::Debug + Sync {
     /// Whose it is.
     fn name(&self) -> ProviderName;
 
@@ -40,29 +47,38 @@ pub(crate) trait Dialect: Provider {
     /// The route of a path. SDKs build paths in many ways, so routes are found by their ends.
     fn route(&self, head: &Head<'_>) -> Option<Route>;
 
-    /// Understands a request, or words the refusal that the provider would send.
-    fn read(
-        &self,
-        route: Route,
-        head: &Head<'_>,
-        body: &[u8],
-        moment: &Moment,
-    ) -> Result<Request, Reply>;
+    /// The route that most requests go to.
+    fn main_route(&self) -> Route;
+
+    /// A model that is served on a route, for the catalogue.
+    fn example_model(&self, route: Route) -> &'static str;
+
+    /// Understands a request, or says why the provider refuses it.
+    fn read(&self, route: Route, head: &Head<'_>, body: &[u8]) -> Result<Request, Refusal>;
 
     /// Words a healthy answer, whole or as a stream.
     fn answer(&self, exchange: &Exchange<'_>, answer: &Answer) -> Reply;
 
-    /// Words an error response.
-    fn error(&self, exchange: &Exchange<'_>, kind: ErrorKind) -> Reply;
+    /// Every failure, the usual one of each kind first.
+    fn cases(&self) -> &'static [Case];
 
-    /// Words an error event inside a stream.
-    fn stream_error(&self, exchange: &Exchange<'_>, kind: StreamErrorKind) -> Bytes;
+    /// The name of the usual failure where it depends on the numbers of the request.
+    fn usual(&self, kind: ErrorKind, place: Place, exchange: &Exchange<'_>)
+    -> Option<&'static str>;
 
-    /// Words the answer to a model that does not exist.
-    fn unknown_model(&self, exchange: &Exchange<'_>) -> Reply;
+    /// What a placeholder stands for in this provider's texts, such as its form of a request id;
+    /// none if it is the same for all, see [`Exchange::word`].
+    fn word(&self, name: &str, exchange: &Exchange<'_>) -> Option<String>;
 
-    /// Words the answer to a body that is too large.
-    fn too_large(&self, moment: &Moment) -> Reply;
+    /// The headers of an error in which the decision's wait is announced.
+    fn hint(&self, exchange: &Exchange<'_>) -> Fields {
+        retry_after(exchange.decision, exchange.moment.wall)
+    }
+
+    /// The refusal of a model that does not exist.
+    fn unknown_model(&self, _: &Exchange<'_>) -> Refusal {
+        Refusal::new(ErrorKind::NotFound, "model")
+    }
 }
 
 /// Who a request was meant for.
@@ -80,6 +96,8 @@ pub(crate) struct Head<'a> {
     pub(crate) method: &'a str,
     /// The path, with empty segments left out.
     pub(crate) path: &'a str,
+    /// What stands behind the question mark; empty if nothing does.
+    pub(crate) query: &'a str,
     /// The headers.
     pub(crate) headers: &'a Headers,
 }
@@ -104,7 +122,23 @@ pub(crate) struct Exchange<'a> {
     pub(crate) decision: &'a Decision,
     /// When, and where chance comes from.
     pub(crate) moment: Moment,
+    /// What placeholders stand for, as a refusal says it.
+    pub(crate) words: &'a [(&'static str, String)],
+    /// How long the tokens of its answer take.
+    pub(crate) pace: Pace,
 }
+
+/// How long each token of one answer takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    first: Pick,
+    between: Pick,
+    draws: Draws,
+    attempt: u64,
+}
+
+/// A fixed delay, or one to draw.
+type Pick = crate::units::Delay;
 
 /// An answer in a provider's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +146,7 @@ pub(crate) struct Reply {
     /// The HTTP status.
     pub(crate) status: u16,
     /// The headers, in the provider's order; Content-Length and Date are the wire's.
-    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) headers: Fields,
     /// The body.
     pub(crate) body: ReplyBody,
 }
@@ -131,18 +165,52 @@ pub(crate) enum ReplyBody {
 pub(crate) struct Event {
     /// The bytes, framed as the provider frames them.
     pub(crate) bytes: Bytes,
-    /// Whether it carries text of the answer.
-    pub(crate) text: bool,
+    /// When it is sent.
+    pub(crate) kind: EventKind,
 }
 
-/// Every dialect that is served.
+/// When an event of a stream is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EventKind {
+    /// So long after the event before it: a sign of life in the silence before the next token.
+    Beat(Duration),
+    /// With the event before it.
+    Other,
+    /// When the next token is there: it carries a part of the answer.
+    Text,
+}
+
+/// Every dialect that is served, those first whose paths could be taken for another's.
 static SERVED: [&dyn Dialect; 2] = [&anthropic::Anthropic, &openai::OpenAi];
 
 /// The providers that are recognised, but not served yet.
-static UNSERVED: [&dyn Provider; 2] = [&unserved::Azure, &unserved::Google];
+static UNSERVED: [&dyn Provider; 2] = [&unserved::Azure, &unserved::Gemini];
+
+/// Every dialect that is served.
+pub(crate) fn served() -> impl Iterator<Item = &'static dyn Dialect> {
+    SERVED.into_iter()
+}
+
+/// A provider's dialect.
+pub(crate) fn of(provider: ProviderName) -> Option<&'static dyn Dialect> {
+    served().find(|dialect| dialect.name() == provider)
+}
 
 /// Who a request was meant for.
+///
+/// Where several providers have the same paths, the base URL says whose they are: a path that
+/// begins with a provider's name, such as `/mistral/v1/chat/completions`, is that provider's.
 pub(crate) fn find(head: &Head<'_>) -> Found {
+    let (first, rest) = head.path.trim_start_matches('/').split_once('/').unwrap_or_default();
+    // `/openai/deployments` is a path of Azure's.
+    let named = SERVED.iter().find(|dialect| dialect.name().name() == first && first != "openai");
+    if let Some(&dialect) = named {
+        let rest = format!("/{rest}");
+        return match dialect.route(&Head { path: &rest, ..*head }) {
+            Some(route) => Found::Served(dialect, route),
+            None => Found::Unserved(dialect),
+        };
+    }
     // Azure's paths end like OpenAI's, so it is asked first.
     if let Some(&provider) = UNSERVED.iter().find(|provider| provider.recognises(head)) {
         return Found::Unserved(provider);
@@ -154,6 +222,87 @@ pub(crate) fn find(head: &Head<'_>) -> Found {
     }
     let recognised = SERVED.iter().find(|dialect| dialect.recognises(head));
     Found::Unserved(recognised.map_or(&openai::OpenAi, |&dialect| dialect))
+}
+
+/// The failure that a decision asks for: the named one, or the usual one of its kind.
+///
+/// None if the provider does not know it; the engine sees to it that no rule asks for that.
+pub(crate) fn case(
+    dialect: &dyn Dialect,
+    exchange: &Exchange<'_>,
+    kind: ErrorKind,
+    place: Place,
+    name: Option<&str>,
+) -> Option<&'static Case> {
+    let name = name.or_else(|| dialect.usual(kind, place, exchange));
+    let route = exchange.request.route;
+    let known = || {
+        let cases = dialect.cases().iter();
+        cases.filter(|case| case.kind == kind && case.place == place && case.serves(route))
+    };
+    name.and_then(|name| known().find(|case| case.name == name)).or_else(|| known().next())
+}
+
+/// Words the answer to a path that does not exist, as the dialect's row of that name.
+fn unserved(dialect: &dyn Dialect, head: &Head<'_>, moment: &Moment, case: &str) -> Reply {
+    let request = Request::unknown(dialect.main_route(), head.headers.clone());
+    let words = [("method", head.method.to_owned()), ("path", head.path.to_owned())];
+    let exchange = Exchange {
+        request: &request,
+        decision: &Decision::example(&request, &Action::example(ErrorKind::NotFound, None)),
+        moment: *moment,
+        words: &words,
+        pace: Pace::new(Latency::default(), None, moment.draws, moment.attempt),
+    };
+    self::case(dialect, &exchange, ErrorKind::NotFound, Place::Answer, Some(case))
+        .expect("every dialect knows what is not found")
+        .reply(dialect, &exchange)
+}
+
+impl Exchange<'_> {
+    /// What a placeholder stands for that means the same to every provider.
+    fn word(&self, name: &str) -> Option<String> {
+        let Self { request, decision, .. } = self;
+        let number = |number: u64| Some(number.to_string());
+        let output = request.output_tokens_max.unwrap_or(0);
+        match name {
+            "input" => number(request.input_tokens),
+            "key" => Some(request.key.clone()),
+            "limit" => number(decision.limited?.level.limit),
+            "model" => Some(request.model.clone()),
+            "output" => number(output),
+            "remaining" => number(decision.limited?.level.remaining),
+            "requested" => number(decision.limited?.requested),
+            "total" => number(request.input_tokens.saturating_add(output)),
+            "used" => number(decision.limited?.used),
+            "window" => number(decision.window),
+            _ => None,
+        }
+    }
+}
+
+impl Pace {
+    /// The pace of one attempt's answer; a fault may slow it down.
+    pub(crate) fn new(latency: Latency, slow: Option<&Slow>, draws: Draws, attempt: u64) -> Self {
+        let fixed = |span| Pick { least: span, most: span };
+        let (first, between) = match slow {
+            Some(slow) => (fixed(slow.first_token), fixed(slow.between_tokens.unwrap_or_default())),
+            None => (latency.first_token, latency.between_tokens),
+        };
+        Self { first, between, draws, attempt }
+    }
+
+    /// The silence before a token; the first is number 0.
+    pub(crate) fn gap(&self, token: u64) -> Duration {
+        let pick = if token == 0 { self.first } else { self.between };
+        pick.pick(self.draws.draw("latency", Purpose::Latency, self.attempt, token))
+    }
+
+    /// How many signs of life fall into the silence before a token.
+    pub(crate) fn beats(&self, token: u64, every: Duration) -> usize {
+        let gap = self.gap(token).as_nanos().saturating_sub(1);
+        usize::try_from(gap / every.as_nanos().max(1)).unwrap_or(0)
+    }
 }
 
 impl Moment {
@@ -187,23 +336,25 @@ impl Moment {
 
 impl Reply {
     /// An answer with a JSON or text body.
-    fn whole(status: u16, headers: Vec<(&'static str, String)>, body: impl Into<Bytes>) -> Self {
+    fn whole(status: u16, headers: Fields, body: impl Into<Bytes>) -> Self {
         Self { status, headers, body: ReplyBody::Whole(body.into()) }
     }
 }
 
 impl Event {
+    /// An event that carries a part of the answer.
     fn text(bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: bytes.into(), text: true }
+        Self { bytes: bytes.into(), kind: EventKind::Text }
     }
 
+    /// An event that goes out with the one before it.
     fn other(bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: bytes.into(), text: false }
+        Self { bytes: bytes.into(), kind: EventKind::Other }
     }
 }
 
 /// The headers in which a wait is announced, seconds rounded up to whole ones.
-fn retry_after(decision: &Decision, wall: Duration) -> Vec<(&'static str, String)> {
+fn retry_after(decision: &Decision, wall: Duration) -> Fields {
     use crate::action::HintForm;
 
     let Some((after, form)) = decision.action.hint() else { return Vec::new() };
@@ -217,18 +368,19 @@ fn retry_after(decision: &Decision, wall: Duration) -> Vec<(&'static str, String
     }
 }
 
-/// The page that Cloudflare, in front of both providers, shows for a status of its own.
-fn cloudflare_page(moment: &Moment, status: u16, title: &str) -> Reply {
-    let headers = vec![
+/// The page that Cloudflare shows for a status of its own; `{{title}}` is an example of the row's.
+const CLOUDFLARE_PAGE: Body = Body::Text(
+    "<html>\r\n<head><title>{{title}}</title></head>\r\n<body>\r\n<center><h1>{{title}}</h1>\
+     </center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n",
+);
+
+/// The headers of such a page.
+fn cloudflare_page(exchange: &Exchange<'_>) -> Fields {
+    vec![
         ("content-type", "text/html".to_owned()),
         ("server", "cloudflare".to_owned()),
-        ("cf-ray", moment.cf_ray()),
-    ];
-    let body = format!(
-        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1>\
-         </center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n"
-    );
-    Reply::whole(status, headers, body)
+        ("cf-ray", exchange.moment.cf_ray()),
+    ]
 }
 
 /// The date of an HTTP header.
@@ -357,7 +509,7 @@ mod tests {
     fn a_path_belongs_to_the_provider_that_has_it() {
         let whose = |path: &str, header: &str| {
             let headers = Headers(vec![(header.to_owned(), "Bearer k".to_owned())]);
-            match find(&Head { method: "POST", path, headers: &headers }) {
+            match find(&Head { method: "POST", path, query: "", headers: &headers }) {
                 Found::Served(dialect, route) => (dialect.name(), Some(route)),
                 Found::Unserved(provider) => (provider.name(), None),
             }
@@ -371,7 +523,7 @@ mod tests {
             ("/anthropic/v1/messages", bearer, messages),
             ("/v1/threads/x/messages", bearer, (ProviderName::OpenAi, None)),
             ("/v1/chat/completions", bearer, chat),
-            ("/v1beta/openai/chat/completions", bearer, (ProviderName::Google, None)),
+            ("/v1beta/openai/chat/completions", bearer, (ProviderName::Gemini, None)),
             ("/openai/v1/chat/completions", bearer, (ProviderName::Azure, None)),
             ("/v1/message", "x-api-key", (ProviderName::Anthropic, None)),
         ] {

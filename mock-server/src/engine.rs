@@ -7,7 +7,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
-    action::{Action, ContextLength, Hinted, Plain, RateLimited},
+    action::{Action, ContextLength, Hinted, RateLimited, Refused},
+    catalog,
     draw::{Draws, Purpose},
     identity::{Evidence, Identity, Served},
     journal::RuleHit,
@@ -84,6 +85,27 @@ struct Progress {
     played: u64,
 }
 
+impl Decision {
+    /// What a rule's action comes to for a request that is the first of its lane.
+    pub(crate) fn example(request: &Request, action: &Action) -> Self {
+        let real = models::facts(&request.model)
+            .map_or(WINDOW, |facts| facts.max_input_tokens.unwrap_or(facts.context_window));
+        let mut decision = Self {
+            attempt: 1,
+            call: 1,
+            evidence: Evidence::First,
+            rule: Some(RuleHit { rule: 0, hit: 1, step: None, beyond: false }),
+            action: action.clone(),
+            limited: None,
+            levels: Vec::new(),
+            window: real,
+            unknown_model: false,
+        };
+        settle(request, &mut decision);
+        decision
+    }
+}
+
 impl Engine {
     /// An engine at the start of its run.
     pub fn new(plan: Arc<Plan>, draws: Draws) -> Self {
@@ -152,12 +174,23 @@ impl Engine {
 
     /// Counts a request that its provider refuses as it stands: no rule and no quota sees it, but
     /// it is an attempt of a call, and sending it again is a retry.
-    pub fn refuse(&mut self, request: &Request, now: Duration) -> (u64, u64, Evidence) {
+    pub fn refuse(&mut self, request: &Request, now: Duration) -> Decision {
         self.started.get_or_insert(now);
         self.attempts += 1;
         self.in_flight += 1;
         let (call, evidence) = self.identity.assign(request);
-        (self.attempts, call, evidence)
+        let (_, window) = self.model(request);
+        Decision {
+            attempt: self.attempts,
+            call,
+            evidence,
+            rule: None,
+            action: Action::Answer(crate::action::Answer::default()),
+            limited: None,
+            levels: Vec::new(),
+            window,
+            unknown_model: false,
+        }
     }
 
     /// Tells that a connection is closed.
@@ -265,6 +298,9 @@ impl Engine {
         if decision.unknown_model {
             return false;
         }
+        if !request.route.service().is_metered() {
+            return true;
+        }
         let key = Fingerprint::of(&request.key);
         match self.quotas.admit(&key, &request.model, request.input_tokens, now) {
             Ok(levels) => decision.levels = levels,
@@ -297,9 +333,8 @@ impl Engine {
             listed.iter().find(|(name, _)| matches(name, &request.model)).map(|(_, model)| model)
         });
         let facts = models::facts(&request.model);
-        // The smallest window of the models that are sold today, for those that are unknown.
         let real =
-            facts.map_or(128_000, |facts| facts.max_input_tokens.unwrap_or(facts.context_window));
+            facts.map_or(WINDOW, |facts| facts.max_input_tokens.unwrap_or(facts.context_window));
         match model {
             Some(model) => (Some(*model), model.window.unwrap_or(real)),
             None if listed.is_empty() => (Some(Model::default()), real),
@@ -308,8 +343,11 @@ impl Engine {
     }
 }
 
+/// The smallest window of the models that are sold today, for those that are unknown.
+const WINDOW: u64 = 128_000;
+
 /// The answer to a request after `then: fail`: an error that no client can mistake for success.
-static BEYOND: Action = Action::BadRequest(Plain { times: crate::action::Times(1) });
+static BEYOND: Action = Action::BadRequest(Refused { times: crate::action::Times(1), case: None });
 
 /// Whether an action is done to a request that the provider has taken, and not instead of taking it.
 fn is_admitted(action: &Action) -> bool {
@@ -366,8 +404,8 @@ fn step_at(steps: &[Action], position: u64) -> Option<(usize, &Action)> {
     })
 }
 
-/// Whether an action can be done to a request: the wire carries it, and the input is too long for
-/// a window that was set.
+/// Whether an action can be done to a request: its provider knows the error, the wire carries it,
+/// and the input is too long for a window that was set.
 fn strikes(action: &Action, request: &Request) -> bool {
     let too_long = match action {
         Action::ContextLength(settings) => {
@@ -375,7 +413,8 @@ fn strikes(action: &Action, request: &Request) -> bool {
         }
         _ => true,
     };
-    too_long && action.suits(request.streaming)
+    let known = catalog::knows(request.route, action);
+    too_long && known && action.suits(request.streaming)
 }
 
 #[cfg(test)]
@@ -387,7 +426,7 @@ mod tests {
     use crate::{
         action::ErrorKind,
         plan::{Provider, Quota, Route, When},
-        request::{Conversation, Headers},
+        request::{Conversation, Headers, Wishes},
         units::{Ordinals, Portion, Share, Span},
     };
 
@@ -404,6 +443,7 @@ mod tests {
             conversation: Conversation::new([("user", text.to_owned())]),
             input_tokens: 10,
             output_tokens_max: None,
+            wishes: Wishes::default(),
             connection: 0,
         }
     }

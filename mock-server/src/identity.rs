@@ -243,6 +243,7 @@ mod tests {
             conversation: Conversation::new(roles),
             input_tokens: 1,
             output_tokens_max: None,
+            wishes: crate::request::Wishes::default(),
             connection: 0,
         }
     }

@@ -219,10 +219,19 @@ impl Lane {
         compose: impl FnOnce(&Decision, Duration) -> Timeline,
         claim: impl FnOnce(&Decision, &Timeline, Duration) -> Claimed,
     ) -> (Timeline, Recorder) {
+        self.record(|engine, now| engine.decide(request, now), compose, claim)
+    }
+
+    fn record(
+        &self,
+        decide: impl FnOnce(&mut Engine, Duration) -> Decision,
+        compose: impl FnOnce(&Decision, Duration) -> Timeline,
+        claim: impl FnOnce(&Decision, &Timeline, Duration) -> Claimed,
+    ) -> (Timeline, Recorder) {
         let now = self.shared.clock.now();
         let mut state = self.state();
         let first = state.engine.started().is_none();
-        let decision = state.engine.decide(request, now);
+        let decision = decide(&mut state.engine, now);
         let timeline = compose(&decision, now);
         state.journal.record(Entry::Claimed(Box::new(claim(&decision, &timeline, now))));
         let recorder =
@@ -238,23 +247,10 @@ impl Lane {
     pub(crate) fn claim_refused(
         &self,
         request: &Request,
-        compose: impl FnOnce(u64, Duration) -> Timeline,
-        claim: impl FnOnce(u64, &Timeline, Duration) -> Claimed,
+        compose: impl FnOnce(&Decision, Duration) -> Timeline,
+        claim: impl FnOnce(&Decision, &Timeline, Duration) -> Claimed,
     ) -> (Timeline, Recorder) {
-        let now = self.shared.clock.now();
-        let mut state = self.state();
-        let (attempt, call, evidence) = state.engine.refuse(request, now);
-        let timeline = compose(attempt, now);
-        let claimed = Claimed {
-            call: Some(call),
-            evidence: Some(evidence),
-            ..claim(attempt, &timeline, now)
-        };
-        state.journal.record(Entry::Claimed(Box::new(claimed)));
-        let recorder = self.recorder(&state, attempt, Some(call), timeline.served);
-        drop(state);
-        self.shared.started.notify_waiters();
-        (timeline, recorder)
+        self.record(|engine, now| engine.refuse(request, now), compose, claim)
     }
 
     /// Records a request that no dialect serves.

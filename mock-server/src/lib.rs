@@ -36,6 +36,7 @@ pub mod plan;
 pub mod action;
 pub mod units;
 
+pub mod catalog;
 pub mod engine;
 
 pub mod answer;

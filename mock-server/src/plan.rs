@@ -104,17 +104,118 @@ pub struct When {
     pub until: Option<Span>,
 }
 
-/// The routes that are served.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-pub enum Route {
+/// Makes the routes, each with its provider, what it is for and its name, from one list.
+macro_rules! routes {
+    ($($(#[$doc:meta])* $variant:ident: $provider:ident, $service:ident, $name:literal;)*) => {
+        /// The routes that are served.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+            JsonSchema,
+        )]
+        pub enum Route {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl Route {
+            /// Every route, in the order of their names.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Whose route it is.
+            pub fn provider(self) -> ProviderName {
+                match self {
+                    $(Self::$variant => ProviderName::$provider,)*
+                }
+            }
+
+            /// What it is for.
+            pub fn service(self) -> Service {
+                match self {
+                    $(Self::$variant => Service::$service,)*
+                }
+            }
+
+            /// The route's name in the scenario language.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+routes! {
+    /// Anthropic's token counting.
+    AnthropicCountTokens: Anthropic, Count, "anthropic.count-tokens";
     /// Anthropic's Messages.
-    #[serde(rename = "anthropic.messages")]
-    AnthropicMessages,
+    AnthropicMessages: Anthropic, Generate, "anthropic.messages";
+    /// Anthropic's list of models.
+    AnthropicModels: Anthropic, List, "anthropic.models";
+    /// Azure's Chat Completions.
+    AzureChat: Azure, Generate, "azure.chat";
+    /// Azure's legacy Completions.
+    AzureCompletions: Azure, Generate, "azure.completions";
+    /// Azure's Embeddings.
+    AzureEmbeddings: Azure, Embed, "azure.embeddings";
+    /// Azure's Responses.
+    AzureResponses: Azure, Generate, "azure.responses";
+    /// Bedrock's Converse.
+    BedrockConverse: Bedrock, Generate, "bedrock.converse";
+    /// Bedrock's token counting.
+    BedrockCountTokens: Bedrock, Count, "bedrock.count-tokens";
+    /// Cohere's Chat.
+    CohereChat: Cohere, Generate, "cohere.chat";
+    /// Cohere's Embed.
+    CohereEmbed: Cohere, Embed, "cohere.embed";
+    /// Gemini's token counting.
+    GeminiCountTokens: Gemini, Count, "gemini.count-tokens";
+    /// Gemini's embeddings.
+    GeminiEmbed: Gemini, Embed, "gemini.embed";
+    /// Gemini's content generation.
+    GeminiGenerate: Gemini, Generate, "gemini.generate";
+    /// Gemini's list of models.
+    GeminiModels: Gemini, List, "gemini.models";
+    /// Mistral's Chat Completions.
+    MistralChat: Mistral, Generate, "mistral.chat";
+    /// Mistral's Embeddings.
+    MistralEmbeddings: Mistral, Embed, "mistral.embeddings";
+    /// Mistral's list of models.
+    MistralModels: Mistral, List, "mistral.models";
+    /// Ollama's Chat.
+    OllamaChat: Ollama, Generate, "ollama.chat";
+    /// Ollama's embeddings.
+    OllamaEmbed: Ollama, Embed, "ollama.embed";
+    /// Ollama's text completion.
+    OllamaGenerate: Ollama, Generate, "ollama.generate";
+    /// Ollama's list of models.
+    OllamaModels: Ollama, List, "ollama.models";
     /// OpenAI's Chat Completions.
-    #[serde(rename = "openai.chat")]
-    OpenAiChat,
+    OpenAiChat: OpenAi, Generate, "openai.chat";
+    /// OpenAI's legacy Completions.
+    OpenAiCompletions: OpenAi, Generate, "openai.completions";
+    /// OpenAI's Embeddings.
+    OpenAiEmbeddings: OpenAi, Embed, "openai.embeddings";
+    /// OpenAI's list of models.
+    OpenAiModels: OpenAi, List, "openai.models";
+    /// OpenAI's Responses.
+    OpenAiResponses: OpenAi, Generate, "openai.responses";
+    /// OpenRouter's Chat Completions.
+    OpenRouterChat: OpenRouter, Generate, "openrouter.chat";
+    /// OpenRouter's list of models.
+    OpenRouterModels: OpenRouter, List, "openrouter.models";
+}
+
+/// What a route is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// It counts the tokens of a request.
+    Count,
+    /// It turns texts into vectors.
+    Embed,
+    /// It writes a text or calls a tool: its answers carry marks.
+    Generate,
+    /// It lists the models.
+    List,
 }
 
 /// The providers that are spoken or recognised.
@@ -127,10 +228,20 @@ pub enum ProviderName {
     Anthropic,
     /// Azure OpenAI.
     Azure,
-    /// Google Gemini.
-    Google,
+    /// AWS Bedrock.
+    Bedrock,
+    /// Cohere.
+    Cohere,
+    /// Google's Gemini.
+    Gemini,
+    /// Mistral.
+    Mistral,
+    /// Ollama.
+    Ollama,
     /// OpenAI.
     OpenAi,
+    /// OpenRouter.
+    OpenRouter,
 }
 
 /// Where a rule's hits are counted.
@@ -277,32 +388,42 @@ impl Default for Limits {
     }
 }
 
-impl Route {
-    /// Whose route it is.
-    pub fn provider(self) -> ProviderName {
+impl Service {
+    /// Whether its requests are charged to quotas.
+    pub fn is_metered(self) -> bool {
         match self {
-            Self::AnthropicMessages => ProviderName::Anthropic,
-            Self::OpenAiChat => ProviderName::OpenAi,
-        }
-    }
-
-    /// The route's name in the scenario language.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AnthropicMessages => "anthropic.messages",
-            Self::OpenAiChat => "openai.chat",
+            Self::Embed | Self::Generate => true,
+            Self::Count | Self::List => false,
         }
     }
 }
 
 impl ProviderName {
+    /// Every provider, in the order of their names.
+    pub const ALL: [Self; 9] = [
+        Self::Anthropic,
+        Self::Azure,
+        Self::Bedrock,
+        Self::Cohere,
+        Self::Gemini,
+        Self::Mistral,
+        Self::Ollama,
+        Self::OpenAi,
+        Self::OpenRouter,
+    ];
+
     /// The provider's name in the scenario language.
     pub fn name(self) -> &'static str {
         match self {
             Self::Anthropic => "anthropic",
             Self::Azure => "azure",
-            Self::Google => "google",
+            Self::Bedrock => "bedrock",
+            Self::Cohere => "cohere",
+            Self::Gemini => "gemini",
+            Self::Mistral => "mistral",
+            Self::Ollama => "ollama",
             Self::OpenAi => "openai",
+            Self::OpenRouter => "openrouter",
         }
     }
 }

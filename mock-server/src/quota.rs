@@ -76,8 +76,8 @@ impl Quotas {
                 .collect()
         });
         let cost = |bucket: &Bucket| match bucket.dimension {
-            Dimension::Requests => 1,
-            Dimension::Tokens => tokens,
+            Dimension::Concurrency | Dimension::Requests => 1,
+            Dimension::InputTokens | Dimension::OutputTokens | Dimension::Tokens => tokens,
         };
         for bucket in &mut *buckets {
             bucket.refill(now);
@@ -138,15 +138,19 @@ impl Limited {
         let common = common_divisor(millis, whole);
         let (missing, of) = (millis / common, whole / common);
         let least = match dimension {
-            Dimension::Requests if missing == 0 => requests,
-            Dimension::Requests => 1,
-            Dimension::Tokens => tokens.max(paid),
+            Dimension::Concurrency | Dimension::Requests if missing == 0 => requests,
+            Dimension::Concurrency | Dimension::Requests => 1,
+            Dimension::InputTokens | Dimension::OutputTokens | Dimension::Tokens => {
+                tokens.max(paid)
+            }
         };
         let times = least.div_ceil(of);
         let (missing, limit) = (missing.saturating_mul(times), of.saturating_mul(times));
         let requested = match dimension {
-            Dimension::Requests => 1,
-            Dimension::Tokens => tokens.max(missing).clamp(1, limit),
+            Dimension::Concurrency | Dimension::Requests => 1,
+            Dimension::InputTokens | Dimension::OutputTokens | Dimension::Tokens => {
+                tokens.max(missing).clamp(1, limit)
+            }
         };
         let used = limit.saturating_add(missing).saturating_sub(requested);
         // Fewer are left than were asked for, or nothing would be refused.

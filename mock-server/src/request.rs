@@ -31,8 +31,64 @@ pub struct Request {
     pub input_tokens: u64,
     /// The most output tokens it asks for.
     pub output_tokens_max: Option<u64>,
+    /// What else it wants of its answer.
+    pub wishes: Wishes,
     /// The connection it came on, counted from 1; 0 until the server says so.
     pub connection: u64,
+}
+
+/// What a request wants of its answer, beyond its length; the same in every dialect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wishes {
+    /// How many answers beside each other, at least 1.
+    pub choices: u32,
+    /// The texts at which the answer ends.
+    pub stops: Vec<String>,
+    /// The tools that may be called.
+    pub tools: Vec<Tool>,
+    /// Whether tools may, must or must not be called.
+    pub tool_choice: ToolChoice,
+    /// Whether one answer may call several tools.
+    pub parallel_tools: bool,
+    /// The form of the text.
+    pub format: Format,
+    /// Whether the model is to think, and to show that it does.
+    pub reasons: bool,
+}
+
+/// A tool that the client offers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// The JSON schema of its arguments; null if there is none.
+    pub schema: Value,
+}
+
+/// Whether tools may, must or must not be called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// As the model likes.
+    #[default]
+    Auto,
+    /// This one must be called.
+    Named(String),
+    /// None may be called.
+    None,
+    /// Any one must be called.
+    Required,
+}
+
+/// The form of a text that a request asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Format {
+    /// Any JSON object.
+    Json,
+    /// JSON that satisfies a schema.
+    Schema(Value),
+    /// Plain text.
+    #[default]
+    Text,
 }
 
 /// Header names in lower case with their values, in the order of arrival.
@@ -49,7 +105,14 @@ pub struct Conversation {
     turns: Vec<u64>,
     /// The text of the last user turn.
     pub last_user: String,
+    /// How many turns of the assistant called tools since then: how far an agent's task got.
+    pub tool_turns: u64,
 }
+
+/// The role of an assistant's turn that calls tools.
+///
+/// A turn that brings back what they returned has the role `tool`, whoever its provider says spoke.
+pub const TOOL_CALLS: &str = "tool-calls";
 
 /// What stands for a key in a journal: enough to tell keys apart, too little to use them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -57,6 +120,25 @@ pub struct Conversation {
 pub struct Fingerprint(pub String);
 
 impl Request {
+    /// A request of which nothing but its headers is known.
+    pub(crate) fn unknown(route: Route, headers: Headers) -> Self {
+        let names = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
+        let key = names.iter().find_map(|name| headers.get(name));
+        Self {
+            route,
+            model: String::new(),
+            key: key.unwrap_or_default().to_owned(),
+            headers,
+            body: Value::Null,
+            streaming: false,
+            conversation: Conversation::default(),
+            input_tokens: 0,
+            output_tokens_max: None,
+            wishes: Wishes::default(),
+            connection: 0,
+        }
+    }
+
     /// Whether the conditions of a rule that speak of the request hold; time is the engine's.
     pub fn meets(&self, when: &When) -> bool {
         let holds = |pattern: &Option<String>, text: &str| {
@@ -74,6 +156,20 @@ impl Request {
             && when.body.iter().all(|(path, pattern)| {
                 at(&self.body, path).is_some_and(|value| matches(pattern, &as_text(value)))
             })
+    }
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Self {
+            choices: 1,
+            stops: Vec::new(),
+            tools: Vec::new(),
+            tool_choice: ToolChoice::default(),
+            parallel_tools: true,
+            format: Format::default(),
+            reasons: false,
+        }
     }
 }
 
@@ -101,8 +197,9 @@ impl Conversation {
                 "model" => "assistant",
                 other => other,
             };
+            let speaker = if role == TOOL_CALLS { "assistant" } else { role };
             let mut hash = StableHasher::new(0);
-            hash.write(role.as_bytes());
+            hash.write(speaker.as_bytes());
             hash.write_u8(0);
             hash.write(text.trim().as_bytes());
             if role == "system" {
@@ -112,6 +209,9 @@ impl Conversation {
             }
             if role == "user" {
                 conversation.last_user = text;
+                conversation.tool_turns = 0;
+            } else if role == TOOL_CALLS {
+                conversation.tool_turns += 1;
             }
         }
         conversation.turns.append(&mut spoken);
@@ -205,6 +305,7 @@ mod tests {
             conversation: Conversation::default(),
             input_tokens: 1,
             output_tokens_max: None,
+            wishes: Wishes::default(),
             connection: 0,
         };
         let when = |json: Value| serde_json::from_value::<When>(json).unwrap();

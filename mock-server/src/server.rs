@@ -10,14 +10,14 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 
 use crate::{
-    action::ErrorKind,
+    action::{Action, ErrorKind},
     admin,
-    dialect::{self, Exchange, Found, Head, Moment, Reply, ReplyBody},
+    dialect::{self, Dialect, Exchange, Found, Head, Moment, Pace, Refusal, Reply, ReplyBody},
     door::{Door, Stream},
     identity::{CALL_HEADER, Served},
     journal::Claimed,
     lane::{Lane, Recorder, nanos},
-    plan::{ProviderName, Route},
+    plan::{Latency, ProviderName, Route},
     request::{Conversation, Fingerprint, Headers, Request},
     timeline::{self, End, Timeline},
     wire::{self, Connection, Manner},
@@ -214,7 +214,8 @@ async fn answer(
     });
     let headers = Headers(headers.collect());
     let path = tidy(parts.uri.path());
-    let head = Head { method: parts.method.as_str(), path: &path, headers: &headers };
+    let query = parts.uri.query().unwrap_or_default();
+    let head = Head { method: parts.method.as_str(), path: &path, query, headers: &headers };
     let manner = Manner::of(&parts);
     let (body, manner) = match read_body(&parts, body, lane.plan().limits.body_bytes_max).await {
         Ok(body) => (Some(body), manner),
@@ -236,23 +237,19 @@ async fn answer(
         Found::Unserved(provider) => lane.claim_unserved(
             |attempt, now| {
                 let reply = provider.not_found(&head, &moment(lane, attempt, now));
-                Timeline::reply(reply, Served::Error(ErrorKind::BadRequest))
+                Timeline::reply(reply, Served::Error(ErrorKind::NotFound))
             },
             |attempt, _, now| arrival.unserved(attempt, &head, provider.name(), None, now),
         ),
         Found::Served(dialect, route) => {
-            let read = |moment: &Moment| match &body {
-                Some(body) => dialect.read(route, &head, body, moment),
-                None => Err(dialect.too_large(moment)),
+            let read = match &body {
+                Some(body) => dialect.read(route, &head, body),
+                None => Err(Refusal::new(ErrorKind::RequestTooLarge, "body")),
             };
-            // Reading takes time and is done without the lock. A refusal is worded again under it,
-            // because only there the attempt has its number, and with it ids of its own.
-            match read(&moment(lane, 0, read_at)) {
+            match read {
                 Err(refusal) => {
-                    let word =
-                        |attempt, now| read(&moment(lane, attempt, now)).err().unwrap_or(refusal);
                     let body = body.as_deref().unwrap_or_default();
-                    refuse(lane, word, &arrival, &head, body, route)
+                    refuse(lane, dialect, &refusal, &arrival, &head, body, route)
                 }
                 Ok(mut request) => {
                     request.connection = connection.number;
@@ -260,8 +257,16 @@ async fn answer(
                         &request,
                         |decision, now| {
                             let moment = moment(lane, decision.attempt, now);
-                            let exchange = Exchange { request: &request, decision, moment };
-                            timeline::compose(dialect, &exchange, &lane.plan().provider)
+                            let provider = &lane.plan().provider;
+                            let slow = match &decision.action {
+                                Action::Slow(slow) => Some(slow),
+                                _ => None,
+                            };
+                            let pace =
+                                Pace::new(provider.latency, slow, moment.draws, decision.attempt);
+                            let (request, words) = (&request, &[][..]);
+                            let exchange = Exchange { request, decision, moment, words, pace };
+                            timeline::compose(dialect, &exchange, provider)
                         },
                         |decision, timeline, now| Claimed {
                             call: Some(decision.call),
@@ -306,43 +311,38 @@ fn malformed() -> Reply {
 /// Records and words a refusal by the provider of a request that no rule ever sees.
 fn refuse(
     lane: &Lane,
-    word: impl FnOnce(u64, Duration) -> Reply,
+    dialect: &dyn Dialect,
+    refusal: &Refusal,
     arrival: &Arrival,
     head: &Head<'_>,
     body: &[u8],
     route: Route,
 ) -> (Timeline, Recorder) {
-    let key = ["authorization", "x-api-key"].iter().find_map(|name| head.headers.get(name));
     // Nothing in it can be relied on, so its conversation is the body as it came.
     let said = String::from_utf8_lossy(body).into_owned();
     let request = Request {
-        route,
-        model: String::new(),
-        key: key.unwrap_or_default().to_owned(),
-        headers: head.headers.clone(),
-        body: serde_json::Value::Null,
-        streaming: false,
         conversation: Conversation::new([("user", said)]),
-        input_tokens: 0,
-        output_tokens_max: None,
         connection: arrival.connection,
+        ..Request::unknown(route, head.headers.clone())
     };
+    let mut words = refusal.words.clone();
+    words.extend([("method", head.method.to_owned()), ("path", head.path.to_owned())]);
     lane.claim_refused(
         &request,
-        |attempt, now| {
-            let reply = word(attempt, now);
-            let kind = match reply.status {
-                401 => ErrorKind::Authentication,
-                _ => ErrorKind::BadRequest,
-            };
-            Timeline::reply(reply, Served::Error(kind))
+        |decision, now| {
+            let moment = moment(lane, decision.attempt, now);
+            let pace = Pace::new(Latency::default(), None, moment.draws, decision.attempt);
+            let exchange = Exchange { request: &request, decision, moment, words: &words, pace };
+            timeline::refused(dialect, &exchange, refusal.kind, Some(refusal.case))
         },
-        |attempt, timeline, now| Claimed {
+        |decision, timeline, now| Claimed {
+            call: Some(decision.call),
+            evidence: Some(decision.evidence),
             conversation: request.conversation.anchor(),
             key: Fingerprint::of(&request.key),
             error: timeline.served.error(),
             action: "refused".to_owned(),
-            ..arrival.unserved(attempt, head, route.provider(), Some(route), now)
+            ..arrival.unserved(decision.attempt, head, route.provider(), Some(route), now)
         },
     )
 }

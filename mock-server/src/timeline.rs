@@ -9,10 +9,9 @@ use bytes::Bytes;
 use crate::{
     action::{Action, CutEnd, ErrorKind},
     answer::{Answer, Mark},
-    dialect::{Dialect, Event, Exchange, Reply, ReplyBody},
-    draw::Purpose,
+    dialect::{self, Dialect, Event, EventKind, Exchange, Pace, Place, Refusal, Reply, ReplyBody},
     identity::Served,
-    plan::Provider,
+    plan::{Provider, Service},
 };
 
 /// What goes out, and when.
@@ -79,16 +78,31 @@ pub(crate) fn compose(
 ) -> Timeline {
     let action = &exchange.decision.action;
     if let Some(kind) = action.error() {
-        return Timeline::reply(dialect.error(exchange, kind), Served::Error(kind));
+        return refused(dialect, exchange, kind, action.case());
     }
     match action {
         Action::Hang(_) => Timeline::silent(End::Hang),
         Action::Reset(_) => Timeline::silent(End::Reset),
         _ if exchange.decision.unknown_model => {
-            Timeline::reply(dialect.unknown_model(exchange), Served::Error(ErrorKind::BadRequest))
+            let Refusal { kind, case, words } = dialect.unknown_model(exchange);
+            refused(dialect, &Exchange { words: &words, ..*exchange }, kind, Some(case))
         }
         _ => healthy(dialect, exchange, provider),
     }
+}
+
+/// An error instead of the answer.
+pub(crate) fn refused(
+    dialect: &dyn Dialect,
+    exchange: &Exchange<'_>,
+    kind: ErrorKind,
+    case: Option<&str>,
+) -> Timeline {
+    let case = dialect::case(dialect, exchange, kind, Place::Answer, case)
+        .expect("the engine plays only what the provider knows");
+    let mut reply = case.reply(dialect, exchange);
+    reply.headers.extend(dialect.hint(exchange));
+    Timeline::reply(reply, Served::Error(kind))
 }
 
 /// The healthy answer, and what may happen to it.
@@ -98,29 +112,27 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
         Action::Answer(own) => Some(own),
         _ => None,
     };
-    let answer =
-        Answer::new(exchange.request, &provider.answers, own, moment.attempt, moment.draws);
-    let delay = |index| {
-        let draw = moment.draws.draw("latency", Purpose::Latency, moment.attempt, index);
-        match (&exchange.decision.action, index) {
-            (Action::Slow(slow), 0) => slow.first_token.0,
-            (Action::Slow(slow), _) => slow.between_tokens.map_or(Duration::ZERO, |span| span.0),
-            (_, 0) => provider.latency.first_token.pick(draw),
-            (_, _) => provider.latency.between_tokens.pick(draw),
-        }
+    let writes = exchange.request.route.service() == Service::Generate;
+    let answer = if writes {
+        Answer::new(exchange.request, &provider.answers, own, moment.attempt, moment.draws)
+    } else {
+        Answer::default()
     };
-    let mut timeline = Timeline::reply(dialect.answer(exchange, &answer), Served::Answer);
+    let pace = exchange.pace;
+    let reply = dialect.answer(exchange, &answer);
+    let kinds: Vec<EventKind> = match &reply.body {
+        ReplyBody::Whole(_) => Vec::new(),
+        ReplyBody::Stream(events) => events.iter().map(|event| event.kind).collect(),
+    };
+    let mut timeline = Timeline::reply(reply, Served::Answer);
     timeline.mark.clone_from(&answer.mark);
-    timeline.head_after = delay(0);
-    let later = (1..).zip(timeline.pieces.iter_mut().filter(|piece| piece.text).skip(1));
     if timeline.head.as_ref().is_some_and(|head| head.content_length.is_some()) {
         // A JSON answer is sent when its last token is there.
-        let tokens = 1..=u64::try_from(answer.pieces.len()).unwrap_or(0);
-        timeline.head_after += tokens.skip(1).map(delay).sum::<Duration>();
+        let tokens = answer.choices.iter().map(|choice| choice.pieces.len()).max().unwrap_or(0);
+        let tokens = 1..u64::try_from(tokens).unwrap_or(0);
+        timeline.head_after = pace.gap(0) + tokens.map(|token| pace.gap(token)).sum::<Duration>();
     } else {
-        for (index, piece) in later {
-            piece.after = delay(index);
-        }
+        timeline.spread(&kinds, pace);
     }
     match &exchange.decision.action {
         Action::CutStream(cut) => {
@@ -135,7 +147,13 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
         Action::StreamError(error) => {
             timeline.keep_texts(error.after);
             timeline.keep_unfinished();
-            let bytes = dialect.stream_error(exchange, error.error);
+            let sent = timeline.pieces.len().to_string();
+            let words = [("events", sent)];
+            let exchange = Exchange { words: &words, ..*exchange };
+            let name = error.case.as_deref();
+            let case = dialect::case(dialect, &exchange, error.error, Place::Stream, name)
+                .expect("the engine plays only what the provider knows");
+            let bytes = case.frame(dialect, &exchange);
             timeline.pieces.push(Piece { after: Duration::ZERO, bytes, event: true, text: false });
             // Recorded: nothing follows an error event, not even on the connection.
             timeline.end = End::Last;
@@ -187,6 +205,34 @@ impl Timeline {
         }
     }
 
+    /// Gives each event its time: the head waits for the first token, unless a sign of life goes
+    /// out before it.
+    fn spread(&mut self, kinds: &[EventKind], pace: Pace) {
+        let mut token = 0;
+        let mut waited = Duration::ZERO;
+        let first_text = kinds.iter().position(|kind| *kind == EventKind::Text);
+        let opening = &kinds[..first_text.unwrap_or(kinds.len())];
+        let early = opening.iter().any(|kind| matches!(kind, EventKind::Beat(_)));
+        if !early {
+            self.head_after = pace.gap(0);
+        }
+        for (piece, kind) in self.pieces.iter_mut().zip(kinds) {
+            match kind {
+                EventKind::Beat(after) => {
+                    piece.after = *after;
+                    waited += *after;
+                }
+                EventKind::Other => {}
+                EventKind::Text => {
+                    let gap = if token == 0 && !early { Duration::ZERO } else { pace.gap(token) };
+                    piece.after = gap.saturating_sub(waited);
+                    waited = Duration::ZERO;
+                    token += 1;
+                }
+            }
+        }
+    }
+
     /// Keeps a number of events with text; the opening ones stay, and at least one is held back.
     fn keep_texts(&mut self, texts: u32) {
         let texts = usize::try_from(texts).unwrap_or(usize::MAX);
@@ -216,6 +262,7 @@ impl Timeline {
 
 impl From<Event> for Piece {
     fn from(event: Event) -> Self {
-        Self { after: Duration::ZERO, bytes: event.bytes, event: true, text: event.text }
+        let text = event.kind == EventKind::Text;
+        Self { after: Duration::ZERO, bytes: event.bytes, event: true, text }
     }
 }

@@ -62,8 +62,13 @@ pub(super) fn targets(settings: &scenario::Client) -> Vec<Target> {
         let provider = match provider {
             ProviderName::Anthropic => Provider::Anthropic,
             ProviderName::Azure => Provider::Azure,
-            ProviderName::Google => Provider::Generic,
+            ProviderName::Bedrock => Provider::Bedrock,
+            ProviderName::Cohere => Provider::Cohere,
+            ProviderName::Gemini => Provider::Gemini,
+            ProviderName::Mistral => Provider::Mistral,
+            ProviderName::Ollama => Provider::Ollama,
             ProviderName::OpenAi => Provider::OpenAi,
+            ProviderName::OpenRouter => Provider::OpenRouter,
         };
         Target { quota: quota.clone(), ..Target::new(provider, model) }
     };

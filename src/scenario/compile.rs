@@ -12,6 +12,7 @@ use std::{
 };
 
 use mock_server::{
+    catalog,
     plan::{Answers, ConnectionAct, ConnectionRule, Limits, Plan, ProviderName, Rule},
     units::Span,
 };
@@ -215,7 +216,7 @@ impl Checker<'_> {
     }
 
     fn served(&mut self, path: &[Step<'_>], provider: ProviderName) {
-        if matches!(provider, ProviderName::Azure | ProviderName::Google) {
+        if !catalog::is_served(provider) {
             let message = format!("`{}` is not served yet", provider.name());
             self.at(path, message, "write `openai` or `anthropic`");
         }

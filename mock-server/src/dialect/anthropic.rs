@@ -9,11 +9,11 @@ mod success;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::{Dialect, Exchange, Head, Moment, Provider, Reply};
+use super::{
+    Case, Dialect, Exchange, Fields, Head, Moment, Place, Provider, Refusal, Reply, unserved,
+};
 use crate::{
-    action::{Dimension, ErrorKind, StreamErrorKind},
+    action::{Dimension, ErrorKind},
     answer::Answer,
     plan::{ProviderName, Route},
     quota::Level,
@@ -33,8 +33,8 @@ impl Provider for Anthropic {
         head.headers.get("x-api-key").is_some() || head.headers.get("anthropic-version").is_some()
     }
 
-    fn not_found(&self, _: &Head<'_>, moment: &Moment) -> Reply {
-        error::not_found(moment)
+    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply {
+        unserved(self, head, moment, "route")
     }
 }
 
@@ -46,34 +46,37 @@ impl Dialect for Anthropic {
         served.then_some(Route::AnthropicMessages)
     }
 
-    fn read(
-        &self,
-        route: Route,
-        head: &Head<'_>,
-        body: &[u8],
-        moment: &Moment,
-    ) -> Result<Request, Reply> {
-        read::request(route, head, body, moment)
+    fn main_route(&self) -> Route {
+        Route::AnthropicMessages
+    }
+
+    fn example_model(&self, _: Route) -> &'static str {
+        "claude-haiku-4-5"
+    }
+
+    fn read(&self, route: Route, head: &Head<'_>, body: &[u8]) -> Result<Request, Refusal> {
+        read::request(route, head, body)
     }
 
     fn answer(&self, exchange: &Exchange<'_>, answer: &Answer) -> Reply {
         success::reply(exchange, answer)
     }
 
-    fn error(&self, exchange: &Exchange<'_>, kind: ErrorKind) -> Reply {
-        error::reply(exchange, kind)
+    fn cases(&self) -> &'static [Case] {
+        error::CASES
     }
 
-    fn stream_error(&self, exchange: &Exchange<'_>, kind: StreamErrorKind) -> Bytes {
-        error::event(exchange, kind)
+    fn usual(
+        &self,
+        kind: ErrorKind,
+        place: Place,
+        exchange: &Exchange<'_>,
+    ) -> Option<&'static str> {
+        error::usual(kind, place, exchange)
     }
 
-    fn unknown_model(&self, exchange: &Exchange<'_>) -> Reply {
-        error::unknown_model(exchange)
-    }
-
-    fn too_large(&self, moment: &Moment) -> Reply {
-        error::too_large(moment)
+    fn word(&self, name: &str, exchange: &Exchange<'_>) -> Option<String> {
+        error::word(name, exchange)
     }
 }
 
@@ -83,7 +86,7 @@ fn request_id(moment: &Moment) -> String {
 }
 
 /// The headers that the edge puts on everything.
-fn edge_headers(moment: &Moment, content_type: &str) -> Vec<(&'static str, String)> {
+fn edge_headers(moment: &Moment, content_type: &str) -> Fields {
     vec![
         ("content-type", content_type.to_owned()),
         ("request-id", request_id(moment)),
@@ -102,11 +105,7 @@ fn edge_headers(moment: &Moment, content_type: &str) -> Vec<(&'static str, Strin
 /// which the bucket is full, in whole seconds.
 ///
 /// What a scenario leaves unlimited is shown as a large account has it, and unused.
-fn limit_headers(
-    levels: &[Level],
-    exhausted: Option<&Level>,
-    moment: &Moment,
-) -> Vec<(&'static str, String)> {
+fn limit_headers(levels: &[Level], exhausted: Option<&Level>, moment: &Moment) -> Fields {
     if levels.is_empty() && exhausted.is_none() {
         return Vec::new();
     }

@@ -8,12 +8,13 @@ mod error;
 mod read;
 mod success;
 
-use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Dialect, Exchange, Head, Moment, Provider, Reply};
+use super::{
+    Case, Dialect, Exchange, Fields, Head, Moment, Place, Provider, Refusal, Reply, unserved,
+};
 use crate::{
-    action::{ErrorKind, StreamErrorKind},
+    action::ErrorKind,
     answer::Answer,
     plan::{ProviderName, Route},
     quota::Level,
@@ -34,7 +35,7 @@ impl Provider for OpenAi {
     }
 
     fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply {
-        error::invalid_url(head, moment)
+        unserved(self, head, moment, "url")
     }
 }
 
@@ -43,39 +44,46 @@ impl Dialect for OpenAi {
         head.path.ends_with("/chat/completions").then_some(Route::OpenAiChat)
     }
 
-    fn read(
-        &self,
-        route: Route,
-        head: &Head<'_>,
-        body: &[u8],
-        moment: &Moment,
-    ) -> Result<Request, Reply> {
-        read::request(route, head, body, moment)
+    fn main_route(&self) -> Route {
+        Route::OpenAiChat
+    }
+
+    fn example_model(&self, _: Route) -> &'static str {
+        "gpt-4o-mini"
+    }
+
+    fn read(&self, route: Route, head: &Head<'_>, body: &[u8]) -> Result<Request, Refusal> {
+        read::request(route, head, body)
     }
 
     fn answer(&self, exchange: &Exchange<'_>, answer: &Answer) -> Reply {
         success::reply(exchange, answer)
     }
 
-    fn error(&self, exchange: &Exchange<'_>, kind: ErrorKind) -> Reply {
-        error::reply(exchange, kind)
+    fn cases(&self) -> &'static [Case] {
+        error::CASES
     }
 
-    fn stream_error(&self, exchange: &Exchange<'_>, kind: StreamErrorKind) -> Bytes {
-        error::event(exchange, kind)
+    fn usual(
+        &self,
+        kind: ErrorKind,
+        place: Place,
+        exchange: &Exchange<'_>,
+    ) -> Option<&'static str> {
+        error::usual(kind, place, exchange)
     }
 
-    fn unknown_model(&self, exchange: &Exchange<'_>) -> Reply {
-        error::unknown_model(exchange)
+    fn word(&self, name: &str, exchange: &Exchange<'_>) -> Option<String> {
+        error::word(name, exchange)
     }
 
-    fn too_large(&self, moment: &Moment) -> Reply {
-        error::too_large(moment)
+    fn hint(&self, exchange: &Exchange<'_>) -> Fields {
+        error::hint(exchange)
     }
 }
 
 /// The headers that the edge puts on everything.
-fn edge_headers(moment: &Moment, content_type: &str) -> Vec<(&'static str, String)> {
+fn edge_headers(moment: &Moment, content_type: &str) -> Fields {
     vec![
         ("content-type", content_type.to_owned()),
         ("server", "cloudflare".to_owned()),
@@ -89,7 +97,7 @@ fn edge_headers(moment: &Moment, content_type: &str) -> Vec<(&'static str, Strin
 }
 
 /// The headers of an answer from the application behind the gateway.
-fn application_headers(moment: &Moment, content_type: &str) -> Vec<(&'static str, String)> {
+fn application_headers(moment: &Moment, content_type: &str) -> Fields {
     let mut headers = edge_headers(moment, content_type);
     headers.extend([
         ("access-control-expose-headers", "X-Request-ID".to_owned()),
@@ -107,7 +115,7 @@ fn processing_ms(moment: &Moment) -> String {
 }
 
 /// The limit headers; `reset` is the time until the bucket is full, printed like Go prints it.
-fn limit_headers(levels: &[Level]) -> Vec<(&'static str, String)> {
+fn limit_headers(levels: &[Level]) -> Fields {
     use crate::action::Dimension;
 
     let mut headers = Vec::new();

@@ -11,7 +11,7 @@ pub(crate) struct Azure;
 
 /// Google Gemini.
 #[derive(Debug)]
-pub(crate) struct Google;
+pub(crate) struct Gemini;
 
 impl Provider for Azure {
     fn name(&self) -> ProviderName {
@@ -43,9 +43,9 @@ impl Provider for Azure {
     }
 }
 
-impl Provider for Google {
+impl Provider for Gemini {
     fn name(&self) -> ProviderName {
-        ProviderName::Google
+        ProviderName::Gemini
     }
 
     fn recognises(&self, head: &Head<'_>) -> bool {

@@ -1,15 +1,20 @@
 //! One action: settings that contradict each other, and requests that it cannot happen to.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use mock_server::{
     action::{Action, HintForm},
-    plan::When,
+    catalog::{self, Place},
+    plan::{Route, When},
     units::Span,
 };
 
 use super::Checker;
-use crate::scenario::{diagnostic::Diagnostic, document::Client, tree::Step};
+use crate::scenario::{
+    diagnostic::{Diagnostic, quote, quote_all},
+    document::Client,
+    tree::Step,
+};
 
 impl Checker<'_> {
     /// A fault, or a step of a script.
@@ -49,6 +54,44 @@ impl Checker<'_> {
             _ => {}
         }
         self.suits(path, action, when, client);
+        self.known(path, action, when);
+    }
+
+    /// Whether any provider whose requests match answers with the error.
+    fn known(&mut self, path: &[Step<'_>], action: &Action, when: &When) {
+        let mut matching = routes(when).peekable();
+        if matching.peek().is_none() || matching.any(|route| catalog::knows(route, action)) {
+            return;
+        }
+        let within = [path, &[Step::Key(action.name()), Step::Key("case")]].concat();
+        let (kind, place) = match action {
+            Action::StreamError(error) => (Some(error.error), Place::Stream),
+            action => (action.error(), Place::Answer),
+        };
+        let cases: BTreeSet<&str> = catalog::entries()
+            .filter(|entry| Some(entry.kind()) == kind && entry.place() == place)
+            .filter(|entry| entry.routes().any(|route| routes(when).any(|other| other == route)))
+            .map(|entry| entry.case())
+            .collect();
+        let whose = match (when.route, when.provider) {
+            (Some(route), _) => format!("`{}`", route.name()),
+            (None, Some(provider)) => format!("`{}`", provider.name()),
+            (None, None) => "any provider".to_owned(),
+        };
+        match action.case() {
+            Some(case) if !cases.is_empty() => {
+                let message =
+                    format!("no `{}` of {whose} is called {}", action.name(), quote(case));
+                let cases = quote_all(cases, "or");
+                let help = format!("write {cases}, or leave it out for the usual one");
+                self.at(&within, message, &help);
+            }
+            _ => {
+                let message = format!("{whose} knows no `{}` here", action.name());
+                let help = "`brownout catalog` lists what each provider fails with";
+                self.at(path, message, help);
+            }
+        }
     }
 
     /// Whether any request that matches can meet the action on the wire.
@@ -77,6 +120,16 @@ impl Checker<'_> {
             self.diagnostics.push(diagnostic);
         }
     }
+}
+
+/// The routes of the requests that may meet the conditions.
+pub(super) fn routes(when: &When) -> impl Iterator<Item = Route> + use<> {
+    let (only, provider) = (when.route, when.provider);
+    let served = |route: &Route| catalog::is_served(route.provider());
+    Route::ALL.iter().copied().filter(served).filter(move |route| {
+        only.is_none_or(|only| only == *route)
+            && provider.is_none_or(|provider| provider == route.provider())
+    })
 }
 
 /// The shortest wait that a date can announce: of one second, rounding leaves nothing.

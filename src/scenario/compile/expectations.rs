@@ -203,6 +203,7 @@ fn can_serve(kind: ErrorKind, document: &Document, rules: &[Rule]) -> bool {
     let provider = &document.provider;
     let by_itself = match kind {
         ErrorKind::ContextLength => true,
+        ErrorKind::NotFound => !provider.models.is_empty(),
         ErrorKind::Overloaded => provider.capacity.is_some(),
         ErrorKind::RateLimited => {
             provider.quota.requests.is_some() || provider.quota.tokens.is_some()

@@ -2,11 +2,12 @@
 
 use mock_server::{
     action::Action,
+    catalog,
     plan::{Act, Pick, Route, Rule, Then, When, matches},
     units::{Ordinals, Portion, Share},
 };
 
-use super::Checker;
+use super::{Checker, actions::routes};
 use crate::scenario::{diagnostic::Diagnostic, tree::Step};
 
 impl Checker<'_> {
@@ -29,9 +30,11 @@ fn takes(earlier: &Rule, later: &Rule) -> bool {
     let acts = |streaming: bool| {
         earlier.when.streaming.is_none_or(|only| only == streaming)
             && match &earlier.act {
-                Act::Fault(fault) => meets_all(fault, streaming),
+                Act::Fault(fault) => meets_all(fault, &later.when, streaming),
                 Act::Script { then: Then::Healthy, .. } => false,
-                Act::Script { steps, .. } => steps.iter().all(|step| meets_all(step, streaming)),
+                Act::Script { steps, .. } => {
+                    steps.iter().all(|step| meets_all(step, &later.when, streaming))
+                }
             }
     };
     let could_act = |streaming: bool| {
@@ -56,12 +59,13 @@ fn picks_all(pick: Pick) -> bool {
     }
 }
 
-/// Whether an action meets every request that does or does not stream.
-fn meets_all(action: &Action, streaming: bool) -> bool {
+/// Whether an action meets every request that meets the conditions, and does or does not stream.
+fn meets_all(action: &Action, when: &When, streaming: bool) -> bool {
+    let known = routes(when).all(|route| catalog::knows(route, action));
     match action {
         // A request that fits the window is not acted on.
-        Action::ContextLength(settings) => settings.window.is_none(),
-        action => action.suits(streaming),
+        Action::ContextLength(settings) => known && settings.window.is_none(),
+        action => known && action.suits(streaming),
     }
 }
 

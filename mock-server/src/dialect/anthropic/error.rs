@@ -1,172 +1,297 @@
-//! Wording Anthropic's errors; texts as quoted in public recordings and issues.
-
-use bytes::Bytes;
-use serde_json::json;
+//! Anthropic's failures; texts as quoted in public recordings and issues.
 
 use super::{ORGANIZATION, edge_headers, limit_headers, request_id};
 use crate::{
-    action::{Dimension, ErrorKind, StreamErrorKind},
-    dialect::{Exchange, Moment, Reply, cloudflare_page, retry_after},
+    action::{Dimension, ErrorKind},
+    dialect::{Body, CLOUDFLARE_PAGE, Case, Exchange, Fields, Place, Provenance, cloudflare_page},
     quota::Limited,
 };
 
-/// The error response of a kind.
-pub(super) fn reply(exchange: &Exchange<'_>, kind: ErrorKind) -> Reply {
-    let moment = &exchange.moment;
-    let mut reply = match kind {
-        ErrorKind::Authentication => {
-            envelope(moment, 401, "authentication_error", "invalid x-api-key")
-        }
-        ErrorKind::BadGateway => cloudflare_page(moment, 502, "502 Bad Gateway"),
-        ErrorKind::BadRequest => invalid(moment, "messages: text content blocks must be non-empty"),
-        ErrorKind::ContentPolicy => invalid(moment, "Output blocked by content filtering policy"),
-        ErrorKind::ContextLength => context_length(exchange),
-        ErrorKind::GatewayTimeout => envelope(moment, 504, "timeout_error", "Request timeout"),
-        // A spent balance is a 400 here, not a 402.
-        ErrorKind::InsufficientQuota => invalid(
-            moment,
-            "Your credit balance is too low to access the Anthropic API. Please go to Plans & \
-             Billing to upgrade or purchase credits.",
+use ErrorKind::{
+    Authentication, BadGateway, BadRequest, ContentPolicy, ContextLength, GatewayTimeout,
+    InsufficientQuota, NotFound, Overloaded, RateLimited, RequestTooLarge, ServerError,
+    Unavailable,
+};
+use Provenance::{Documented, Quoted, Recorded};
+
+/// An error with its wrapper and the request id.
+macro_rules! envelope {
+    ($kind:literal, $message:expr) => {
+        Body::Json(concat!(
+            "{\"type\":\"error\",\"error\":{\"type\":\"",
+            $kind,
+            "\",\"message\":\"",
+            $message,
+            "\"},\"request_id\":\"{{request-id}}\"}"
+        ))
+    };
+}
+
+/// The same as an event of a stream.
+macro_rules! event {
+    ($kind:literal, $message:expr) => {
+        Body::Json(concat!(
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"details\":null,\"type\":\"",
+            $kind,
+            "\",\"message\":\"",
+            $message,
+            "\"},\"request_id\":\"{{request-id}}\"}\n\n"
+        ))
+    };
+}
+
+/// The words for a limit that is hit, since 2026.
+macro_rules! limit_text {
+    () => {
+        "This request would exceed your organization's rate limit of {{grouped-limit}} {{unit}} per \
+         {{period}} (org: {{organization}}, model: {{model}}). For details, refer to: \
+         https://docs.claude.com/en/api/rate-limits. You can see the response headers for current \
+         usage. Please reduce the prompt length or the maximum tokens requested, or try again \
+         later. You may also contact sales at https://claude.com/contact-sales to discuss your \
+         options for a rate limit increase."
+    };
+}
+
+/// Everything that Anthropic refuses or fails with.
+pub(super) static CASES: &[Case] = &[
+    Case::new(
+        Authentication,
+        "invalid-key",
+        401,
+        refused,
+        envelope!("authentication_error", "invalid x-api-key"),
+    )
+    .known(Recorded, "simonw/llm-anthropic, tests/cassettes"),
+    Case::new(
+        Authentication,
+        "missing-key",
+        401,
+        refused,
+        envelope!("authentication_error", "x-api-key header is required"),
+    )
+    .known(Quoted, "https://github.com/anthropics/claude-code/issues/66314"),
+    Case::new(BadGateway, "cloudflare", 502, cloudflare_page, CLOUDFLARE_PAGE)
+        .such_as(&[("title", "502 Bad Gateway")])
+        .known(Quoted, "https://github.com/anthropics/claude-code/issues/35508"),
+    Case::new(
+        BadRequest,
+        "invalid",
+        400,
+        refused,
+        envelope!("invalid_request_error", "{{message}}"),
+    )
+    .such_as(&[("message", "messages: text content blocks must be non-empty")])
+    .known(Quoted, "https://github.com/anthropics/anthropic-sdk-python/issues/938"),
+    Case::new(
+        BadRequest,
+        "malformed-json",
+        400,
+        refused,
+        envelope!(
+            "invalid_request_error",
+            "The request body is not valid JSON: {{reason}}: line {{line}} column {{column}} (char \
+             {{char}})"
         ),
-        ErrorKind::Overloaded => envelope(moment, 529, "overloaded_error", "Overloaded"),
-        ErrorKind::RateLimited => rate_limited(exchange),
-        ErrorKind::ServerError => envelope(moment, 500, "api_error", "Internal server error"),
-        ErrorKind::Unavailable => unavailable(moment),
-    };
-    reply.headers.extend(retry_after(exchange.decision, moment.wall));
-    reply
+    )
+    .such_as(&[("reason", "expected value"), ("line", "1"), ("column", "10"), ("char", "9")])
+    .known(Quoted, "https://github.com/anthropics/claude-code/issues/14567"),
+    Case::new(
+        BadRequest,
+        "method",
+        405,
+        refused,
+        envelope!("invalid_request_error", "Method Not Allowed"),
+    ),
+    Case::new(
+        ContentPolicy,
+        "output",
+        400,
+        refused,
+        envelope!("invalid_request_error", "Output blocked by content filtering policy"),
+    )
+    .known(Quoted, "https://github.com/anthropics/claude-code/issues/6752"),
+    Case::new(
+        ContextLength,
+        "prompt",
+        400,
+        refused,
+        envelope!(
+            "invalid_request_error",
+            "prompt is too long: {{input}} tokens > {{window}} maximum"
+        ),
+    )
+    .known(Recorded, "pydantic/pydantic-ai, tests/models/cassettes"),
+    Case::new(
+        ContextLength,
+        "input-and-max-tokens",
+        400,
+        refused,
+        envelope!(
+            "invalid_request_error",
+            "input length and `max_tokens` exceed context limit: {{input}} + {{output}} > \
+             {{window}}, decrease input length or `max_tokens` and try again"
+        ),
+    )
+    .known(Quoted, "https://github.com/anthropics/claude-code/issues/39757"),
+    Case::new(
+        GatewayTimeout,
+        "timeout",
+        504,
+        retried,
+        envelope!("timeout_error", "Request timeout"),
+    )
+    .known(Documented, "https://docs.claude.com/en/api/errors"),
+    // A spent balance is a 400 here, not a 402.
+    Case::new(
+        InsufficientQuota,
+        "credit-balance",
+        400,
+        refused,
+        envelope!(
+            "invalid_request_error",
+            "Your credit balance is too low to access the Anthropic API. Please go to Plans & \
+             Billing to upgrade or purchase credits."
+        ),
+    )
+    .known(Quoted, "https://github.com/zed-industries/zed/issues/44875"),
+    Case::new(
+        NotFound,
+        "model",
+        404,
+        refused,
+        envelope!("not_found_error", "model: {{model}}"),
+    )
+    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    Case::new(NotFound, "route", 404, refused, envelope!("not_found_error", "Not found"))
+        .known(Quoted, "https://github.com/anthropics/anthropic-sdk-typescript/issues/616"),
+    Case::new(
+        Overloaded,
+        "overloaded",
+        529,
+        retried,
+        envelope!("overloaded_error", "Overloaded"),
+    )
+    .known(Quoted, "https://github.com/anthropics/anthropic-sdk-typescript/issues/357"),
+    Case::new(
+        RateLimited,
+        "limit",
+        429,
+        limited,
+        envelope!("rate_limit_error", limit_text!()),
+    )
+    .known(Quoted, "https://github.com/anthropics/claude-code/issues/45063"),
+    // The edge's answer, without the wrapper and the request id of the application.
+    Case::new(
+        RequestTooLarge,
+        "body",
+        413,
+        edge,
+        Body::Json(
+            r#"{"error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#,
+        ),
+    )
+    .with(&[("x-should-retry", "false")])
+    .known(Quoted, "https://github.com/can1357/oh-my-pi/issues/38"),
+    Case::new(
+        ServerError,
+        "internal",
+        500,
+        retried,
+        envelope!("api_error", "Internal server error"),
+    )
+    .known(Quoted, "https://github.com/anthropics/claude-code/issues/35508"),
+    // Envoy's plain text, when the proxy finds nobody behind it.
+    Case::new(
+        Unavailable,
+        "upstream",
+        503,
+        plain,
+        Body::Text(
+            "upstream connect error or disconnect/reset before headers. reset reason: connection \
+             termination",
+        ),
+    )
+    .known(Quoted, "https://github.com/anthropics/claude-code/issues/35508"),
+    Case::event(Overloaded, "overloaded", event!("overloaded_error", "Overloaded"))
+        .known(Quoted, "https://github.com/anthropics/anthropic-sdk-typescript/issues/357"),
+    Case::event(RateLimited, "limit", event!("rate_limit_error", limit_text!())),
+    Case::event(ServerError, "internal", event!("api_error", "Internal server error"))
+        .known(Quoted, "https://github.com/karthink/gptel/issues/1512"),
+];
+
+/// The usual failure, where the numbers say which it is.
+pub(super) fn usual(
+    kind: ErrorKind,
+    place: Place,
+    exchange: &Exchange<'_>,
+) -> Option<&'static str> {
+    let (request, window) = (exchange.request, exchange.decision.window);
+    let fits = request.output_tokens_max.is_some() && request.input_tokens <= window;
+    (kind == ContextLength && place == Place::Answer && fits).then_some("input-and-max-tokens")
 }
 
-/// The error event inside a stream; the stream ends after it without `message_stop`.
-pub(super) fn event(exchange: &Exchange<'_>, kind: StreamErrorKind) -> Bytes {
-    let (kind, message) = match kind {
-        StreamErrorKind::Overloaded => ("overloaded_error", "Overloaded".to_owned()),
-        StreamErrorKind::RateLimited => {
-            ("rate_limit_error", limit_text(exchange, &scripted(exchange)))
+/// What the placeholders of Anthropic's texts stand for.
+pub(super) fn word(name: &str, exchange: &Exchange<'_>) -> Option<String> {
+    let level = || exchange.decision.limited.unwrap_or_else(|| scripted(exchange)).level;
+    Some(match name {
+        "grouped-limit" => grouped(level().limit),
+        "organization" => ORGANIZATION.to_owned(),
+        "period" => level().period_name().to_owned(),
+        "request-id" => request_id(&exchange.moment),
+        "unit" => match level().dimension {
+            Dimension::Concurrency => "concurrent requests",
+            Dimension::InputTokens | Dimension::Tokens => "input tokens",
+            Dimension::OutputTokens => "output tokens",
+            Dimension::Requests => "requests",
         }
-        StreamErrorKind::ServerError => ("api_error", "Internal server error".to_owned()),
-    };
-    let data = json!({
-        "type": "error",
-        "error": { "details": null, "type": kind, "message": message },
-        "request_id": request_id(&exchange.moment),
-    });
-    Bytes::from(format!("event: error\ndata: {data}\n\n"))
-}
-
-pub(super) fn invalid(moment: &Moment, message: &str) -> Reply {
-    envelope(moment, 400, "invalid_request_error", message)
-}
-
-pub(super) fn missing_key(moment: &Moment) -> Reply {
-    envelope(moment, 401, "authentication_error", "x-api-key header is required")
-}
-
-pub(super) fn method(moment: &Moment) -> Reply {
-    envelope(moment, 405, "invalid_request_error", "Method Not Allowed")
-}
-
-pub(super) fn not_found(moment: &Moment) -> Reply {
-    envelope(moment, 404, "not_found_error", "Not found")
-}
-
-pub(super) fn unknown_model(exchange: &Exchange<'_>) -> Reply {
-    let message = format!("model: {}", exchange.request.model);
-    envelope(&exchange.moment, 404, "not_found_error", &message)
-}
-
-pub(super) fn malformed_json(moment: &Moment, mistake: &serde_json::Error) -> Reply {
-    let reason = mistake.to_string();
-    let reason = reason.split(" at line ").next().unwrap_or(&reason);
-    let (line, column) = (mistake.line(), mistake.column());
-    let message = format!(
-        "The request body is not valid JSON: {reason}: line {line} column {column} (char {})",
-        column.saturating_sub(1)
-    );
-    invalid(moment, &message)
-}
-
-/// The edge's answer, without the wrapper and the request id of the application.
-pub(super) fn too_large(moment: &Moment) -> Reply {
-    let headers = vec![
-        ("content-type", "application/json".to_owned()),
-        ("server", "cloudflare".to_owned()),
-        ("cf-ray", moment.cf_ray()),
-        ("x-should-retry", "false".to_owned()),
-    ];
-    let body = json!({
-        "error": { "type": "request_too_large", "message": "Request exceeds the maximum size" }
-    });
-    Reply::whole(413, headers, body.to_string())
-}
-
-fn rate_limited(exchange: &Exchange<'_>) -> Reply {
-    let limited = exchange.decision.limited.unwrap_or_else(|| scripted(exchange));
-    let text = limit_text(exchange, &limited);
-    let mut reply = envelope(&exchange.moment, 429, "rate_limit_error", &text);
-    let levels = &exchange.decision.levels;
-    reply.headers.extend(limit_headers(levels, Some(&limited.level), &exchange.moment));
-    reply
+        .to_owned(),
+        _ => return None,
+    })
 }
 
 fn scripted(exchange: &Exchange<'_>) -> Limited {
     Limited::scripted(Dimension::Requests, None, exchange.request.input_tokens)
 }
 
-fn limit_text(exchange: &Exchange<'_>, limited: &Limited) -> String {
-    let unit = match limited.level.dimension {
-        Dimension::Requests => "requests",
-        Dimension::Tokens => "input tokens",
-    };
-    format!(
-        "This request would exceed your organization's rate limit of {limit} {unit} per {period} \
-         (org: {ORGANIZATION}, model: {model}). For details, refer to: \
-         https://docs.claude.com/en/api/rate-limits. You can see the response headers for current \
-         usage. Please reduce the prompt length or the maximum tokens requested, or try again \
-         later. You may also contact sales at https://claude.com/contact-sales to discuss your \
-         options for a rate limit increase.",
-        limit = grouped(limited.level.limit),
-        period = limited.level.period_name(),
-        model = exchange.request.model,
-    )
+/// The headers of an error that stays one however often it is asked for.
+fn refused(exchange: &Exchange<'_>) -> Fields {
+    let mut headers = edge_headers(&exchange.moment, "application/json");
+    headers.push(("x-should-retry", "false".to_owned()));
+    headers
 }
 
-fn context_length(exchange: &Exchange<'_>) -> Reply {
-    let (input, window) = (exchange.request.input_tokens, exchange.decision.window);
-    let message = match exchange.request.output_tokens_max {
-        Some(output) if input <= window => format!(
-            "input length and `max_tokens` exceed context limit: {input} + {output} > {window}, \
-             decrease input length or `max_tokens` and try again"
-        ),
-        _ => format!("prompt is too long: {input} tokens > {window} maximum"),
-    };
-    invalid(&exchange.moment, &message)
+/// The headers of an error that may be over the next time.
+fn retried(exchange: &Exchange<'_>) -> Fields {
+    let mut headers = edge_headers(&exchange.moment, "application/json");
+    headers.push(("x-should-retry", "true".to_owned()));
+    headers
 }
 
-/// Envoy's plain text, when the proxy finds nobody behind it.
-fn unavailable(moment: &Moment) -> Reply {
-    let headers = vec![
+/// The headers of an error for a limit that is hit.
+fn limited(exchange: &Exchange<'_>) -> Fields {
+    let limited = exchange.decision.limited.unwrap_or_else(|| scripted(exchange));
+    let mut headers = retried(exchange);
+    let levels = &exchange.decision.levels;
+    headers.extend(limit_headers(levels, Some(&limited.level), &exchange.moment));
+    headers
+}
+
+/// The headers of the edge's own JSON.
+fn edge(exchange: &Exchange<'_>) -> Fields {
+    vec![
+        ("content-type", "application/json".to_owned()),
+        ("server", "cloudflare".to_owned()),
+        ("cf-ray", exchange.moment.cf_ray()),
+    ]
+}
+
+/// The headers of a proxy's plain text.
+fn plain(exchange: &Exchange<'_>) -> Fields {
+    vec![
         ("content-type", "text/plain".to_owned()),
         ("server", "cloudflare".to_owned()),
-        ("cf-ray", moment.cf_ray()),
-    ];
-    let body = "upstream connect error or disconnect/reset before headers. reset reason: \
-                connection termination";
-    Reply::whole(503, headers, body)
-}
-
-/// An error with the wrapper and the request id, and the word on retrying that goes with its
-/// status.
-fn envelope(moment: &Moment, status: u16, kind: &str, message: &str) -> Reply {
-    let mut headers = edge_headers(moment, "application/json");
-    let retry = status == 429 || status >= 500;
-    headers.push(("x-should-retry", retry.to_string()));
-    let body = json!({
-        "type": "error",
-        "error": { "type": kind, "message": message },
-        "request_id": request_id(moment),
-    });
-    Reply::whole(status, headers, body.to_string())
+        ("cf-ray", exchange.moment.cf_ray()),
+    ]
 }
 
 /// A number with its thousands apart: `30,000`.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{edge_headers, limit_headers};
 use crate::{
-    answer::Answer,
+    answer::{Answer, Choice, Finish},
     dialect::{Event, Exchange, Reply, ReplyBody},
     draw::{Purpose, scale},
     models,
@@ -31,8 +31,8 @@ pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
 }
 
 fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
-    let content = json!([{ "type": "text", "text": answer.text() }]);
-    message(exchange, &content, &stop_reason(answer), answer.output_tokens)
+    let content = json!([{ "type": "text", "text": answer.choices.first().map(Choice::text) }]);
+    message(exchange, &content, &stop_reason(answer), answer.output_tokens())
 }
 
 fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
@@ -61,7 +61,7 @@ fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
         Event::other(event("content_block_start", &block)),
         Event::other("event: ping\ndata: {\"type\": \"ping\"}\n\n"),
     ];
-    for piece in &answer.pieces {
+    for piece in answer.choices.iter().flat_map(|choice| &choice.pieces) {
         let delta = json!({
             "type": "content_block_delta",
             "index": 0,
@@ -80,7 +80,7 @@ fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
             "input_tokens": exchange.request.input_tokens,
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 0,
-            "output_tokens": answer.output_tokens,
+            "output_tokens": answer.output_tokens(),
         },
     });
     events.push(Event::other(event("message_delta", &end)));
@@ -112,7 +112,11 @@ fn message(exchange: &Exchange<'_>, content: &Value, stop_reason: &Value, output
 }
 
 fn stop_reason(answer: &Answer) -> Value {
-    if answer.cut_by_limit { json!("max_tokens") } else { json!("end_turn") }
+    match answer.choices.first().map(|choice| &choice.finish) {
+        Some(Finish::Length) => json!("max_tokens"),
+        Some(Finish::ToolCalls) => json!("tool_use"),
+        _ => json!("end_turn"),
+    }
 }
 
 /// The dated name that an answer carries when its alias was asked for.

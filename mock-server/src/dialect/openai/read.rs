@@ -2,54 +2,50 @@
 
 use serde_json::Value;
 
-use super::{error, reasons};
+use super::reasons;
 use crate::{
-    dialect::{Head, Moment, Reply, bearer, content_text, counted_text},
+    action::ErrorKind,
+    dialect::{Head, Refusal, bearer, content_text, counted_text},
     plan::Route,
-    request::{Conversation, Request},
+    request::{Conversation, Request, Wishes},
     tokens::Tokenizer,
 };
 
 /// The request, or the refusal: key, then syntax, then the parameters.
-pub(super) fn request(
-    route: Route,
-    head: &Head<'_>,
-    body: &[u8],
-    moment: &Moment,
-) -> Result<Request, Reply> {
+pub(super) fn request(route: Route, head: &Head<'_>, body: &[u8]) -> Result<Request, Refusal> {
     if head.method != "POST" {
-        return Err(error::method(moment));
+        return Err(invalid("method"));
     }
-    let key = key(head).ok_or_else(|| error::missing_key(moment))?;
-    let body: Value = serde_json::from_slice(body).map_err(|_| error::malformed_json(moment))?;
+    let key = key(head).ok_or_else(|| Refusal::new(ErrorKind::Authentication, "missing-key"))?;
+    let body: Value = serde_json::from_slice(body).map_err(|_| invalid("malformed-json"))?;
     let Some(model) = body.get("model").and_then(Value::as_str).filter(|model| !model.is_empty())
     else {
-        return Err(error::missing_model(moment));
+        return Err(invalid("missing-model"));
     };
     let model = model.to_owned();
     let Some(messages) = body.get("messages") else {
-        return Err(error::missing_parameter(moment, "messages"));
+        return Err(missing("messages"));
     };
     let Some(messages) = messages.as_array() else {
-        return Err(error::not_an_array(moment, "messages", messages));
+        return Err(wrong_type("messages", "an array of objects", messages));
     };
     if messages.is_empty() {
-        return Err(error::empty_array(moment, "messages"));
+        return Err(invalid("empty-array").word("param", "messages"));
     }
     for (index, message) in messages.iter().enumerate() {
         if !message.is_object() {
-            return Err(error::not_an_object(moment, &format!("messages[{index}]"), message));
+            return Err(wrong_type(&format!("messages[{index}]"), "an object", message));
         }
         if message.get("role").is_none() {
-            return Err(error::missing_parameter(moment, &format!("messages[{index}].role")));
+            return Err(missing(&format!("messages[{index}].role")));
         }
     }
     let streaming = match body.get("stream") {
         None | Some(Value::Null) => false,
         Some(Value::Bool(streaming)) => *streaming,
-        Some(other) => return Err(error::not_a_boolean(moment, "stream", other)),
+        Some(other) => return Err(wrong_type("stream", "a boolean", other)),
     };
-    let output_tokens_max = output_tokens_max(&model, &body, moment)?;
+    let output_tokens_max = output_tokens_max(&model, &body)?;
     let turns = messages.iter().map(|message| {
         let role = message.get("role").and_then(Value::as_str).unwrap_or("user");
         (role, said(message, content_text))
@@ -65,27 +61,54 @@ pub(super) fn request(
         conversation,
         input_tokens,
         output_tokens_max,
+        wishes: Wishes::default(),
         model,
         body,
     })
 }
 
+/// A request that cannot be understood.
+fn invalid(case: &'static str) -> Refusal {
+    Refusal::new(ErrorKind::BadRequest, case)
+}
+
+fn missing(param: &str) -> Refusal {
+    invalid("missing-parameter").word("param", param)
+}
+
+fn below_one(param: &str, found: &Value) -> Refusal {
+    invalid("below-minimum").word("param", param).word("found", found.to_string())
+}
+
+fn wrong_type(param: &str, expected: &str, found: &Value) -> Refusal {
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(number) if number.is_f64() => "a decimal number",
+        Value::Number(_) => "an integer",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    };
+    invalid("wrong-type").word("param", param).word("expected", expected).word("found", found)
+}
+
 /// The most tokens of the answer, by its new name or its old one.
-fn output_tokens_max(model: &str, body: &Value, moment: &Moment) -> Result<Option<u64>, Reply> {
+fn output_tokens_max(model: &str, body: &Value) -> Result<Option<u64>, Refusal> {
     let given = |name: &str| body.get(name).filter(|value| !value.is_null());
     if reasons(model) && given("max_tokens").is_some() {
-        return Err(error::unsupported_max_tokens(moment));
+        return Err(invalid("unsupported-max-tokens"));
     }
     let mut most = None;
     for name in ["max_completion_tokens", "max_tokens"] {
         let Some(value) = given(name) else { continue };
         match value.as_u64() {
-            Some(0) => return Err(error::below_one(moment, name, value)),
+            Some(0) => return Err(below_one(name, value)),
             Some(tokens) => most = most.or(Some(tokens)),
             None if value.as_i64().is_some() => {
-                return Err(error::below_one(moment, name, value));
+                return Err(below_one(name, value));
             }
-            None => return Err(error::not_an_integer(moment, name, value)),
+            None => return Err(wrong_type(name, "an integer", value)),
         }
     }
     Ok(most)

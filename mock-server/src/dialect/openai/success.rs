@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{application_headers, flag, limit_headers, reasons};
 use crate::{
-    answer::Answer,
+    answer::{Answer, Choice, Finish},
     dialect::{Event, Exchange, Reply, ReplyBody, indented},
     draw::{Purpose, scale},
     models,
@@ -32,7 +32,7 @@ fn whole(exchange: &Exchange<'_>, answer: &Answer) -> String {
         "index": 0,
         "message": {
             "role": "assistant",
-            "content": answer.text(),
+            "content": answer.choices.first().map(Choice::text),
             "refusal": null,
             "annotations": [],
         },
@@ -79,7 +79,7 @@ fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
     };
     let opening = json!({ "role": "assistant", "content": "", "refusal": null });
     let mut events = vec![Event::other(event(Some(opening), Value::Null, None))];
-    for piece in &answer.pieces {
+    for piece in answer.choices.iter().flat_map(|choice| &choice.pieces) {
         let delta = json!({ "content": piece });
         events.push(Event::text(event(Some(delta), Value::Null, None)));
     }
@@ -102,11 +102,15 @@ fn finish(choice: &mut Value, exchange: &Exchange<'_>, reason: Value) {
 }
 
 fn finish_reason(answer: &Answer) -> Value {
-    if answer.cut_by_limit { json!("length") } else { json!("stop") }
+    match answer.choices.first().map(|choice| &choice.finish) {
+        Some(Finish::Length) => json!("length"),
+        Some(Finish::ToolCalls) => json!("tool_calls"),
+        _ => json!("stop"),
+    }
 }
 
 fn usage(exchange: &Exchange<'_>, answer: &Answer) -> Value {
-    let (input, output) = (exchange.request.input_tokens, answer.output_tokens);
+    let (input, output) = (exchange.request.input_tokens, answer.output_tokens());
     // What a reasoning model spends before its text was recorded as 7 tokens, and none reasoned.
     let output = if reasons(&exchange.request.model) { output + 7 } else { output };
     json!({
