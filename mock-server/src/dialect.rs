@@ -303,16 +303,21 @@ impl Pace {
 }
 
 impl Moment {
-    /// An id of letters from an alphabet.
+    /// An id of letters from an alphabet of at most 256.
     fn id(&self, what: &str, alphabet: &[u8], length: u64) -> String {
-        let letters = u64::try_from(alphabet.len()).unwrap_or(1);
-        (0..length)
-            .map(|index| {
-                let draw = self.draws.draw(what, Purpose::Id, self.attempt, index);
-                let letter = usize::try_from(draw % letters).unwrap_or(0);
-                char::from(alphabet[letter])
-            })
-            .collect()
+        let length = usize::try_from(length).unwrap_or(0);
+        let mut id = String::with_capacity(length);
+        for index in 0.. {
+            // Eight letters from one draw.
+            let draw = self.draws.draw(what, Purpose::Id, self.attempt, index);
+            for byte in draw.to_le_bytes() {
+                if id.len() >= length {
+                    return id;
+                }
+                id.push(char::from(alphabet[usize::from(byte) * alphabet.len() / 256]));
+            }
+        }
+        id
     }
 
     /// An id of letters and digits.
