@@ -76,6 +76,12 @@ pub(crate) trait Dialect: Provider {
         retry_after(exchange.decision, exchange.moment.wall)
     }
 
+    /// How many tokens must fit into the model's window at once. Of several texts that are read
+    /// each for itself it is the longest.
+    fn needed(&self, request: &Request) -> u64 {
+        request.input_tokens.saturating_add(request.output_tokens_max.unwrap_or(0))
+    }
+
     /// The refusal of a model that does not exist.
     fn unknown_model(&self, _: &Exchange<'_>) -> Refusal {
         Refusal::new(ErrorKind::NotFound, "model")

@@ -4,3 +4,4 @@
 
 mod openai;
 mod play;
+mod quotas;
