@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::{
     action::{Action, CutEnd, ErrorKind},
     answer::{Answer, Mark},
+    bill::Bill,
     dialect::{self, Dialect, Event, EventKind, Exchange, Pace, Place, Refusal, Reply, ReplyBody},
     identity::Served,
     plan::{Provider, Service},
@@ -29,6 +30,8 @@ pub(crate) struct Timeline {
     pub(crate) served: Served,
     /// The mark around its text.
     pub(crate) mark: Option<Mark>,
+    /// What it is billed.
+    pub(crate) bill: Bill,
 }
 
 /// A status with its headers.
@@ -134,6 +137,11 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
     } else {
         timeline.spread(&kinds, pace);
     }
+    timeline.bill = if timeline.is_stream() {
+        Bill::stream(exchange.request, answer, provider, timeline.due())
+    } else {
+        Bill::whole(exchange.request, answer, provider, pace, timeline.head_after)
+    };
     match &exchange.decision.action {
         Action::CutStream(cut) => {
             timeline.keep_texts(cut.after);
@@ -166,6 +174,9 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
         }
         _ => {}
     }
+    if timeline.is_stream() {
+        timeline.bill.cut(timeline.pieces.iter().filter(|piece| piece.text).count());
+    }
     timeline
 }
 
@@ -190,6 +201,7 @@ impl Timeline {
             end: End::Complete,
             served,
             mark: None,
+            bill: Bill::default(),
         }
     }
 
@@ -202,6 +214,7 @@ impl Timeline {
             end,
             served: Served::Broken,
             mark: None,
+            bill: Bill::default(),
         }
     }
 
@@ -231,6 +244,21 @@ impl Timeline {
                 }
             }
         }
+    }
+
+    /// Whether its body is a stream of events.
+    fn is_stream(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| head.content_length.is_none())
+    }
+
+    /// When each event with text is sent, counted from the claim.
+    fn due(&self) -> Vec<Duration> {
+        let mut at = self.head_after;
+        let times = self.pieces.iter().map(|piece| {
+            at += piece.after;
+            piece.text.then_some(at)
+        });
+        times.flatten().collect()
     }
 
     /// Keeps a number of events with text; the opening ones stay, and at least one is held back.
