@@ -145,7 +145,8 @@ impl Engine {
             limited: None,
             levels: Vec::new(),
             window,
-            unknown_model: model.is_none(),
+            // A list of models asks for none of them.
+            unknown_model: model.is_none() && !request.model.is_empty(),
         };
         let plan = Arc::clone(&self.plan);
         for (index, rule) in plan.rules.iter().enumerate() {

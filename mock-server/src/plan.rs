@@ -179,6 +179,8 @@ routes! {
     MistralChat: Mistral, Generate, "mistral.chat";
     /// Mistral's Embeddings.
     MistralEmbeddings: Mistral, Embed, "mistral.embeddings";
+    /// Mistral's completion in the middle of a text.
+    MistralFim: Mistral, Generate, "mistral.fim";
     /// Mistral's list of models.
     MistralModels: Mistral, List, "mistral.models";
     /// Ollama's Chat.
