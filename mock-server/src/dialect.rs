@@ -8,6 +8,7 @@ pub(crate) mod anthropic;
 mod case;
 mod chat;
 pub(crate) mod mistral;
+pub(crate) mod ollama;
 pub(crate) mod openai;
 pub(crate) mod unserved;
 
@@ -188,7 +189,8 @@ pub(crate) enum EventKind {
 }
 
 /// Every dialect that is served, those first whose paths could be taken for another's.
-static SERVED: [&dyn Dialect; 3] = [&anthropic::Anthropic, &mistral::Mistral, &openai::OpenAi];
+static SERVED: [&dyn Dialect; 4] =
+    [&anthropic::Anthropic, &mistral::Mistral, &ollama::Ollama, &openai::OpenAi];
 
 /// The providers that are recognised, but not served yet.
 static UNSERVED: [&dyn Provider; 2] = [&unserved::Azure, &unserved::Gemini];

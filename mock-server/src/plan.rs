@@ -187,10 +187,26 @@ routes! {
     OllamaChat: Ollama, Generate, "ollama.chat";
     /// Ollama's embeddings.
     OllamaEmbed: Ollama, Embed, "ollama.embed";
+    /// Ollama's embedding of one prompt, as it was before.
+    OllamaEmbeddings: Ollama, Embed, "ollama.embeddings";
     /// Ollama's text completion.
     OllamaGenerate: Ollama, Generate, "ollama.generate";
     /// Ollama's list of models.
     OllamaModels: Ollama, List, "ollama.models";
+    /// Ollama's list of the models in memory.
+    OllamaPs: Ollama, List, "ollama.ps";
+    /// What Ollama tells of one model.
+    OllamaShow: Ollama, List, "ollama.show";
+    /// Chat Completions in OpenAI's form.
+    OllamaV1Chat: Ollama, Generate, "ollama.v1-chat";
+    /// Completions in OpenAI's form.
+    OllamaV1Completions: Ollama, Generate, "ollama.v1-completions";
+    /// Embeddings in OpenAI's form.
+    OllamaV1Embeddings: Ollama, Embed, "ollama.v1-embeddings";
+    /// The list of models in OpenAI's form.
+    OllamaV1Models: Ollama, List, "ollama.v1-models";
+    /// Ollama's version.
+    OllamaVersion: Ollama, List, "ollama.version";
     /// OpenAI's Chat Completions.
     OpenAiChat: OpenAi, Generate, "openai.chat";
     /// OpenAI's legacy Completions.

@@ -94,6 +94,25 @@ pub(super) fn vector(draws: Draws, model: &str, text: &str, dimensions: u64) -> 
     parts.iter().map(|part| (part / length * 1e8).round() / 1e8 + 0.0).collect()
 }
 
+/// A vector as OpenAI's clients ask for it: 32-bit floats, little end first, in Base64.
+pub(super) fn packed(vector: &[f64]) -> String {
+    // A decimal text is the one way from 64 bits to 32 that rounds and casts nothing.
+    let floats = vector.iter().map(|part| part.to_string().parse::<f32>().unwrap_or_default());
+    let bytes: Vec<u8> = floats.flat_map(f32::to_le_bytes).collect();
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = bits << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let letter = usize::try_from(bits >> (18 - 6 * place) & 63).unwrap_or(0);
+            text.push(if place <= three.len() { char::from(BASE64[letter]) } else { '=' });
+        }
+    }
+    text
+}
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 /// The most answers beside each other; OpenAI's limit, of the others none is published.
 const CHOICES_MAX: u64 = 128;
 
@@ -237,6 +256,19 @@ mod tests {
         assert_eq!(one, vector(draws, "m", "hi", 256));
         assert_ne!(one, vector(draws, "m", "ho", 256));
         assert_ne!(one, vector(draws, "n", "hi", 256));
+    }
+
+    #[test]
+    fn a_packed_vector_is_that_of_every_other_base64() {
+        // As `base64.b64encode(struct.pack("<2f", 0.5, -1))` has it.
+        for (vector, text) in [
+            (&[][..], ""),
+            (&[0.5], "AAAAPw=="),
+            (&[0.5, -1.0], "AAAAPwAAgL8="),
+            (&[0.5, -1.0, 0.25], "AAAAPwAAgL8AAIA+"),
+        ] {
+            assert_eq!(packed(vector), text);
+        }
     }
 
     #[test]

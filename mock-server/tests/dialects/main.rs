@@ -3,6 +3,7 @@
 //! `tests/fixtures/<provider>` holds recorded and quoted payloads; every file names its source.
 
 mod mistral;
+mod ollama;
 mod openai;
 mod play;
 mod recording;
