@@ -10,6 +10,7 @@ mod chat;
 pub(crate) mod mistral;
 pub(crate) mod ollama;
 pub(crate) mod openai;
+pub(crate) mod openrouter;
 pub(crate) mod unserved;
 
 use std::{fmt, time::Duration};
@@ -187,8 +188,13 @@ pub(crate) enum EventKind {
 }
 
 /// Every dialect that is served, those first whose paths could be taken for another's.
-static SERVED: [&dyn Dialect; 4] =
-    [&anthropic::Anthropic, &mistral::Mistral, &ollama::Ollama, &openai::OpenAi];
+static SERVED: [&dyn Dialect; 5] = [
+    &anthropic::Anthropic,
+    &mistral::Mistral,
+    &ollama::Ollama,
+    &openrouter::OpenRouter,
+    &openai::OpenAi,
+];
 
 /// The providers that are recognised, but not served yet.
 static UNSERVED: [&dyn Provider; 2] = [&unserved::Azure, &unserved::Gemini];

@@ -219,6 +219,10 @@ routes! {
     OpenAiResponses: OpenAi, Generate, "openai.responses";
     /// OpenRouter's Chat Completions.
     OpenRouterChat: OpenRouter, Generate, "openrouter.chat";
+    /// OpenRouter's Completions.
+    OpenRouterCompletions: OpenRouter, Generate, "openrouter.completions";
+    /// OpenRouter's Embeddings.
+    OpenRouterEmbeddings: OpenRouter, Embed, "openrouter.embeddings";
     /// OpenRouter's list of models.
     OpenRouterModels: OpenRouter, List, "openrouter.models";
 }

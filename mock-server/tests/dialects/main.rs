@@ -5,5 +5,6 @@
 mod mistral;
 mod ollama;
 mod openai;
+mod openrouter;
 mod play;
 mod recording;
