@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     play::{Got, ask, ask_all, fault, fixture, healthy, provider, request, shape},
-    recording::{events, has_headers, same},
+    recording::{events, has_headers, same, survives_every_value},
 };
 
 const KEY: &str = "authorization: Bearer mistral-test";
@@ -305,4 +305,58 @@ fn an_error_in_a_stream_is_its_last_event() {
     assert_eq!(got.data().len(), 4);
     let last: Value = serde_json::from_str(got.data()[3]).unwrap();
     assert_eq!((&last["object"], &last["code"]), (&json!("error"), &json!("1000")));
+}
+
+#[test]
+fn no_value_in_a_request_breaks_it() {
+    let everything = json!({
+        "model": "mistral-small-latest", "messages": [{ "role": "user", "content": "hi" }],
+        "stream": true, "n": 1, "stop": "x", "tools": tools(), "tool_choice": "auto",
+        "response_format": { "type": "text" }, "max_tokens": 5, "temperature": 1,
+        "prompt_mode": "reasoning", "parallel_tool_calls": true, "stream_options": {},
+    });
+    survives_every_value("/mistral/v1/chat/completions", KEY, &everything);
+    let body = json!({ "model": "codestral-latest", "prompt": "a", "suffix": "b", "stop": [] });
+    survives_every_value("/mistral/v1/fim/completions", KEY, &body);
+    let body = json!({ "model": "mistral-embed", "input": "a", "output_dimension": 8 });
+    survives_every_value("/mistral/v1/embeddings", KEY, &body);
+}
+
+#[test]
+fn wishes_are_granted() {
+    let called = chat(&json!({ "tools": tools(), "tool_choice": "any" }));
+    let choice = &ask(healthy(), &called).json()["choices"][0];
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    let call = &choice["message"]["tool_calls"][0];
+    assert_eq!(call["function"]["name"], "get_weather");
+    assert_eq!(call["id"].as_str().map(str::len), Some(9));
+    let recorded = fixture("mistral", "chat_tool_calls_ok")["body"]["choices"][0].clone();
+    assert_eq!(shape(choice), shape(&recorded));
+    let many = ask(healthy(), &chat(&json!({ "n": 3 }))).json();
+    let indexes = many["choices"].as_array().unwrap().iter().map(|choice| choice["index"].as_u64());
+    assert_eq!(indexes.collect::<Vec<_>>(), [Some(0), Some(1), Some(2)]);
+    let stopped = ask(healthy(), &chat(&json!({ "stop": [" "] }))).json();
+    let text = stopped["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+    assert!(!text.contains(' '), "{text}");
+    let schema = json!({ "type": "object", "properties": { "age": { "type": "integer" } }, "required": ["age"] });
+    let format = json!({ "type": "json_schema", "json_schema": { "name": "x", "schema": schema } });
+    let formed = ask(healthy(), &chat(&json!({ "response_format": format }))).json();
+    let text = formed["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+    assert!(serde_json::from_str::<Value>(&text).unwrap()["age"].is_i64(), "{text}");
+    let thinks = ask(healthy(), &chat(&json!({ "model": "magistral-medium-latest" }))).json();
+    assert_eq!(thinks["choices"][0]["message"]["content"][0]["type"], "thinking");
+}
+
+#[test]
+fn a_streamed_call_has_the_recorded_chunk() {
+    let called = chat(&json!({ "tools": tools(), "tool_choice": "any", "stream": true }));
+    let got = ask(healthy(), &called);
+    let data = got.data();
+    let mut last: Value = serde_json::from_str(data[data.len() - 2]).unwrap();
+    // The index came after the recording, and the probabilities have left since.
+    let call = last.pointer_mut("/choices/0/delta/tool_calls/0").unwrap();
+    assert_eq!(call.as_object_mut().unwrap().shift_remove("index"), Some(json!(0)));
+    let mut recorded = events("mistral", "chat_stream_tool_calls_ok").pop().unwrap();
+    recorded["choices"][0].as_object_mut().unwrap().shift_remove("logprobs");
+    assert_eq!(shape(&last), shape(&recorded));
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     play::{Got, ask, fault, fixture, healthy, provider, request, shape},
-    recording::{events, same},
+    recording::{events, same, survives_every_value},
 };
 
 fn post(path: &str, body: &Value) -> Vec<u8> {
@@ -271,4 +271,46 @@ fn the_library_is_told_in_every_form() {
     let listed = provider(json!({ "models": { "llama3": {} } }));
     let missing = ask(listed, &post("/api/show", &json!({ "model": "qwen3" })));
     assert_eq!((missing.status, error(&missing).as_str()), (404, "model 'qwen3' not found"));
+}
+
+#[test]
+fn no_value_in_a_request_breaks_it() {
+    let everything = json!({
+        "model": "llama3.2", "messages": [{ "role": "user", "content": "hi" }], "prompt": "hi",
+        "stream": true, "tools": [], "format": "json", "think": false, "keep_alive": "5m",
+        "options": { "num_predict": 5, "stop": ["x"] }, "context": [1], "raw": false, "input": "a",
+        "dimensions": 8, "stop": "x", "max_tokens": 5, "reasoning_effort": "low", "name": "a",
+        "stream_options": { "include_usage": true }, "suffix": "", "system": "",
+    });
+    for path in [
+        "/api/chat",
+        "/api/generate",
+        "/api/embed",
+        "/api/embeddings",
+        "/api/show",
+        "/ollama/v1/chat/completions",
+        "/ollama/v1/completions",
+        "/ollama/v1/embeddings",
+    ] {
+        survives_every_value(path, "x-key: none", &everything);
+    }
+}
+
+#[test]
+fn wishes_are_granted() {
+    let schema = json!({ "type": "object", "properties": { "age": { "type": "integer" } }, "required": ["age"] });
+    let formed = ask(healthy(), &chat(&json!({ "stream": false, "format": schema }))).json();
+    let text = formed["message"]["content"].as_str().unwrap().to_owned();
+    assert!(serde_json::from_str::<Value>(&text).unwrap()["age"].is_i64(), "{text}");
+    let stopped = json!({ "stream": false, "options": { "stop": [" "] } });
+    let text = ask(healthy(), &chat(&stopped)).json()["message"]["content"].to_string();
+    assert!(!text.contains(' '), "{text}");
+    let thinking = |think: Value| {
+        let body = json!({ "stream": false, "think": think });
+        ask(healthy(), &asked("/api/chat", "qwen3", &body)).json()["message"].clone()
+    };
+    assert!(thinking(json!(null))["thinking"].is_string());
+    assert_eq!(thinking(json!(false)).get("thinking"), None);
+    let got = ask(healthy(), &asked("/ollama/v1/chat/completions", "gpt-oss:120b", &json!({})));
+    assert_eq!(shape(&got.json()), shape(&fixture("ollama", "openai_chat_ok")["body"]));
 }

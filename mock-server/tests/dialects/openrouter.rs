@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     play::{Got, ask, ask_all, fault, fixture, healthy, provider, request, shape},
-    recording::{events, has_headers, same},
+    recording::{events, has_headers, same, survives_every_value},
 };
 
 const KEY: &str = "authorization: Bearer sk-or-test";
@@ -238,4 +238,35 @@ fn models_and_vectors_are_told() {
     let got = ask(healthy(), &asked("/api/v1/completions", MODEL, &body));
     assert_eq!(got.json()["object"], "text_completion");
     assert!(got.json()["choices"][0]["text"].is_string());
+}
+
+#[test]
+fn no_value_in_a_request_breaks_it() {
+    let everything = json!({
+        "model": MODEL, "messages": [{ "role": "user", "content": "hi" }], "prompt": "hi",
+        "stream": true, "tools": [], "tool_choice": "auto", "response_format": {}, "stop": "x",
+        "max_tokens": 5, "reasoning": { "effort": "low" }, "models": [MODEL], "input": "a",
+        "dimensions": 8, "encoding_format": "base64", "include_reasoning": true,
+    });
+    for path in [PATH, "/api/v1/completions", "/api/v1/embeddings"] {
+        survives_every_value(path, KEY, &everything);
+    }
+}
+
+#[test]
+fn wishes_are_granted() {
+    let parameters = json!({ "type": "object", "properties": { "city": { "type": "string" } } });
+    let tools = json!([{ "type": "function", "function": { "name": "get_weather", "parameters": parameters } }]);
+    let called = json!({ "tools": tools, "tool_choice": "required" });
+    let choice = &ask(healthy(), &chat(&called)).json()["choices"][0];
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    assert_eq!(choice["native_finish_reason"], "tool_use");
+    assert_eq!(choice["message"]["tool_calls"][0]["function"]["name"], "get_weather");
+    let thinks = json!({ "reasoning": { "effort": "high" } });
+    let got = ask(healthy(), &chat(&thinks)).json();
+    assert!(got["choices"][0]["message"]["reasoning"].is_string());
+    let tokens = &got["usage"]["completion_tokens_details"]["reasoning_tokens"];
+    assert!(tokens.as_u64().unwrap() > 0);
+    let stopped = ask(healthy(), &chat(&json!({ "stop": [" "] }))).json();
+    assert_eq!(stopped["choices"][0]["native_finish_reason"], "stop_sequence");
 }

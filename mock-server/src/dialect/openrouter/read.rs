@@ -27,10 +27,10 @@ pub(super) fn request(route: Route, head: &Head<'_>, body: &[u8]) -> Result<Requ
     }
     let body: Value = serde_json::from_slice(body).map_err(|_| invalid("malformed-json"))?;
     check_types(&body)?;
-    let models = body.get("models").and_then(Value::as_array).into_iter().flatten();
+    let mut models = body.get("models").and_then(Value::as_array).into_iter().flatten();
     let model = body.get("model").and_then(Value::as_str).filter(|model| !model.is_empty());
     // Of several the first is tried first.
-    let Some(model) = model.or_else(|| models.filter_map(Value::as_str).next()) else {
+    let Some(model) = model.or_else(|| models.find_map(Value::as_str)) else {
         return Err(invalid("no-model"));
     };
     model.clone_into(&mut request.model);
