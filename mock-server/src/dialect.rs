@@ -6,7 +6,11 @@
 
 pub(crate) mod anthropic;
 mod case;
+mod chat;
+pub(crate) mod mistral;
+pub(crate) mod ollama;
 pub(crate) mod openai;
+pub(crate) mod openrouter;
 pub(crate) mod unserved;
 
 use std::{fmt, time::Duration};
@@ -47,6 +51,11 @@ pub(crate) trait Provider: fmt::Debug + Sync {
 pub(crate) trait Dialect: Provider {
     /// The route of a path. SDKs build paths in many ways, so routes are found by their ends.
     fn route(&self, head: &Head<'_>) -> Option<Route>;
+
+    /// Whether a path that other providers have too is its own without its name before it.
+    fn claims(&self, _: &Head<'_>) -> bool {
+        true
+    }
 
     /// The route that most requests go to.
     fn main_route(&self) -> Route;
@@ -185,7 +194,13 @@ pub(crate) enum EventKind {
 }
 
 /// Every dialect that is served, those first whose paths could be taken for another's.
-static SERVED: [&dyn Dialect; 2] = [&anthropic::Anthropic, &openai::OpenAi];
+static SERVED: [&dyn Dialect; 5] = [
+    &anthropic::Anthropic,
+    &mistral::Mistral,
+    &ollama::Ollama,
+    &openrouter::OpenRouter,
+    &openai::OpenAi,
+];
 
 /// The providers that are recognised, but not served yet.
 static UNSERVED: [&dyn Provider; 2] = [&unserved::Azure, &unserved::Gemini];
@@ -219,7 +234,7 @@ pub(crate) fn find(head: &Head<'_>) -> Found {
     if let Some(&provider) = UNSERVED.iter().find(|provider| provider.recognises(head)) {
         return Found::Unserved(provider);
     }
-    for dialect in SERVED {
+    for dialect in SERVED.into_iter().filter(|dialect| dialect.claims(head)) {
         if let Some(route) = dialect.route(head) {
             return Found::Served(dialect, route);
         }

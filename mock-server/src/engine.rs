@@ -157,7 +157,8 @@ impl Engine {
             levels: Vec::new(),
             window: bounds.window,
             output_max: bounds.output_max(request),
-            unknown_model: bounds.unknown,
+            // A list of models asks for none of them.
+            unknown_model: bounds.unknown && !request.model.is_empty(),
         };
         let plan = Arc::clone(&self.plan);
         for (index, rule) in plan.rules.iter().enumerate() {

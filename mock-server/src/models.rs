@@ -24,7 +24,18 @@ static MODELS: LazyLock<BTreeMap<String, ModelFacts>> = LazyLock::new(|| {
 });
 
 /// The facts of a model, by its name or by the longest known name that it begins with.
+///
+/// Names that others gave it are understood: `anthropic/claude-haiku-4.5` with the vendor before it
+/// and dots in its version, `gpt-oss:20b` with a tag.
 pub fn facts(model: &str) -> Option<&'static ModelFacts> {
+    named(model).or_else(|| {
+        let bare = model.rsplit('/').next().unwrap_or(model).replace(':', "-");
+        let dashed = bare.starts_with("claude-").then(|| bare.replace('.', "-"));
+        named(&bare).or_else(|| named(&dashed?))
+    })
+}
+
+fn named(model: &str) -> Option<&'static ModelFacts> {
     if let Some(facts) = MODELS.get(model) {
         return Some(facts);
     }
@@ -49,6 +60,9 @@ mod tests {
         assert_eq!(window("gpt-4o-mini-2099-01-01"), Some(128_000));
         assert_eq!(window("claude-haiku-4-5-20251001"), Some(200_000));
         assert_eq!(window("gpt-4ox"), None);
+        assert_eq!(window("anthropic/claude-haiku-4.5"), Some(200_000));
+        assert_eq!(window("openai/gpt-4.1:free"), window("gpt-4.1"));
+        assert_eq!(window("gpt-oss:20b"), Some(131_072));
         assert_eq!(
             facts("claude-haiku-4-5").unwrap().resolved_model.as_deref(),
             Some("claude-haiku-4-5-20251001")

@@ -182,16 +182,34 @@ routes! {
     MistralChat: Mistral, Generate, "mistral.chat";
     /// Mistral's Embeddings.
     MistralEmbeddings: Mistral, Embed, "mistral.embeddings";
+    /// Mistral's completion in the middle of a text.
+    MistralFim: Mistral, Generate, "mistral.fim";
     /// Mistral's list of models.
     MistralModels: Mistral, List, "mistral.models";
     /// Ollama's Chat.
     OllamaChat: Ollama, Generate, "ollama.chat";
     /// Ollama's embeddings.
     OllamaEmbed: Ollama, Embed, "ollama.embed";
+    /// Ollama's embedding of one prompt, as it was before.
+    OllamaEmbeddings: Ollama, Embed, "ollama.embeddings";
     /// Ollama's text completion.
     OllamaGenerate: Ollama, Generate, "ollama.generate";
     /// Ollama's list of models.
     OllamaModels: Ollama, List, "ollama.models";
+    /// Ollama's list of the models in memory.
+    OllamaPs: Ollama, List, "ollama.ps";
+    /// What Ollama tells of one model.
+    OllamaShow: Ollama, List, "ollama.show";
+    /// Chat Completions in OpenAI's form.
+    OllamaV1Chat: Ollama, Generate, "ollama.v1-chat";
+    /// Completions in OpenAI's form.
+    OllamaV1Completions: Ollama, Generate, "ollama.v1-completions";
+    /// Embeddings in OpenAI's form.
+    OllamaV1Embeddings: Ollama, Embed, "ollama.v1-embeddings";
+    /// The list of models in OpenAI's form.
+    OllamaV1Models: Ollama, List, "ollama.v1-models";
+    /// Ollama's version.
+    OllamaVersion: Ollama, List, "ollama.version";
     /// OpenAI's Chat Completions.
     OpenAiChat: OpenAi, Generate, "openai.chat";
     /// OpenAI's legacy Completions.
@@ -204,6 +222,10 @@ routes! {
     OpenAiResponses: OpenAi, Generate, "openai.responses";
     /// OpenRouter's Chat Completions.
     OpenRouterChat: OpenRouter, Generate, "openrouter.chat";
+    /// OpenRouter's Completions.
+    OpenRouterCompletions: OpenRouter, Generate, "openrouter.completions";
+    /// OpenRouter's Embeddings.
+    OpenRouterEmbeddings: OpenRouter, Embed, "openrouter.embeddings";
     /// OpenRouter's list of models.
     OpenRouterModels: OpenRouter, List, "openrouter.models";
 }

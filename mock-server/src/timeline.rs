@@ -13,7 +13,6 @@ use crate::{
     dialect::{self, Dialect, Event, EventKind, Exchange, Pace, Place, Refusal, Reply, ReplyBody},
     identity::Served,
     plan::{Provider, Service},
-    request::Request,
 };
 
 /// What goes out, and when.

@@ -2,6 +2,10 @@
 //!
 //! `tests/fixtures/<provider>` holds recorded and quoted payloads; every file names its source.
 
+mod mistral;
+mod ollama;
 mod openai;
+mod openrouter;
 mod play;
 mod quotas;
+mod recording;
