@@ -5,6 +5,7 @@
 //! [`Route`].
 
 pub(crate) mod anthropic;
+pub(crate) mod bedrock;
 mod case;
 pub(crate) mod openai;
 pub(crate) mod unserved;
@@ -179,7 +180,7 @@ pub(crate) enum EventKind {
 }
 
 /// Every dialect that is served, those first whose paths could be taken for another's.
-static SERVED: [&dyn Dialect; 2] = [&anthropic::Anthropic, &openai::OpenAi];
+static SERVED: [&dyn Dialect; 3] = [&bedrock::Bedrock, &anthropic::Anthropic, &openai::OpenAi];
 
 /// The providers that are recognised, but not served yet.
 static UNSERVED: [&dyn Provider; 2] = [&unserved::Azure, &unserved::Gemini];
@@ -328,6 +329,15 @@ impl Moment {
     /// An id of hexadecimal digits.
     fn hex(&self, what: &str, length: u64) -> String {
         self.id(what, b"0123456789abcdef", length)
+    }
+
+    /// An id of 32 hexadecimal digits in groups, as version 4 of
+    /// [RFC 9562](https://www.rfc-editor.org/rfc/rfc9562#section-5.4) has them.
+    fn uuid(&self, what: &str) -> String {
+        let digits = self.hex(what, 32);
+        let variant = self.id(&format!("{what} variant"), b"89ab", 1);
+        let [first, second, third] = [&digits[..8], &digits[8..12], &digits[13..16]];
+        format!("{first}-{second}-4{third}-{variant}{}-{}", &digits[17..20], &digits[20..])
     }
 
     /// The id that Cloudflare, in front of both providers, gives a request.

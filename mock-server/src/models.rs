@@ -24,7 +24,23 @@ static MODELS: LazyLock<BTreeMap<String, ModelFacts>> = LazyLock::new(|| {
 });
 
 /// The facts of a model, by its name or by the longest known name that it begins with.
+///
+/// Bedrock puts accounts, regions and makers before a name, as in
+/// `us.anthropic.claude-haiku-4-5-20251001-v1:0`.
 pub fn facts(model: &str) -> Option<&'static ModelFacts> {
+    if let Some(facts) = by_name(model) {
+        return Some(facts);
+    }
+    let name = model.rsplit('/').next().unwrap_or(model);
+    let parts = name.match_indices('.').filter_map(|(dot, _)| {
+        let before = name[..dot].chars().all(|letter| letter.is_ascii_lowercase() || letter == '.');
+        before.then(|| &name[dot + 1..])
+    });
+    let arn = model.starts_with("arn:").then_some(name);
+    arn.into_iter().chain(parts).find_map(by_name)
+}
+
+fn by_name(model: &str) -> Option<&'static ModelFacts> {
     if let Some(facts) = MODELS.get(model) {
         return Some(facts);
     }
@@ -49,6 +65,11 @@ mod tests {
         assert_eq!(window("gpt-4o-mini-2099-01-01"), Some(128_000));
         assert_eq!(window("claude-haiku-4-5-20251001"), Some(200_000));
         assert_eq!(window("gpt-4ox"), None);
+        assert_eq!(window("us.amazon.nova-pro-v1:0"), Some(300_000));
+        assert_eq!(window("us.anthropic.claude-haiku-4-5-20251001-v1:0"), Some(200_000));
+        let profile = "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/";
+        assert_eq!(window(&format!("{profile}eu.amazon.nova-micro-v1:0")), Some(128_000));
+        assert_eq!(window("my-own.gpt-4o"), None);
         assert_eq!(
             facts("claude-haiku-4-5").unwrap().resolved_model.as_deref(),
             Some("claude-haiku-4-5-20251001")

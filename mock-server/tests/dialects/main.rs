@@ -2,5 +2,6 @@
 //!
 //! `tests/fixtures/<provider>` holds recorded and quoted payloads; every file names its source.
 
+mod bedrock;
 mod openai;
 mod play;
