@@ -7,8 +7,10 @@
 pub(crate) mod anthropic;
 pub(crate) mod bedrock;
 mod case;
+pub(crate) mod cohere;
 pub(crate) mod openai;
 pub(crate) mod unserved;
+mod vector;
 
 use std::{fmt, time::Duration};
 
@@ -49,6 +51,11 @@ pub(crate) trait Dialect: Provider {
     /// The route of a path. SDKs build paths in many ways, so routes are found by their ends.
     fn route(&self, head: &Head<'_>) -> Option<Route>;
 
+    /// Whether a path that other providers have too is its own without its name before it.
+    fn claims(&self, _: &Head<'_>) -> bool {
+        true
+    }
+
     /// The route that most requests go to.
     fn main_route(&self) -> Route;
 
@@ -75,6 +82,12 @@ pub(crate) trait Dialect: Provider {
     /// The headers of an error in which the decision's wait is announced.
     fn hint(&self, exchange: &Exchange<'_>) -> Fields {
         retry_after(exchange.decision, exchange.moment.wall)
+    }
+
+    /// How many tokens must fit into the model's window at once. Of several texts that are read
+    /// each for itself it is the longest.
+    fn needed(&self, request: &Request) -> u64 {
+        request.input_tokens.saturating_add(request.output_tokens_max.unwrap_or(0))
     }
 
     /// The refusal of a model that does not exist.
@@ -180,7 +193,8 @@ pub(crate) enum EventKind {
 }
 
 /// Every dialect that is served, those first whose paths could be taken for another's.
-static SERVED: [&dyn Dialect; 3] = [&bedrock::Bedrock, &anthropic::Anthropic, &openai::OpenAi];
+static SERVED: [&dyn Dialect; 4] =
+    [&bedrock::Bedrock, &anthropic::Anthropic, &cohere::Cohere, &openai::OpenAi];
 
 /// The providers that are recognised, but not served yet.
 static UNSERVED: [&dyn Provider; 2] = [&unserved::Azure, &unserved::Gemini];
@@ -214,7 +228,7 @@ pub(crate) fn find(head: &Head<'_>) -> Found {
     if let Some(&provider) = UNSERVED.iter().find(|provider| provider.recognises(head)) {
         return Found::Unserved(provider);
     }
-    for dialect in SERVED {
+    for dialect in SERVED.into_iter().filter(|dialect| dialect.claims(head)) {
         if let Some(route) = dialect.route(head) {
             return Found::Served(dialect, route);
         }

@@ -13,6 +13,8 @@ pub struct ModelFacts {
     pub max_input_tokens: Option<u64>,
     /// The most output tokens of one answer.
     pub max_output_tokens: Option<u64>,
+    /// How long the vectors of an embedding model are.
+    pub dimensions: Option<u64>,
     /// The tokenizer, or `approx` if none is public.
     pub encoding: Option<String>,
     /// The dated name that answers carry when the alias was asked for.

@@ -3,5 +3,6 @@
 //! `tests/fixtures/<provider>` holds recorded and quoted payloads; every file names its source.
 
 mod bedrock;
+mod cohere;
 mod openai;
 mod play;
