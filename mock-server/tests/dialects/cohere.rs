@@ -302,6 +302,8 @@ fn a_tool_is_called_as_recorded() {
     body["tool_choice"] = "REQUIRED".into();
     let got = ask(healthy(), &post("/v2/chat", &body));
     has_headers(&got, "chat_tool_calls_ok");
+    assert_eq!(shape(&got.json()), shape(&recorded["body"]));
+    assert_eq!(got.json()["message"]["tool_plan"], "I will use the content_returning tool.");
     let call = &got.json()["message"]["tool_calls"][0];
     assert_eq!(shape(call), shape(&recorded["body"]["message"]["tool_calls"][0]));
     let id = call["id"].as_str().unwrap();
@@ -324,12 +326,11 @@ fn a_tool_is_called_as_recorded() {
     let stream = recorded_events("chat_stream_tool_calls_ok");
     let same = stream.iter().find(|(name, _)| name == "tool-call-start").unwrap();
     assert_eq!(shape(&start.1), shape(&same.1));
-    let names = sequence(&streamed);
-    let names: Vec<&str> = names.into_iter().filter(|name| *name != "tool-plan-delta").collect();
     assert_eq!(
-        names,
+        sequence(&streamed),
         [
             "message-start",
+            "tool-plan-delta",
             "tool-call-start",
             "tool-call-delta",
             "tool-call-end",

@@ -112,6 +112,7 @@ pub(super) static CASES: &[Case] = &[
             r#"{"Message":"Authentication failed: Please make sure your API Key is valid."}"#,
         ),
     )
+    .with(&[("x-amzn-errortype", "AccessDeniedException")])
     .known(Quoted, "https://github.com/anomalyco/opencode/issues/47073"),
     Case::new(BadGateway, "load-balancer", 502, page, PAGE)
         .such_as(&[("title", "502 Bad Gateway")]),

@@ -8,6 +8,7 @@ use crate::{
     answer::{Answer, Choice, Finish, ToolCall},
     dialect::{Event, Exchange, Reply, ReplyBody},
     plan::Route,
+    tokens::Tokenizer,
 };
 
 /// The answer, whole or as a stream.
@@ -17,7 +18,8 @@ pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
     // Cohere writes one answer.
     let choice = answer.choices.first().unwrap_or(&nothing);
     let template = Template::of(&exchange.request.body);
-    let written = Written { exchange, answer, choice, template };
+    let plan = plan(answer, choice);
+    let written = Written { exchange, answer, choice, plan, template };
     let is_first = exchange.request.route == Route::CohereChatV1;
     let (content_type, body) = match (exchange.request.streaming, is_first) {
         (false, false) => ("application/json", whole(&written.whole())),
@@ -31,7 +33,7 @@ pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
         // A token is about four characters, as wherever no tokenizer is public.
         let chars = written.template.chars.saturating_add(input.saturating_mul(4));
         headers.push(("num-chars", chars.to_string()));
-        headers.push(("num-tokens", input.saturating_add(answer.output_tokens()).to_string()));
+        headers.push(("num-tokens", input.saturating_add(written.output_tokens()).to_string()));
     }
     Reply { status: 200, headers, body }
 }
@@ -45,12 +47,24 @@ struct Written<'a> {
     exchange: &'a Exchange<'a>,
     answer: &'a Answer,
     choice: &'a Choice,
+    /// What is said before a tool's call, if the answer itself says nothing.
+    plan: Vec<String>,
     template: Template,
 }
 
 impl Written<'_> {
+    /// What is said, in the pieces in which a stream sends it.
+    fn pieces(&self) -> &[String] {
+        if self.plan.is_empty() { &self.choice.pieces } else { &self.plan }
+    }
+
+    fn output_tokens(&self) -> u64 {
+        let plan = Tokenizer::of(&self.exchange.request.model).count(&self.plan.concat());
+        self.answer.output_tokens().saturating_add(plan)
+    }
+
     fn whole(&self) -> Value {
-        let (text, calls) = (self.choice.text(), &self.choice.calls);
+        let (text, calls) = (self.pieces().concat(), &self.choice.calls);
         let mut message = json!({ "role": "assistant" });
         // Recorded: what is said before a tool's call is a plan.
         if !calls.is_empty() && !text.is_empty() {
@@ -95,10 +109,10 @@ impl Written<'_> {
             },
         });
         let mut events = vec![Event::other(event(&start))];
-        let Choice { pieces, calls, .. } = self.choice;
+        let (pieces, calls) = (self.pieces(), &self.choice.calls);
         let mut blocks = Vec::new();
         if !self.answer.reasoning.is_empty() {
-            blocks.push(("thinking", &self.answer.reasoning));
+            blocks.push(("thinking", self.answer.reasoning.as_slice()));
         }
         if calls.is_empty() {
             blocks.push(("text", pieces));
@@ -138,7 +152,7 @@ impl Written<'_> {
 
     fn first_whole(&self) -> Value {
         let body = &self.exchange.request.body;
-        let text = self.choice.text();
+        let text = self.pieces().concat();
         let calls = self.choice.calls.iter();
         let calls: Vec<Value> =
             calls.map(|call| json!({ "name": call.name, "parameters": call.arguments })).collect();
@@ -177,7 +191,7 @@ impl Written<'_> {
             line(false, &json!({ "event_type": "tool-calls-chunk", "tool_call_delta": delta }))
         };
         let calls = &self.choice.calls;
-        for piece in &self.choice.pieces {
+        for piece in self.pieces() {
             let text = json!({ "event_type": "text-generation", "text": piece });
             let plan = || chunk(json!({ "text": piece }));
             events.push(Event::text(if calls.is_empty() { line(false, &text) } else { plan() }));
@@ -218,7 +232,7 @@ impl Written<'_> {
 
     /// What is billed, and what the template around it makes of it.
     fn usage(&self) -> Value {
-        let (input, output) = (self.exchange.request.input_tokens, self.answer.output_tokens());
+        let (input, output) = (self.exchange.request.input_tokens, self.output_tokens());
         // Recorded: so many tokens more, for the marks around a text or the form of a call.
         let around = if self.choice.calls.is_empty() { 3 } else { 30 };
         json!({
@@ -230,6 +244,18 @@ impl Written<'_> {
             "cached_tokens": self.template.cached,
         })
     }
+}
+
+/// What a model says that calls a tool and neither thinks nor speaks first.
+///
+/// Recorded: "I will use the best_language_to_learn tool to find the best language to learn."
+fn plan(answer: &Answer, choice: &Choice) -> Vec<String> {
+    let Some(call) = choice.calls.first() else { return Vec::new() };
+    if !(answer.reasoning.is_empty() && choice.pieces.is_empty()) {
+        return Vec::new();
+    }
+    let plan = format!("I will use the {} tool.", call.name);
+    plan.split_inclusive(' ').map(str::to_owned).collect()
 }
 
 /// One event of a version-2 stream; its name is its type.
