@@ -5,13 +5,16 @@
 //! [`Route`].
 
 pub(crate) mod anthropic;
+pub(crate) mod bedrock;
 mod case;
 mod chat;
+pub(crate) mod cohere;
 pub(crate) mod mistral;
 pub(crate) mod ollama;
 pub(crate) mod openai;
 pub(crate) mod openrouter;
 pub(crate) mod unserved;
+mod vector;
 
 use std::{fmt, time::Duration};
 
@@ -85,10 +88,15 @@ pub(crate) trait Dialect: Provider {
         retry_after(exchange.decision, exchange.moment.wall)
     }
 
-    /// How many tokens must fit into the model's window at once. Of several texts that are read
-    /// each for itself it is the longest.
+    /// How many tokens of the input must fit into the model's window at once. Of several texts that
+    /// are read each for itself it is the longest.
     fn needed(&self, request: &Request) -> u64 {
-        request.input_tokens.saturating_add(request.output_tokens_max.unwrap_or(0))
+        request.input_tokens
+    }
+
+    /// Whether the output that is asked for must fit into the window beside the input.
+    fn shares_window(&self) -> bool {
+        false
     }
 
     /// The refusal of a model that does not exist.
@@ -194,8 +202,10 @@ pub(crate) enum EventKind {
 }
 
 /// Every dialect that is served, those first whose paths could be taken for another's.
-static SERVED: [&dyn Dialect; 5] = [
+static SERVED: [&dyn Dialect; 7] = [
+    &bedrock::Bedrock,
     &anthropic::Anthropic,
+    &cohere::Cohere,
     &mistral::Mistral,
     &ollama::Ollama,
     &openrouter::OpenRouter,
@@ -349,6 +359,15 @@ impl Moment {
     /// An id of hexadecimal digits.
     fn hex(&self, what: &str, length: u64) -> String {
         self.id(what, b"0123456789abcdef", length)
+    }
+
+    /// An id of 32 hexadecimal digits in groups, as version 4 of
+    /// [RFC 9562](https://www.rfc-editor.org/rfc/rfc9562#section-5.4) has them.
+    fn uuid(&self, what: &str) -> String {
+        let digits = self.hex(what, 32);
+        let variant = self.id(&format!("{what} variant"), b"89ab", 1);
+        let [first, second, third] = [&digits[..8], &digits[8..12], &digits[13..16]];
+        format!("{first}-{second}-4{third}-{variant}{}-{}", &digits[17..20], &digits[20..])
     }
 
     /// The id that Cloudflare, in front of both providers, gives a request.

@@ -168,8 +168,14 @@ routes! {
     BedrockCountTokens: Bedrock, Count, "bedrock.count-tokens";
     /// Cohere's Chat.
     CohereChat: Cohere, Generate, "cohere.chat";
+    /// Cohere's Chat, version 1.
+    CohereChatV1: Cohere, Generate, "cohere.chat-v1";
     /// Cohere's Embed.
     CohereEmbed: Cohere, Embed, "cohere.embed";
+    /// Cohere's Embed, version 1.
+    CohereEmbedV1: Cohere, Embed, "cohere.embed-v1";
+    /// Cohere's list of models.
+    CohereModels: Cohere, List, "cohere.models";
     /// Gemini's token counting.
     GeminiCountTokens: Gemini, Count, "gemini.count-tokens";
     /// Gemini's embeddings.

@@ -62,6 +62,10 @@ impl Dialect for Anthropic {
         success::reply(exchange, answer)
     }
 
+    fn shares_window(&self) -> bool {
+        true
+    }
+
     fn cases(&self) -> &'static [Case] {
         error::CASES
     }

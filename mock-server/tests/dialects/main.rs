@@ -2,6 +2,8 @@
 //!
 //! `tests/fixtures/<provider>` holds recorded and quoted payloads; every file names its source.
 
+mod bedrock;
+mod cohere;
 mod mistral;
 mod ollama;
 mod openai;
