@@ -209,10 +209,12 @@ async fn answer(
     request: hyper::Request<Incoming>,
 ) -> Response {
     let (parts, body) = request.into_parts();
+    let target = parts.uri.path_and_query().map(|target| target.as_str().to_owned());
     let headers = parts.headers.iter().map(|(name, value)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     });
-    let headers = Headers(headers.collect());
+    let target = target.map(|target| (Headers::TARGET.to_owned(), target));
+    let headers = Headers(target.into_iter().chain(headers).collect());
     let path = tidy(parts.uri.path());
     let query = parts.uri.query().unwrap_or_default();
     let head = Head { method: parts.method.as_str(), path: &path, query, headers: &headers };
