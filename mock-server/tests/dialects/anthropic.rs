@@ -22,8 +22,9 @@ fn whole(fields: Value) -> Value {
         "max_tokens": 50,
         "messages": [{ "role": "user", "content": "hi" }],
     });
-    for (name, value) in fields.as_object().unwrap() {
-        body[name] = value.clone();
+    let Value::Object(fields) = fields else { panic!("{fields} are no fields") };
+    for (name, value) in fields {
+        body[name] = value;
     }
     body
 }

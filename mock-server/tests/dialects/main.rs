@@ -2,6 +2,8 @@
 //!
 //! `tests/fixtures/<provider>` holds recorded and quoted payloads; every file names its source.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
+
 mod anthropic;
 mod gemini;
 mod openai;

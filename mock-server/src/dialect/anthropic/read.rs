@@ -51,7 +51,7 @@ pub(super) fn request(route: Route, head: &Head<'_>, body: &[u8]) -> Result<Requ
     if model.is_empty() {
         return Err(invalid("model: String should have at least 1 character"));
     }
-    request.model = model.to_owned();
+    model.clone_into(&mut request.model);
     // What is on trial is announced by a header, and unknown to us.
     let trial = headers.get("anthropic-beta").is_some();
     let unknown = fields.keys().find(|field| !known.contains(&field.as_str()));
@@ -325,12 +325,11 @@ fn format(request: &Request, body: &Value) -> Result<Format, Refusal> {
     match wanted.get("effort") {
         None | Some(Value::Null) => {}
         Some(Value::String(effort)) => match effort.as_str() {
-            "low" | "medium" | "high" | "max" => {}
             "xhigh" if EFFORTLESS.iter().any(|model| request.model.starts_with(model)) => {
                 let refusal = Refusal::new(ErrorKind::BadRequest, "effort");
                 return Err(refusal.word("effort", effort.as_str()));
             }
-            "xhigh" => {}
+            "low" | "medium" | "high" | "xhigh" | "max" => {}
             _ => return Err(invalid(EFFORTS)),
         },
         Some(_) => return Err(invalid(EFFORTS)),

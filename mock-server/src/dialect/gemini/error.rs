@@ -221,12 +221,12 @@ pub(super) static CASES: &[Case] = &[
     Case::new(BadRequest, "invalid-argument", 400, failed, error!("400", "INVALID_ARGUMENT", "Request contains an invalid argument."))
         .known(Quoted, "https://github.com/lbjlaq/Antigravity-Manager/issues/3102"),
     // What it does not know is made by the reader, which escapes it too.
-    Case::new(BadRequest, "fields", 400, failed, Body::Text(concat!(
+    Case::new(BadRequest, "fields", 400, failed, Body::Text(
         "{{open}}{\n  \"error\": {\n    \"code\": 400,\n    \"message\": \"{{message}}\",\n    \
          \"status\": \"INVALID_ARGUMENT\",\n    \"details\": [\n      {\n        \"@type\": \
          \"type.googleapis.com/google.rpc.BadRequest\",\n        \"fieldViolations\": \
          {{violations}}\n      }\n    ]\n  }\n}\n{{close}}"
-    )))
+    ))
         .such_as(&[
             ("message", "Invalid JSON payload received. Unknown name \\\"stream\\\": Cannot find field."),
             ("violations", "[]"),
@@ -256,7 +256,7 @@ pub(super) static CASES: &[Case] = &[
         .known(Quoted, "public issues"),
     Case::new(GatewayTimeout, "deadline", 504, failed, error!("504", "DEADLINE_EXCEEDED", "Deadline expired before operation could complete.")),
     // A limit by the day is used up, and still asks to come back within a minute.
-    Case::new(InsufficientQuota, "free-tier-day", 429, failed, error!(
+    Case::new(InsufficientQuota, "free-tier-day", 429, metered, error!(
         "429",
         "RESOURCE_EXHAUSTED",
         quota_text!("generate_content_free_tier_requests", "\\nPlease retry in {{delay}}s."),
@@ -310,11 +310,11 @@ pub(super) static CASES: &[Case] = &[
         .known(Recorded, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
     Case::new(Permission, "location", 400, failed, error!("400", "FAILED_PRECONDITION", "User location is not supported for the API use."))
         .known(Recorded, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
-    Case::new(RateLimited, "free-tier", 429, failed, error!("429", "RESOURCE_EXHAUSTED", quota_text!("{{free-metric}}", "\\nPlease retry in {{delay}}s."), concat!(help_detail!(), ",\n", quota_detail!("{{free-metric}}", "{{free-id}}", free_dimensions!()), ",\n", retry_detail!())))
+    Case::new(RateLimited, "free-tier", 429, metered, error!("429", "RESOURCE_EXHAUSTED", quota_text!("{{free-metric}}", "\\nPlease retry in {{delay}}s."), concat!(help_detail!(), ",\n", quota_detail!("{{free-metric}}", "{{free-id}}", free_dimensions!()), ",\n", retry_detail!())))
         .known(Quoted, "public issues of 2025 and 2026"),
-    Case::new(RateLimited, "paid-tier", 429, failed, error!("429", "RESOURCE_EXHAUSTED", quota_text!("{{paid-metric}}", "\\nPlease retry in {{delay}}s."), concat!(help_detail!(), ",\n", quota_detail!("{{paid-metric}}", "{{paid-id}}", paid_dimensions!()), ",\n", retry_detail!())))
+    Case::new(RateLimited, "paid-tier", 429, metered, error!("429", "RESOURCE_EXHAUSTED", quota_text!("{{paid-metric}}", "\\nPlease retry in {{delay}}s."), concat!(help_detail!(), ",\n", quota_detail!("{{paid-metric}}", "{{paid-id}}", paid_dimensions!()), ",\n", retry_detail!())))
         .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
-    Case::new(RateLimited, "free-tier-2025", 429, failed, error!(
+    Case::new(RateLimited, "free-tier-2025", 429, metered, error!(
         "429",
         "RESOURCE_EXHAUSTED",
         "You exceeded your current quota, please check your plan and billing details. For more information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits.",
@@ -326,10 +326,10 @@ pub(super) static CASES: &[Case] = &[
     ))
         .known(Quoted, "public issues of 2025"),
     // A request that is larger than the limit: no wait helps, and none is announced.
-    Case::new(RateLimited, "never", 429, failed, error!("429", "RESOURCE_EXHAUSTED", quota_text!("{{free-metric}}", ""), concat!(help_detail!(), ",\n", quota_detail!("{{free-metric}}", "{{free-id}}", free_dimensions!())))),
-    Case::new(RateLimited, "plain", 429, failed, error!("429", "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota)."))
+    Case::new(RateLimited, "never", 429, metered, error!("429", "RESOURCE_EXHAUSTED", quota_text!("{{free-metric}}", ""), concat!(help_detail!(), ",\n", quota_detail!("{{free-metric}}", "{{free-id}}", free_dimensions!())))),
+    Case::new(RateLimited, "plain", 429, metered, error!("429", "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota)."))
         .known(Quoted, "public issues"),
-    Case::new(RateLimited, "vertex", 429, failed, error!("429", "RESOURCE_EXHAUSTED", "Resource exhausted. Please try again later. Please refer to https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429 for more details."))
+    Case::new(RateLimited, "vertex", 429, metered, error!("429", "RESOURCE_EXHAUSTED", "Resource exhausted. Please try again later. Please refer to https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429 for more details."))
         .known(Quoted, "public issues"),
     // A 400 here, not a 413.
     Case::new(RequestTooLarge, "body", 400, failed, error!("400", "INVALID_ARGUMENT", "Request payload size exceeds the limit: 20971520 bytes."))
@@ -394,16 +394,13 @@ pub(super) fn word(name: &str, exchange: &Exchange<'_>) -> Option<String> {
     let text = match name {
         "open" if target.lists_errors() => "[",
         "close" if target.lists_errors() && !streams => "]",
-        "close" if target.is_list() => "]",
-        "open" | "close" => "",
-        "next" if target.is_list() => {
+        "close" | "end" if target.is_list() => "]",
+        "next" | "data" if target.is_list() => {
             let first = exchange.words.contains(&("events", "0".to_owned()));
             if first { "[" } else { ",\n" }
         }
-        "next" => "",
-        "data" if target.is_list() => return word("next", exchange),
+        "open" | "close" | "next" => "",
         "data" => "data: ",
-        "end" if target.is_list() => "]",
         "end" => "\r\n",
         "free-metric" => free(&limited?.level)[0],
         "free-id" => free(&limited?.level)[1],
@@ -484,6 +481,13 @@ fn failed(_: &Exchange<'_>) -> Fields {
     headers(JSON)
 }
 
+/// The headers of an error for a limit, which belongs to a tier.
+fn metered(_: &Exchange<'_>) -> Fields {
+    let mut headers = headers(JSON);
+    headers.push(("x-gemini-service-tier", "standard".to_owned()));
+    headers
+}
+
 /// The headers of a page.
 fn page(_: &Exchange<'_>) -> Fields {
     vec![
@@ -507,9 +511,14 @@ fn prompt_blocked(exchange: &Exchange<'_>) -> ReplyBody {
 
 /// A prompt that nobody may send.
 fn prompt_prohibited(exchange: &Exchange<'_>) -> ReplyBody {
+    let mut usage = success::usage(exchange, None, 0);
+    // What is not served has no tier.
+    if let Some(usage) = usage.as_object_mut() {
+        usage.shift_remove("serviceTier");
+    }
     let said = json!({
         "promptFeedback": { "blockReason": "PROHIBITED_CONTENT" },
-        "usageMetadata": success::usage(exchange, None, 0),
+        "usageMetadata": usage,
         "modelVersion": exchange.request.model,
         "responseId": success::response_id(exchange),
     });

@@ -75,13 +75,13 @@ fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
         }
         let calls = choice.calls.iter().enumerate();
         parts.extend(calls.map(|(number, call)| called(exchange, index, number, call)));
-        let mut candidate = candidate(exchange, index, parts, Some(choice));
+        let mut candidate = candidate(exchange, index, &parts, Some(choice));
         if is_early(&exchange.request.model) {
             candidate["avgLogprobs"] = json!(-0.07);
         }
         candidates.push(candidate);
     }
-    response(exchange, answer, candidates, true)
+    response(exchange, answer, &candidates, true)
 }
 
 /// An answer about a token at a time; the last piece of each candidate says why it ends.
@@ -101,8 +101,8 @@ fn frames(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Value> {
     }
     let end = frames.len().saturating_sub(1);
     let frames = frames.into_iter().enumerate().map(|(number, (index, part, choice))| {
-        let candidate = candidate(exchange, index, vec![part], choice);
-        response(exchange, answer, vec![candidate], number == end)
+        let candidate = candidate(exchange, index, &[part], choice);
+        response(exchange, answer, &[candidate], number == end)
     });
     frames.collect()
 }
@@ -111,7 +111,7 @@ fn frames(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Value> {
 fn candidate(
     exchange: &Exchange<'_>,
     index: usize,
-    parts: Vec<Value>,
+    parts: &[Value],
     ends: Option<&Choice>,
 ) -> Value {
     let mut candidate = Map::new();
@@ -148,7 +148,7 @@ fn called(exchange: &Exchange<'_>, index: usize, number: usize, call: &ToolCall)
 }
 
 /// A response: candidates, costs and whose it is.
-fn response(exchange: &Exchange<'_>, answer: &Answer, candidates: Vec<Value>, last: bool) -> Value {
+fn response(exchange: &Exchange<'_>, answer: &Answer, candidates: &[Value], last: bool) -> Value {
     let written = answer.choices.iter().map(|choice| choice.output_tokens);
     let written = written.fold(0, u64::saturating_add);
     let written = last.then_some(written);
