@@ -588,3 +588,135 @@ fn every_path_that_an_sdk_builds_is_served() {
         );
     }
 }
+
+/// A request that must call a tool.
+fn calling(more: Value) -> Vec<u8> {
+    let schema = json!({
+        "type": "object",
+        "properties": { "name": { "type": "string" }, "age": { "type": "integer" } },
+        "required": ["name", "age"],
+    });
+    let mut fields = json!({
+        "max_tokens": 4_096,
+        "tools": [{ "name": "person", "input_schema": schema }],
+        "tool_choice": { "type": "tool", "name": "person" },
+    });
+    let Value::Object(more) = more else { panic!("{more} are no fields") };
+    for (name, value) in more {
+        fields[name] = value;
+    }
+    message(fields)
+}
+
+#[test]
+fn a_tool_is_called_as_recorded() {
+    let got = ask(healthy(), &calling(json!({})));
+    let recorded = fixture("anthropic", "message_tool_use_ok");
+    let (ours, theirs) = (got.json(), &recorded["body"]);
+    assert_eq!(ours["stop_reason"], "tool_use");
+    let call = &ours["content"][0];
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    // What was recorded since says who calls.
+    assert_eq!(keys(call), [keys(&theirs["content"][0]), vec!["caller".to_owned()]].concat());
+    assert!(call["id"].as_str().unwrap().starts_with("toolu_01"));
+    assert!(call["input"]["age"].is_i64() && call["input"]["name"].is_string());
+    // Streamed, the same input comes in fragments, the first of them empty.
+    let got = ask(healthy(), &calling(json!({ "stream": true })));
+    let start = &data(&got, "content_block_start")[0]["content_block"];
+    assert_eq!((&start["input"], &start["id"]), (&json!({}), &call["id"]));
+    let fragments: Vec<String> = data(&got, "content_block_delta")
+        .iter()
+        .map(|event| event["delta"]["partial_json"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(fragments[0], "");
+    let input: Value = serde_json::from_str(&fragments.concat()).unwrap();
+    assert_eq!(input, call["input"]);
+    assert_eq!(data(&got, "message_delta")[0]["delta"]["stop_reason"], "tool_use");
+    // Without arguments the empty fragment is the only one.
+    let bare =
+        json!([{ "name": "person", "input_schema": { "type": "object", "properties": {} } }]);
+    let got = ask(healthy(), &calling(json!({ "stream": true, "tools": bare })));
+    let recorded = fixture("anthropic", "message_stream_tool_use_ok");
+    let lines = recorded["sse"].as_array().unwrap().iter().filter_map(Value::as_str);
+    let theirs: Vec<&str> = lines.filter_map(|line| line.strip_prefix("event: ")).collect();
+    let theirs: Vec<&str> = theirs.into_iter().filter(|event| *event != "ping").collect();
+    assert_eq!(events(&got), theirs);
+    let lines = recorded["sse"].as_array().unwrap().iter().filter_map(Value::as_str);
+    for line in lines.filter_map(|line| line.strip_prefix("data: ")) {
+        let theirs: Value = serde_json::from_str(line).unwrap();
+        let ours = data(&got, theirs["type"].as_str().unwrap());
+        assert!(ours.first().is_none_or(|ours| shape(ours) == shape(&theirs)), "{line}");
+    }
+}
+
+#[test]
+fn a_thought_comes_signed_before_the_text() {
+    let thinking = json!({ "type": "enabled", "budget_tokens": 1_024 });
+    let fields =
+        |stream: bool| json!({ "max_tokens": 4_096, "thinking": thinking, "stream": stream });
+    let whole = ask(healthy(), &message(fields(false))).json();
+    let kinds: Vec<&Value> =
+        whole["content"].as_array().unwrap().iter().map(|block| &block["type"]).collect();
+    assert_eq!(kinds, ["thinking", "text"]);
+    let got = ask(healthy(), &message(fields(true)));
+    let recorded = fixture("anthropic", "message_stream_thinking_ok");
+    let kinds = |texts: Vec<Value>| {
+        let mut kinds: Vec<String> = texts
+            .iter()
+            .map(|event| {
+                let kind = event["delta"]["type"].as_str();
+                format!("{}{}", kind.unwrap_or(event["type"].as_str().unwrap()), event["index"])
+            })
+            .collect();
+        kinds.dedup();
+        kinds
+    };
+    let all = |lines: Vec<&str>| {
+        let values = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        kinds(values.filter(|value| value["type"] != "ping").collect())
+    };
+    let lines = recorded["sse"].as_array().unwrap().iter().filter_map(Value::as_str);
+    let theirs = lines.filter_map(|line| line.strip_prefix("data: ")).collect();
+    assert_eq!(all(got.data()), all(theirs));
+    let thought: String = data(&got, "content_block_delta")
+        .iter()
+        .filter_map(|event| event["delta"]["thinking"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(whole["content"][0]["thinking"], thought);
+    // A thought that is not to be shown is not.
+    let hidden = json!({ "type": "adaptive", "display": "omitted" });
+    let got = ask(healthy(), &message(json!({ "max_tokens": 4_096, "thinking": hidden })));
+    assert_eq!(got.json()["content"][0]["type"], "text");
+}
+
+#[test]
+fn an_answer_ends_where_it_is_told_to() {
+    let fixed = provider(json!({ "answers": { "text": "Dogs are cool" } }));
+    let fields = json!({ "stop_sequences": ["cool"], "model": "claude-sonnet-5" });
+    let got = ask(fixed.clone(), &message(fields)).json();
+    let recorded = fixture("anthropic", "message_stop_sequence_ok");
+    assert_eq!(shape(&got), shape(&recorded["body"]));
+    assert_eq!(got["stop_sequence"], "cool");
+    assert!(got["content"][0]["text"].as_str().unwrap().ends_with("Dogs are "));
+    let got = ask(fixed, &message(json!({ "stop_sequences": ["cool"], "stream": true })));
+    let end = &data(&got, "message_delta")[0]["delta"];
+    assert_eq!(
+        (&end["stop_reason"], &end["stop_sequence"]),
+        (&json!("stop_sequence"), &json!("cool"))
+    );
+}
+
+#[test]
+fn json_is_written_by_its_schema() {
+    let schema = json!({
+        "type": "object",
+        "properties": { "city": { "type": "string" } },
+        "required": ["city"],
+        "additionalProperties": false,
+    });
+    let format = json!({ "format": { "type": "json_schema", "schema": schema } });
+    let got =
+        ask(healthy(), &message(json!({ "output_config": format, "max_tokens": 1_000 }))).json();
+    let written: Value = serde_json::from_str(got["content"][0]["text"].as_str().unwrap()).unwrap();
+    assert!(written["city"].is_string());
+}

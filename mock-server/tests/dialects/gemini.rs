@@ -653,3 +653,92 @@ fn the_imitation_of_openai_fails_in_lists() {
         assert_eq!((got.status, &got.json()[0]["error"]["code"]), (code, &json!(code)));
     }
 }
+
+/// A tool and the wish that it be called.
+fn calling() -> Value {
+    let parameters = json!({
+        "type": "OBJECT",
+        "properties": { "city": { "type": "STRING" }, "days": { "type": "INTEGER" } },
+        "required": ["city", "days"],
+    });
+    json!({
+        "tools": [{ "functionDeclarations": [{ "name": "weather", "parameters": parameters }] }],
+        "toolConfig": { "functionCallingConfig": { "mode": "ANY" } },
+    })
+}
+
+#[test]
+fn a_function_is_called_as_recorded() {
+    let got = ask(healthy(), &stream(calling()));
+    let last = frames(&got).pop().unwrap();
+    let recorded = recorded_stream("function_call_ok");
+    let theirs: Value =
+        serde_json::from_str(recorded.lines().next().unwrap().strip_prefix("data: ").unwrap())
+            .unwrap();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let (ours, theirs) = (&last["candidates"][0], &theirs["candidates"][0]);
+    assert_eq!(keys(ours), keys(theirs));
+    assert_eq!(ours["finishReason"], theirs["finishReason"]);
+    assert_eq!(ours["finishMessage"], theirs["finishMessage"]);
+    let (ours, theirs) = (&ours["content"]["parts"][0], &theirs["content"]["parts"][0]);
+    assert_eq!(keys(ours), keys(theirs));
+    assert_eq!(keys(&ours["functionCall"]), keys(&theirs["functionCall"]));
+    let args = &ours["functionCall"]["args"];
+    assert!(args["city"].is_string() && args["days"].is_i64(), "{args}");
+    // Whole, the call is the same; since Gemini 3 it has an id.
+    let whole = ask(healthy(), &generate(calling())).json();
+    assert_eq!(&whole["candidates"][0]["content"]["parts"][0]["functionCall"]["args"], args);
+    let third = sent("/v1/models/gemini-3-pro-preview:generateContent", calling());
+    let call =
+        &ask(healthy(), &third).json()["candidates"][0]["content"]["parts"][0]["functionCall"];
+    assert_eq!(keys(call), ["name", "args", "id"]);
+}
+
+#[test]
+fn thoughts_are_counted_and_shown_if_asked_for() {
+    let fields = json!({ "generationConfig": { "thinkingConfig": { "includeThoughts": true } } });
+    let whole = ask(healthy(), &generate(fields.clone())).json();
+    let recorded = fixture("gemini", "generate_ok");
+    assert_eq!(shape(&whole["usageMetadata"]), shape(&recorded["body"]["usageMetadata"]));
+    let count = |name: &str| whole["usageMetadata"][name].as_u64().unwrap();
+    let sum =
+        count("promptTokenCount") + count("candidatesTokenCount") + count("thoughtsTokenCount");
+    assert_eq!(count("totalTokenCount"), sum);
+    let parts = &whole["candidates"][0]["content"]["parts"];
+    assert_eq!((&parts[0]["thought"], &parts[1]["thought"]), (&json!(true), &Value::Null));
+    let thought: String = frames(&ask(healthy(), &stream(fields)))
+        .iter()
+        .map(|frame| &frame["candidates"][0]["content"]["parts"][0])
+        .filter(|part| part["thought"] == true)
+        .map(|part| part["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(parts[0]["text"], thought);
+}
+
+#[test]
+fn an_answer_is_as_it_is_wanted() {
+    let config = |config: Value| json!({ "generationConfig": config });
+    let answer = |fields: Value| ask(healthy(), &generate(fields)).json()["candidates"].clone();
+    // Several beside each other, each with its number.
+    let several = answer(config(json!({ "candidateCount": 3 })));
+    let numbers: Vec<&Value> =
+        several.as_array().unwrap().iter().map(|one| &one["index"]).collect();
+    assert_eq!(numbers, [0, 1, 2]);
+    let ends = frames(&ask(healthy(), &stream(config(json!({ "candidateCount": 2 })))));
+    let ends = ends.iter().filter(|frame| frame["candidates"][0]["finishReason"] == "STOP");
+    assert_eq!(ends.count(), 2);
+    // JSON by a schema in either language.
+    let properties = json!({ "city": { "type": "string" } });
+    let schema = json!({ "type": "object", "properties": properties, "required": ["city"] });
+    let theirs = json!({ "type": "OBJECT", "properties": { "city": { "type": "STRING" } }, "required": ["city"] });
+    for (name, schema) in [("responseJsonSchema", &schema), ("response_schema", &theirs)] {
+        let wanted = config(json!({ "responseMimeType": "application/json", name: schema }));
+        let text = answer(wanted)[0]["content"]["parts"][0]["text"].clone();
+        let written: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+        assert!(written["city"].is_string(), "{name}: {written}");
+    }
+    let fixed = provider(json!({ "answers": { "text": "Dogs are cool" } }));
+    let got = ask(fixed, &generate(config(json!({ "stopSequences": ["cool"] })))).json();
+    let text = got["candidates"][0]["content"]["parts"][0]["text"].as_str().unwrap();
+    assert!(text.ends_with("Dogs are ") && got["candidates"][0]["finishReason"] == "STOP");
+}
