@@ -52,12 +52,11 @@ impl Dialect for Anthropic {
             return Some(Route::AnthropicCountTokens);
         }
         // OpenAI's list has the same path, and no such header.
-        let list = ["/v1/models", "/models"].into_iter().any(|list| {
-            path.strip_prefix("/v1").filter(|_| path.starts_with("/v1/v1/")).unwrap_or(path) == list
-                || path.rsplit_once('/').is_some_and(|(before, model)| {
-                    before.ends_with(list) && !model.is_empty() && !model.contains(':')
-                })
-        });
+        let is_list = |path: &str| path == "/models" || path.ends_with("/v1/models");
+        let list = is_list(path)
+            || path.rsplit_once('/').is_some_and(|(before, model)| {
+                is_list(before) && !model.is_empty() && !model.contains(':')
+            });
         (list && self.recognises(head)).then_some(Route::AnthropicModels)
     }
 
@@ -234,3 +233,77 @@ const TOKENS: [&str; 3] = [
 
 const ORGANIZATION: &str = "00000000-0000-4000-8000-000000000000";
 const WORKSPACE: &str = "wrkspc_01Ab12Cd34Ef56Gh78Ij90";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::Draws;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Limit and remaining of each header group, in order.
+    fn shown(levels: &[(Dimension, u64, u64)], exhausted: Option<usize>) -> Vec<(String, String)> {
+        let levels: Vec<Level> = levels
+            .iter()
+            .map(|&(dimension, limit, remaining)| Level {
+                dimension,
+                limit,
+                period: MINUTE,
+                remaining,
+                reset: Duration::from_millis(1_500),
+            })
+            .collect();
+        let exhausted = exhausted.map(|index| levels[index]);
+        let moment = Moment { attempt: 1, draws: Draws::new(1), wall: Duration::ZERO };
+        let headers = limit_headers(&levels, exhausted.as_ref(), &moment);
+        let values: Vec<String> = headers.into_iter().map(|(_, value)| value).collect();
+        values.chunks(3).map(|three| (three[0].clone(), three[1].clone())).collect()
+    }
+
+    #[test]
+    fn each_limit_is_shown_and_the_sum_of_the_tokens() {
+        use Dimension::{InputTokens, OutputTokens, Requests, Tokens};
+
+        let pairs = |pairs: [(u64, u64); 4]| {
+            pairs.map(|(limit, left)| (limit.to_string(), left.to_string())).to_vec()
+        };
+        let unused = (4_000, 4_000);
+        for (levels, exhausted, expected) in [
+            (
+                vec![(InputTokens, 30_000, 29_871), (OutputTokens, 8_000, 8_000)],
+                None,
+                pairs([unused, (30_000, 29_000), (8_000, 8_000), (38_000, 37_000)]),
+            ),
+            // A limit of its own for all tokens takes the place of their sum.
+            (
+                vec![(InputTokens, 30_000, 29_871), (Tokens, 20_000, 100)],
+                None,
+                pairs([unused, (30_000, 29_000), (6_000, 6_000), (20_000, 0)]),
+            ),
+            (
+                vec![(Requests, 50, 49), (OutputTokens, 8_000, 7_000)],
+                Some(1),
+                pairs([(50, 49), (4_000_000, 4_000_000), (8_000, 0), (4_008_000, 4_000_000)]),
+            ),
+            // Of two periods the one that binds.
+            (
+                vec![(Requests, 50, 49), (Requests, 1_000, 7)],
+                None,
+                pairs([
+                    (1_000, 7),
+                    (4_000_000, 4_000_000),
+                    (800_000, 800_000),
+                    (4_800_000, 4_800_000),
+                ]),
+            ),
+        ] {
+            assert_eq!(shown(&levels, exhausted), expected, "{levels:?}");
+        }
+    }
+
+    #[test]
+    fn an_instant_is_rounded_up_to_a_second() {
+        assert_eq!(rfc3339(Duration::from_millis(1_500)), "1970-01-01T00:00:02Z");
+        assert_eq!(rfc3339(Duration::from_secs(1)), "1970-01-01T00:00:01Z");
+    }
+}
