@@ -9,6 +9,7 @@ pub(crate) mod bedrock;
 mod case;
 mod chat;
 pub(crate) mod cohere;
+pub(crate) mod gemini;
 pub(crate) mod mistral;
 pub(crate) mod ollama;
 pub(crate) mod openai;
@@ -202,8 +203,9 @@ pub(crate) enum EventKind {
 }
 
 /// Every dialect that is served, those first whose paths could be taken for another's.
-static SERVED: [&dyn Dialect; 7] = [
+static SERVED: [&dyn Dialect; 8] = [
     &bedrock::Bedrock,
+    &gemini::Gemini,
     &anthropic::Anthropic,
     &cohere::Cohere,
     &mistral::Mistral,
@@ -213,7 +215,7 @@ static SERVED: [&dyn Dialect; 7] = [
 ];
 
 /// The providers that are recognised, but not served yet.
-static UNSERVED: [&dyn Provider; 2] = [&unserved::Azure, &unserved::Gemini];
+static UNSERVED: [&dyn Provider; 1] = [&unserved::Azure];
 
 /// Every dialect that is served.
 pub(crate) fn served() -> impl Iterator<Item = &'static dyn Dialect> {
@@ -354,6 +356,11 @@ impl Moment {
     /// An id of letters and digits.
     fn alphanumeric(&self, what: &str, length: u64) -> String {
         self.id(what, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", length)
+    }
+
+    /// An id of the letters that Bitcoin's addresses are made of: none looks like another.
+    fn base58(&self, what: &str, length: u64) -> String {
+        self.id(what, b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz", length)
     }
 
     /// An id of hexadecimal digits.
@@ -565,7 +572,26 @@ mod tests {
             ("/anthropic/v1/messages", bearer, messages),
             ("/v1/threads/x/messages", bearer, (ProviderName::OpenAi, None)),
             ("/v1/chat/completions", bearer, chat),
-            ("/v1beta/openai/chat/completions", bearer, (ProviderName::Gemini, None)),
+            (
+                "/v1beta/openai/chat/completions",
+                bearer,
+                (ProviderName::Gemini, Some(Route::GeminiGenerate)),
+            ),
+            ("/v1beta/openai/embeddings", bearer, (ProviderName::Gemini, None)),
+            ("/v1beta/models", bearer, (ProviderName::Gemini, Some(Route::GeminiModels))),
+            (
+                "/models/m:generateContent",
+                bearer,
+                (ProviderName::Gemini, Some(Route::GeminiGenerate)),
+            ),
+            ("/v1/models", "x-goog-api-key", (ProviderName::Gemini, Some(Route::GeminiModels))),
+            ("/v1/models", "x-api-key", (ProviderName::Anthropic, Some(Route::AnthropicModels))),
+            ("/v1/v1/messages", bearer, messages),
+            (
+                "/v1/messages/count_tokens",
+                bearer,
+                (ProviderName::Anthropic, Some(Route::AnthropicCountTokens)),
+            ),
             ("/openai/v1/chat/completions", bearer, (ProviderName::Azure, None)),
             ("/v1/message", "x-api-key", (ProviderName::Anthropic, None)),
         ] {

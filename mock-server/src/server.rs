@@ -259,11 +259,13 @@ async fn answer(
     request: hyper::Request<Incoming>,
 ) -> Response {
     let (parts, body) = request.into_parts();
+    let query = parts.uri.query().unwrap_or_default();
+    let target = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
     let headers = parts.headers.iter().map(|(name, value)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     });
-    let headers = Headers(headers.collect());
-    let query = parts.uri.query().unwrap_or_default();
+    let target = (Headers::TARGET.to_owned(), target);
+    let headers = Headers([target].into_iter().chain(headers).collect());
     let head = Head { method: parts.method.as_str(), path: &path, query, headers: &headers };
     let manner = Manner::of(&parts);
     let (body, manner) = match read_body(&parts, body, lane.plan().limits.body_bytes_max).await {

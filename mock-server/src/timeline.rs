@@ -163,7 +163,7 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
             let case = dialect::case(dialect, &exchange, error.error, Place::Stream, name)
                 .expect("the engine plays only what the provider knows");
             let bytes = case.frame(dialect, &exchange);
-            timeline.pieces.push(Piece { after: Duration::ZERO, bytes, event: true, text: false });
+            timeline.pieces.push(Piece { after: case.after, bytes, event: true, text: false });
             // Recorded: nothing follows an error event, not even on the connection.
             timeline.end = End::Last;
             timeline.served = Served::Broken;
