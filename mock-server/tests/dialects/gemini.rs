@@ -505,14 +505,14 @@ fn a_quota_is_named_by_what_it_counts() {
             4,
             "GenerateRequestsPerMinutePerProjectPerModel-FreeTier",
             "3",
-            json!("20s"),
+            json!("60s"),
         ),
         (
             quota(json!({ "requests": "2/day" })),
             3,
             "GenerateRequestsPerDayPerProjectPerModel-FreeTier",
             "2",
-            json!("43200s"),
+            json!("28800s"),
         ),
         (
             quota(json!({ "tokens": "2/min" })),
