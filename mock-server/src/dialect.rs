@@ -5,6 +5,7 @@
 //! [`Route`].
 
 pub(crate) mod anthropic;
+pub(crate) mod azure;
 mod case;
 pub(crate) mod openai;
 pub(crate) mod unserved;
@@ -73,6 +74,12 @@ pub(crate) trait Dialect: Provider {
     /// The headers of an error in which the decision's wait is announced.
     fn hint(&self, exchange: &Exchange<'_>) -> Fields {
         retry_after(exchange.decision, exchange.moment.wall)
+    }
+
+    /// How many tokens must fit into the model's window at once. Of several texts that are read
+    /// each for itself it is the longest.
+    fn needed(&self, request: &Request) -> u64 {
+        request.input_tokens.saturating_add(request.output_tokens_max.unwrap_or(0))
     }
 
     /// The refusal of a model that does not exist.
@@ -181,10 +188,10 @@ pub(crate) enum EventKind {
 }
 
 /// Every dialect that is served, those first whose paths could be taken for another's.
-static SERVED: [&dyn Dialect; 2] = [&anthropic::Anthropic, &openai::OpenAi];
+static SERVED: [&dyn Dialect; 3] = [&anthropic::Anthropic, &azure::Azure, &openai::OpenAi];
 
 /// The providers that are recognised, but not served yet.
-static UNSERVED: [&dyn Provider; 2] = [&unserved::Azure, &unserved::Gemini];
+static UNSERVED: [&dyn Provider; 1] = [&unserved::Gemini];
 
 /// Every dialect that is served.
 pub(crate) fn served() -> impl Iterator<Item = &'static dyn Dialect> {
@@ -524,7 +531,7 @@ mod tests {
             ("/v1/threads/x/messages", bearer, (ProviderName::OpenAi, None)),
             ("/v1/chat/completions", bearer, chat),
             ("/v1beta/openai/chat/completions", bearer, (ProviderName::Gemini, None)),
-            ("/openai/v1/chat/completions", bearer, (ProviderName::Azure, None)),
+            ("/openai/v1/chat/completions", bearer, (ProviderName::Azure, Some(Route::AzureChat))),
             ("/v1/message", "x-api-key", (ProviderName::Anthropic, None)),
         ] {
             assert_eq!(whose(path, header), expected, "{path}");

@@ -314,7 +314,8 @@ impl Engine {
                 return false;
             }
         }
-        let wanted = request.input_tokens.saturating_add(request.output_tokens_max.unwrap_or(0));
+        let dialect = crate::dialect::of(request.route.provider());
+        let wanted = dialect.map_or(0, |dialect| dialect.needed(request));
         if self.plan.provider.capacity.is_some_and(|capacity| self.in_flight > capacity) {
             decision.action = Action::Overloaded(Hinted::default());
             return false;
@@ -337,7 +338,8 @@ impl Engine {
             facts.map_or(WINDOW, |facts| facts.max_input_tokens.unwrap_or(facts.context_window));
         match model {
             Some(model) => (Some(*model), model.window.unwrap_or(real)),
-            None if listed.is_empty() => (Some(Model::default()), real),
+            // A list of models names none.
+            None if listed.is_empty() || request.model.is_empty() => (Some(Model::default()), real),
             None => (None, real),
         }
     }

@@ -2,5 +2,7 @@
 //!
 //! `tests/fixtures/<provider>` holds recorded and quoted payloads; every file names its source.
 
+mod azure;
+mod likeness;
 mod openai;
 mod play;
