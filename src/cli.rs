@@ -1,12 +1,14 @@
 //! The command line: what is typed, what it means, and how it ends.
 
+mod catalog;
 mod check;
 mod run;
 mod serve;
 
 use std::{io, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
+use mock_server::{action::ErrorKind, plan::ProviderName};
 
 use crate::{
     harness::{CommandError, PlayError},
@@ -27,12 +29,41 @@ pub struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Prints what each provider fails with, and how well it is known
+    Catalog(Catalog),
     /// Reads scenarios and tells every mistake in them
     Check(Check),
     /// Plays scenarios and judges the client: the built-in one, or a command of yours
     Run(Run),
     /// Serves one scenario on a loopback port until Ctrl-C
     Serve(Serve),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Without a fault it lists them; with a fault it prints the bytes of each \
+                        case, and with a case nothing else.")]
+struct Catalog {
+    /// The provider
+    #[arg(value_parser = PossibleValuesParser::new(ProviderName::ALL.map(ProviderName::name)))]
+    provider: Option<String>,
+    /// The error, by the name of the fault that plays it
+    #[arg(value_parser = PossibleValuesParser::new(ErrorKind::ALL.map(ErrorKind::name)))]
+    fault: Option<String>,
+    /// The case of the fault, such as slow-down
+    case: Option<String>,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: CatalogFormat,
+}
+
+/// How the catalogue is printed.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum CatalogFormat {
+    /// A list with all bytes, for programs (brownout.catalog/1)
+    Json,
+    /// For people
+    #[default]
+    Text,
 }
 
 #[derive(Debug, Args)]
@@ -118,6 +149,8 @@ enum CliError {
     Output(#[source] io::Error),
     #[error(transparent)]
     Play(#[from] PlayError),
+    #[error("{0}")]
+    NotInCatalog(String),
     #[error("`{}` is given for two reports", .0.display())]
     ReportTwice(PathBuf),
     #[error("cannot write `{}`", path.display())]
@@ -142,6 +175,7 @@ impl CommandLine {
     /// Does what was typed, and says on stderr what went wrong.
     pub async fn execute(self) -> Ending {
         let done = match self.command {
+            Command::Catalog(catalog) => catalog::execute(&catalog),
             Command::Check(check) => check::execute(&check),
             Command::Run(run) => run::execute(run).await,
             Command::Serve(serve) => serve::execute(&serve).await,

@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Share, Span};
+use crate::units::{Length, Share, Span};
 
 /// One step of a script, or the fault of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -108,13 +108,15 @@ pub struct Hinted {
 pub struct Answer {
     /// How many times in a row a script plays this step.
     pub times: Times,
+    /// The call of a tool, with arguments that satisfy its schema.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
     /// The text of the answer, between its marks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// About how many tokens the answer has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 100_000))]
-    pub tokens: Option<u32>,
+    pub tokens: Option<Length>,
 }
 
 /// Settings of `context-length`.

@@ -9,12 +9,14 @@ use serde_json::Value;
 use crate::{
     action::{Action, ErrorKind},
     clock::Clock,
-    dialect::{self, Case, Dialect, Exchange, Moment, Pace, ReplyBody},
+    dialect::{self, Case, Dialect, Exchange, Moment, Pace, Reply},
     draw::Draws,
     engine::Decision,
     plan::{Latency, ProviderName, Route},
     request::{Conversation, Headers, Request, Wishes},
+    timeline::Head,
     units::Span,
+    wire,
 };
 
 pub use crate::dialect::{Place, Provenance};
@@ -35,6 +37,8 @@ pub struct Sample {
     pub headers: Vec<(&'static str, String)>,
     /// The body; of a failure inside a stream, the event.
     pub body: Vec<u8>,
+    /// All of it, as the wire carries it; of a failure inside a stream, the event alone.
+    pub bytes: Vec<u8>,
 }
 
 /// Every failure, by provider, in the order of the providers' tables.
@@ -138,7 +142,7 @@ impl Entry {
             connection: 0,
             route,
         };
-        let wait = Some(Span(Duration::from_secs(2)));
+        let wait = (case.kind == ErrorKind::RateLimited).then_some(Span(Duration::from_secs(2)));
         let decision = Decision::example(&request, &Action::example(case.kind, wait));
         let draws = Draws::new(1);
         let clock = Clock::simulated();
@@ -149,12 +153,20 @@ impl Entry {
             words: &[],
             pace: Pace::new(Latency::default(), None, draws, 1),
         };
-        let reply = case.reply(dialect, &exchange);
-        let body = match reply.body {
-            ReplyBody::Whole(bytes) => bytes.to_vec(),
-            ReplyBody::Stream(_) => case.frame(dialect, &exchange).to_vec(),
+        let mut reply = case.reply(dialect, &exchange);
+        if case.place == Place::Answer {
+            reply.headers.extend(dialect.hint(&exchange));
+        }
+        let Reply { status, headers, .. } = reply;
+        let body = case.frame(dialect, &exchange).to_vec();
+        let bytes = match case.place {
+            Place::Answer => {
+                let head = Head { status, headers: headers.clone(), content_length: None };
+                wire::whole(&head, &body, exchange.moment.wall)
+            }
+            Place::Stream => body.clone(),
         };
-        Sample { status: reply.status, headers: reply.headers, body }
+        Sample { status, headers, body, bytes }
     }
 }
 

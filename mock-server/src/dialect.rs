@@ -26,6 +26,7 @@ use crate::{
     plan::{Latency, ProviderName, Route},
     quota::whole_millis,
     request::{Headers, Request},
+    units::Delay,
 };
 
 /// Headers with their values, in the provider's order.
@@ -138,14 +139,11 @@ pub(crate) struct Exchange<'a> {
 /// How long each token of one answer takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    first: Pick,
-    between: Pick,
+    first: Delay,
+    between: Delay,
     draws: Draws,
     attempt: u64,
 }
-
-/// A fixed delay, or one to draw.
-type Pick = crate::units::Delay;
 
 /// An answer in a provider's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -291,9 +289,8 @@ impl Exchange<'_> {
 impl Pace {
     /// The pace of one attempt's answer; a fault may slow it down.
     pub(crate) fn new(latency: Latency, slow: Option<&Slow>, draws: Draws, attempt: u64) -> Self {
-        let fixed = |span| Pick { least: span, most: span };
         let (first, between) = match slow {
-            Some(slow) => (fixed(slow.first_token), fixed(slow.between_tokens.unwrap_or_default())),
+            Some(slow) => (slow.first_token.into(), slow.between_tokens.unwrap_or_default().into()),
             None => (latency.first_token, latency.between_tokens),
         };
         Self { first, between, draws, attempt }
@@ -301,8 +298,8 @@ impl Pace {
 
     /// The silence before a token; the first is number 0.
     pub(crate) fn gap(&self, token: u64) -> Duration {
-        let pick = if token == 0 { self.first } else { self.between };
-        pick.pick(self.draws.draw("latency", Purpose::Latency, self.attempt, token))
+        let delay = if token == 0 { self.first } else { self.between };
+        delay.pick(self.draws.draw("latency", Purpose::Latency, self.attempt, token))
     }
 
     /// How many signs of life fall into the silence before a token.
@@ -313,16 +310,21 @@ impl Pace {
 }
 
 impl Moment {
-    /// An id of letters from an alphabet.
+    /// An id of letters from an alphabet of at most 256.
     fn id(&self, what: &str, alphabet: &[u8], length: u64) -> String {
-        let letters = u64::try_from(alphabet.len()).unwrap_or(1);
-        (0..length)
-            .map(|index| {
-                let draw = self.draws.draw(what, Purpose::Id, self.attempt, index);
-                let letter = usize::try_from(draw % letters).unwrap_or(0);
-                char::from(alphabet[letter])
-            })
-            .collect()
+        let length = usize::try_from(length).unwrap_or(0);
+        let mut id = String::with_capacity(length);
+        for index in 0.. {
+            // Eight letters from one draw.
+            let draw = self.draws.draw(what, Purpose::Id, self.attempt, index);
+            for byte in draw.to_le_bytes() {
+                if id.len() >= length {
+                    return id;
+                }
+                id.push(char::from(alphabet[usize::from(byte) * alphabet.len() / 256]));
+            }
+        }
+        id
     }
 
     /// An id of letters and digits.

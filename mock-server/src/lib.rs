@@ -50,6 +50,7 @@ pub mod tokens;
 pub mod journal;
 
 mod dialect;
+mod schema;
 mod timeline;
 
 pub mod clock;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::Action,
-    units::{Delay, Ordinals, Portion, Rate, Share, Span},
+    units::{Delay, Length, Ordinals, Portion, Rate, Share, Span, TaskStep},
 };
 
 /// What one lane's provider does.
@@ -319,19 +319,28 @@ pub struct Model {
     pub window: Option<u64>,
 }
 
-/// What the provider answers in health.
+/// What the provider answers in health, in one of these ways; if none is given, plausible words.
+///
+/// A request that insists on a tool or on JSON gets it, whatever is said here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Answers {
+    /// The call of a tool, with arguments that satisfy its schema.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
+    /// Whether the answer repeats the last user message.
+    pub echo: bool,
+    /// An agent's task, answered step by step as the conversation goes on: such as
+    /// `[call search, call write_file, answer]`. After its last step it answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1_000))]
+    pub task: Vec<TaskStep>,
     /// A fixed text, between the marks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// About how many tokens an answer has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 100_000))]
-    pub tokens: Option<u32>,
-    /// Whether the answer repeats the last user message.
-    pub echo: bool,
+    pub tokens: Option<Length>,
 }
 
 /// What happens to connections, before any request.

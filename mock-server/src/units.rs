@@ -45,13 +45,42 @@ pub enum Period {
     Day,
 }
 
-/// A fixed span or a range to draw from, such as `300ms` or `200ms..2s`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Delay {
-    /// The shortest.
-    pub least: Span,
-    /// The longest, not below `least`.
-    pub most: Span,
+/// A span to draw, such as `300ms` (always the same), `200ms..2s` (each as likely as the other) or
+/// `400ms p99 2s` (a long tail).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delay {
+    /// A uniform draw.
+    Between {
+        /// The shortest.
+        least: Span,
+        /// The longest, not below `least`.
+        most: Span,
+    },
+    /// A log-normal draw, the usual form of response times: many near the median, few far above.
+    LongTail {
+        /// Half of the draws are below it; above zero.
+        median: Span,
+        /// One in a hundred is above it; above the median.
+        p99: Span,
+    },
+}
+
+/// How many tokens an answer has, such as `200` or `50..400`, from 1 to 100,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Length {
+    /// The fewest.
+    pub least: u32,
+    /// The most, not below `least`.
+    pub most: u32,
+}
+
+/// One turn of an agent's task: `answer`, `call search`, or `call search and fetch`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskStep {
+    /// A text, which ends the task's loop.
+    Answer,
+    /// Calls of these tools, at least one, side by side.
+    Call(Vec<String>),
 }
 
 /// A share in parts per million, such as `5%` or `0.1%`; from `0%` to `100%`.
@@ -161,8 +190,25 @@ impl fmt::Display for Span {
 impl Delay {
     /// The span that a uniform draw falls on.
     pub fn pick(self, draw: u64) -> Duration {
-        let width = self.most.nanos().saturating_sub(self.least.nanos());
-        self.least.0 + Duration::from_nanos(scale(draw, width))
+        match self {
+            Self::Between { least, most } => {
+                let width = most.nanos().saturating_sub(least.nanos());
+                least.0 + Duration::from_nanos(scale(draw, width))
+            }
+            Self::LongTail { median, p99 } => long_tail(median.0, p99.0, draw),
+        }
+    }
+}
+
+impl Default for Delay {
+    fn default() -> Self {
+        Self::from(Span::default())
+    }
+}
+
+impl From<Span> for Delay {
+    fn from(span: Span) -> Self {
+        Self::Between { least: span, most: span }
     }
 }
 
@@ -170,9 +216,20 @@ impl FromStr for Delay {
     type Err = UnitMistake;
 
     fn from_str(text: &str) -> Result<Self, UnitMistake> {
+        if let Some((median, p99)) = text.split_once("p99") {
+            let (median, p99): (Span, Span) = (median.trim().parse()?, p99.trim().parse()?);
+            if median.0.is_zero() || p99 <= median {
+                return Err(UnitMistake {
+                    message: "has no tail",
+                    help: "the span before `p99` is the median: let it be above 0s, and below the \
+                           one behind"
+                        .to_owned(),
+                });
+            }
+            return Ok(Self::LongTail { median, p99 });
+        }
         let Some((least, most)) = text.split_once("..") else {
-            let span = text.parse()?;
-            return Ok(Self { least: span, most: span });
+            return text.parse().map(Span::into);
         };
         let (least, most): (Span, Span) = (least.trim().parse()?, most.trim().parse()?);
         if most < least {
@@ -181,16 +238,160 @@ impl FromStr for Delay {
                 help: format!("write `{most}..{least}`"),
             });
         }
-        Ok(Self { least, most })
+        Ok(Self::Between { least, most })
     }
 }
 
 impl fmt::Display for Delay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Between { least, most } if least == most => least.fmt(f),
+            Self::Between { least, most } => write!(f, "{least}..{most}"),
+            Self::LongTail { median, p99 } => write!(f, "{median} p99 {p99}"),
+        }
+    }
+}
+
+/// A log-normal span: median × (p99 ÷ median)^(z ÷ z₉₉), where z is the normal quantile of the draw.
+///
+/// The functions come from `libm`, which gives the same bits on every machine. Beyond the thousandth
+/// of the shortest and the hundredfold of the longest nothing is drawn.
+fn long_tail(median: Duration, p99: Duration, draw: u64) -> Duration {
+    // The quantile of 99 %.
+    const Z99: f64 = 2.326_347_874_040_841;
+    let (median, p99) = (median.as_secs_f64(), p99.as_secs_f64());
+    // The upper 52 bits, in the middle of their interval, so that neither 0 nor 1 is drawn.
+    let chance = (f64_of(draw >> 12) + 0.5) / 4_503_599_627_370_496.0;
+    let exponent = normal_quantile(chance) / Z99;
+    let span = median * libm::pow(p99 / median, exponent);
+    Duration::from_secs_f64(span.clamp(median / 1_000.0, p99 * 100.0).min(SPAN_MAX.as_secs_f64()))
+}
+
+/// A number of at most 52 bits as a float, exactly.
+fn f64_of(bits: u64) -> f64 {
+    let (high, low) = (bits >> 32, bits & 0xffff_ffff);
+    let part = |part: u64| f64::from(u32::try_from(part).unwrap_or(u32::MAX));
+    part(high) * 4_294_967_296.0 + part(low)
+}
+
+/// The quantile of the normal distribution for a chance between 0 and 1, by
+/// [Acklam's approximation](https://web.archive.org/web/20151030215612/http://home.online.no/~pjacklam/notes/invnorm/),
+/// whose relative error is below 1.2 × 10⁻⁹.
+fn normal_quantile(chance: f64) -> f64 {
+    const A: [f64; 6] = [
+        -3.969_683_028_665_376e1,
+        2.209_460_984_245_205e2,
+        -2.759_285_104_469_687e2,
+        1.383_577_518_672_69e2,
+        -3.066_479_806_614_716e1,
+        2.506_628_277_459_239,
+    ];
+    const B: [f64; 6] = [
+        -5.447_609_879_822_406e1,
+        1.615_858_368_580_409e2,
+        -1.556_989_798_598_866e2,
+        6.680_131_188_771_972e1,
+        -1.328_068_155_288_572e1,
+        1.0,
+    ];
+    const C: [f64; 6] = [
+        -7.784_894_002_430_293e-3,
+        -3.223_964_580_411_365e-1,
+        -2.400_758_277_161_838,
+        -2.549_732_539_343_734,
+        4.374_664_141_464_968,
+        2.938_163_982_698_783,
+    ];
+    const D: [f64; 5] = [
+        7.784_695_709_041_462e-3,
+        3.224_671_290_700_398e-1,
+        2.445_134_137_142_996,
+        3.754_408_661_907_416,
+        1.0,
+    ];
+    let polynomial =
+        |factors: &[f64], x: f64| factors.iter().fold(0.0, |sum, factor| sum * x + factor);
+    let tail = |chance: f64| {
+        let q = libm::sqrt(-2.0 * libm::log(chance));
+        polynomial(&C, q) / polynomial(&D, q)
+    };
+    if chance < 0.024_25 {
+        tail(chance)
+    } else if chance > 1.0 - 0.024_25 {
+        -tail(1.0 - chance)
+    } else {
+        let q = chance - 0.5;
+        polynomial(&A, q * q) * q / polynomial(&B, q * q)
+    }
+}
+
+impl Length {
+    /// The most tokens that may be asked for.
+    const MAX: u64 = 100_000;
+
+    /// The number that a uniform draw falls on.
+    pub fn pick(self, draw: u64) -> u64 {
+        let width = u64::from(self.most.saturating_sub(self.least));
+        u64::from(self.least) + scale(draw, width)
+    }
+}
+
+impl FromStr for Length {
+    type Err = UnitMistake;
+
+    fn from_str(text: &str) -> Result<Self, UnitMistake> {
+        let mistake = || not_a("is no number of tokens", "`200` or `50..400`");
+        let (least, most) = text.split_once("..").unwrap_or((text, text));
+        let number = |text: &str| whole(text.trim()).ok_or_else(mistake);
+        let (least, most) = (number(least)?, number(most)?);
+        let outside = |number: u64| !(1..=Self::MAX).contains(&number);
+        if outside(least) || outside(most) || most < least {
+            return Err(UnitMistake {
+                message: "is no length that an answer can have",
+                help: format!("write one from 1 to {}, or a range such as `50..400`", Self::MAX),
+            });
+        }
+        let number = |number: u64| u32::try_from(number).map_err(|_| mistake());
+        Ok(Self { least: number(least)?, most: number(most)? })
+    }
+}
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.least == self.most {
             return self.least.fmt(f);
         }
         write!(f, "{}..{}", self.least, self.most)
+    }
+}
+
+impl FromStr for TaskStep {
+    type Err = UnitMistake;
+
+    fn from_str(text: &str) -> Result<Self, UnitMistake> {
+        let mistake =
+            || not_a("is no step of a task", "`answer`, `call search`, `call search and fetch`");
+        let text = text.trim();
+        if text == "answer" {
+            return Ok(Self::Answer);
+        }
+        let tools = text.strip_prefix("call ").ok_or_else(mistake)?;
+        let tools: Vec<String> = tools.split(" and ").map(|tool| tool.trim().to_owned()).collect();
+        // What providers take as the name of a tool.
+        let is_name = |tool: &String| {
+            (1..=128).contains(&tool.len())
+                && tool.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:".contains(&b))
+        };
+        if tools.iter().all(is_name) { Ok(Self::Call(tools)) } else { Err(mistake()) }
+    }
+}
+
+impl fmt::Display for TaskStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answer => f.write_str("answer"),
+            Self::Call(tools) => write!(f, "call {}", tools.join(" and ")),
+        }
     }
 }
 
@@ -499,6 +700,8 @@ written_as_text! {
     Size, "size";
     Portion, "portion";
     Ordinals, "ordinals";
+    Length, "length";
+    TaskStep, "task step";
 }
 
 /// A non-negative decimal number, kept exact as digits and a number of decimals.
@@ -640,6 +843,49 @@ mod tests {
     }
 
     #[test]
+    fn a_long_tail_has_its_median_and_its_hundredth() {
+        let delay: Delay = "400ms p99 2s".parse().unwrap();
+        assert_eq!(delay.to_string(), "400ms p99 2s");
+        let at = |share: f64| {
+            // The draw at which this share of all draws is below.
+            let bits = format!("{:.0}", share * 18_446_744_073_709_551_616.0);
+            delay.pick(bits.parse().unwrap()).as_secs_f64()
+        };
+        for (share, seconds) in [(0.5, 0.4), (0.99, 2.0), (0.01, 0.08), (0.158_655_25, 0.2002)] {
+            let drawn = at(share);
+            assert!((drawn / seconds - 1.0).abs() < 1e-3, "{share}: {drawn}");
+        }
+        // The ends are drawn too, and are no infinity.
+        assert!(delay.pick(0) >= Duration::from_micros(400));
+        assert!(delay.pick(u64::MAX) <= Duration::from_secs(200));
+        for (text, message) in [
+            ("0s p99 1s", "has no tail"),
+            ("2s p99 2s", "has no tail"),
+            ("2s p99", "is no length of time"),
+            ("2s p95 3s", "is no length of time"),
+        ] {
+            assert_eq!(text.parse::<Delay>().unwrap_err().message, message, "{text}");
+        }
+    }
+
+    #[test]
+    fn lengths_and_steps_of_a_task_are_read_or_refused() {
+        let length: Length = "50..400".parse().unwrap();
+        assert_eq!((length.pick(0), length.pick(u64::MAX)), (50, 400));
+        assert_eq!("200".parse::<Length>().map(|length| length.pick(7)), Ok(200));
+        for text in ["0", "100_001", "5..4", "lots", "1e3", "", "5.."] {
+            assert!(text.parse::<Length>().is_err(), "{text}");
+        }
+        let step = |text: &str| text.parse::<TaskStep>().map(|step| step.to_string());
+        for text in ["answer", "call search", "call search and fetch-page"] {
+            assert_eq!(step(text).as_deref(), Ok(text));
+        }
+        for text in ["call", "call ", "search", "call a b", "call a and ", "answer twice"] {
+            assert!(step(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_share_of_a_half_takes_half_of_the_draws() {
         let half = Share { ppm: 500_000 };
         assert!(half.takes(0) && half.takes((1 << 63) - 1));
@@ -663,7 +909,10 @@ mod tests {
 
         #[test]
         fn no_text_makes_a_parser_panic(text in ".{0,40}") {
-            for format in ["span", "delay", "rate", "share", "size", "portion", "ordinals"] {
+            for format in [
+                "span", "delay", "rate", "share", "size", "portion", "ordinals", "length",
+                "task step",
+            ] {
                 let _answer = check(format, &text);
             }
         }

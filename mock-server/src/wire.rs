@@ -278,6 +278,14 @@ async fn write<S: Stream>(
     }
 }
 
+/// The bytes of an answer that is sent whole, on a connection that stays open.
+pub(crate) fn whole(head: &Head, body: &[u8], wall: Duration) -> Vec<u8> {
+    let manner = Manner { old: false, bodiless: false, stays: true };
+    let mut bytes = head_text(head, Framing::Length(body.len()), manner, wall).into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
 /// A head as it stands on the wire.
 fn head_text(head: &Head, framing: Framing, manner: Manner, wall: Duration) -> String {
     let status = http::StatusCode::from_u16(head.status).unwrap_or_default();

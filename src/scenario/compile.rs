@@ -128,8 +128,10 @@ impl Checker<'_> {
         let within =
             |key: &'static str| vec![Step::Key("provider"), Step::Key("answers"), Step::Key(key)];
         let given = [
-            ("text", answers.text.is_some()),
+            ("call", answers.call.is_some()),
             ("echo", answers.echo),
+            ("task", !answers.task.is_empty()),
+            ("text", answers.text.is_some()),
             ("tokens", answers.tokens.is_some()),
         ];
         let given = given.into_iter().filter(|(_, given)| *given).map(|(key, _)| within(key));

@@ -42,6 +42,43 @@ fn bad_input_is_refused_before_anything_runs() {
     refuses(&["run"], "required arguments were not provided");
     refuses(&["run", SCENARIO, "--seed", "often"], "a seed is a whole number");
     refuses(&[], "Usage: brownout");
+    refuses(&["catalog", "opena"], "a similar value exists: 'openai'");
+    refuses(&["catalog", "openai", "rate-limits"], "a similar value exists: 'rate-limited'");
+    refuses(&["catalog", "openai", "cancelled"], "`openai` knows no `cancelled`");
+    refuses(
+        &["catalog", "openai", "overloaded", "lots"],
+        "no `overloaded` of `openai` is called `lots`; there is `servers`",
+    );
+}
+
+#[test]
+fn the_catalogue_prints_bytes_and_nothing_else() {
+    let ran = brownout(&["catalog", "anthropic", "overloaded"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    for line in
+        ["HTTP/1.1 529 ", "# overloaded: overloaded, inside a stream (quoted: ", "event: error"]
+    {
+        assert!(ran.stdout.lines().any(|found| found.starts_with(line)), "{}", ran.stdout);
+    }
+    let ran = brownout(&["catalog", "openai", "rate-limited", "slow-down"]);
+    assert!(ran.stdout.starts_with("HTTP/1.1 429 Too Many Requests\r\n"), "{}", ran.stdout);
+    let body = ran.stdout.split_once("\r\n\r\n").unwrap().1;
+    let length = format!("content-length: {}\r\n", body.len());
+    assert!(ran.stdout.contains(&length), "{}", ran.stdout);
+    assert!(body.ends_with('}') && body.contains("slow_down"), "{body}");
+    let ran = brownout(&["catalog", "--format", "json"]);
+    let list: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(list["schema"], "brownout.catalog/1");
+    let entries = list["entries"].as_array().unwrap();
+    assert!(entries.iter().all(|entry| entry["body"].is_string() || entry["body_hex"].is_string()));
+    let usual = entries.iter().filter(|entry| {
+        entry["provider"] == "openai"
+            && entry["fault"] == "overloaded"
+            && entry["place"] == "answer"
+            && entry["usual"] == true
+            && entry["routes"].as_array().unwrap().contains(&"openai.chat".into())
+    });
+    assert_eq!(usual.count(), 1);
 }
 
 #[test]

@@ -183,13 +183,16 @@ fn application_headers(moment: &Moment, content_type: &str) -> Fields {
     let mut headers = edge_headers(moment, content_type);
     headers.extend([
         ("access-control-expose-headers", "X-Request-ID".to_owned()),
-        ("openai-organization", "user-ab12cd34ef56gh78ij90kl12".to_owned()),
+        ("openai-organization", ORGANIZATION.to_owned()),
         ("openai-project", "proj_Ab12Cd34Ef56Gh78Ij90Kl12".to_owned()),
         ("openai-processing-ms", processing_ms(moment)),
         ("openai-version", "2020-10-01".to_owned()),
     ]);
     headers
 }
+
+/// Who asks, in the form in which headers name it.
+const ORGANIZATION: &str = "user-ab12cd34ef56gh78ij90kl12";
 
 fn processing_ms(moment: &Moment) -> String {
     let draw = moment.draws.draw("processing", crate::draw::Purpose::Id, moment.attempt, 0);

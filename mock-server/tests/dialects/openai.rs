@@ -414,7 +414,13 @@ fn the_events_of_a_response_are_those_that_were_recorded() {
 fn a_long_silence_of_a_response_is_kept_alive() {
     let slow = provider(json!({ "latency": { "first-token": "50s" } }));
     let recorded = fixture("openai", "responses_stream_keepalive_ok");
-    let tool = json!([{ "type": "function", "name": "test_tool", "description": "d", "parameters": { "type": "object", "properties": { "user": { "type": "string" } }, "required": ["user"], "additionalProperties": false } }]);
+    // The tool of the recording, which the model does not call.
+    let tools = json!([{
+        "type": "function", "name": "test_tool", "description": "d", "parameters": {
+            "properties": { "user": { "type": "string" } }, "required": ["user"],
+            "type": "object", "additionalProperties": false,
+        },
+    }]);
     let got = ask(
         slow,
         &responses(&json!({ "model": "gpt-4.1", "stream": true, "store": false, "tools": tool })),

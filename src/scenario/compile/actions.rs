@@ -27,12 +27,14 @@ impl Checker<'_> {
     ) {
         let within =
             |key: &'static str| [path, &[Step::Key(action.name()), Step::Key(key)]].concat();
-        if let Action::Answer(answer) = action
-            && answer.text.is_some()
-            && answer.tokens.is_some()
-        {
-            let keys = [within("text"), within("tokens")];
-            self.only_one(&keys, "this already says what is answered");
+        if let Action::Answer(answer) = action {
+            let given = [
+                ("call", answer.call.is_some()),
+                ("text", answer.text.is_some()),
+                ("tokens", answer.tokens.is_some()),
+            ];
+            let given = given.into_iter().filter(|(_, given)| *given).map(|(key, _)| within(key));
+            self.only_one(&given.collect::<Vec<_>>(), "this already says what is answered");
         }
         match action.hint() {
             None if self.tree.at(&within("hint")).is_some() => {

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use super::{
     chat,
     error::{
-        application, bad_gateway, challenged, edge, gateway, limited, missing_key, policy, written,
+        application, bad_gateway, challenged, edge, gateway, identified, limited, missing_key,
+        policy, written,
     },
     responses::{self, Failure},
 };
@@ -614,7 +615,7 @@ static APPLICATION: &[Case] = &[
         NotFound,
         "model",
         404,
-        gateway,
+        identified,
         gateway!(
             "The model `{{model}}` does not exist or you do not have access to it.",
             "invalid_request_error",
@@ -654,7 +655,7 @@ static APPLICATION: &[Case] = &[
         NotFound,
         "deprecated",
         404,
-        gateway,
+        identified,
         gateway!(
             "The model `{{model}}` has been deprecated, learn more here: \
              https://platform.openai.com/docs/deprecations",

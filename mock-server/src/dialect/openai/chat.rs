@@ -338,21 +338,28 @@ pub(in crate::dialect) fn usage(exchange: &Exchange<'_>, answer: &Answer, model:
     let choices = u64::try_from(answer.choices.len()).unwrap_or(1);
     // What a reasoning model spends before its text was recorded as 7 tokens, and none reasoned.
     let opening = if reasons(model) { 7 } else { 0 };
-    let output = answer.output_tokens().saturating_add(opening * choices);
+    let written: u64 = answer.choices.iter().map(|choice| choice.output_tokens).sum();
+    let thought = thoughts(answer);
+    let output = written.saturating_add(thought).saturating_add(opening * choices);
     let most = request.output_tokens_max.map_or(u64::MAX, |most| most.saturating_mul(choices));
-    let output = output.min(most.max(answer.output_tokens()));
+    let output = output.min(most.max(written));
     json!({
         "prompt_tokens": request.input_tokens,
         "completion_tokens": output,
         "total_tokens": request.input_tokens.saturating_add(output),
         "prompt_tokens_details": { "cached_tokens": 0, "audio_tokens": 0 },
         "completion_tokens_details": {
-            "reasoning_tokens": answer.reasoning_tokens,
+            "reasoning_tokens": thought.min(output),
             "audio_tokens": 0,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
         },
     })
+}
+
+/// The tokens of what was thought: they are counted by 64.
+pub(super) fn thoughts(answer: &Answer) -> u64 {
+    answer.reasoning_tokens.checked_next_multiple_of(64).unwrap_or(u64::MAX)
 }
 
 /// The padding that hides the length of a token from those who watch the wire.

@@ -138,6 +138,13 @@ pub(super) fn gateway(exchange: &Exchange<'_>) -> Fields {
     headers
 }
 
+/// The headers of the gateway when it knows who asks, but not what for.
+pub(super) fn identified(exchange: &Exchange<'_>) -> Fields {
+    let mut headers = gateway(exchange);
+    headers.push(("openai-organization", ORGANIZATION.to_owned()));
+    headers
+}
+
 /// The headers of the gateway when it was shown no key; the value is not recorded.
 pub(super) fn missing_key(exchange: &Exchange<'_>) -> Fields {
     let mut headers = gateway(exchange);
@@ -192,7 +199,7 @@ pub(super) fn edge(exchange: &Exchange<'_>) -> Fields {
 
 /// The headers of Cloudflare's own JSON.
 pub(super) fn bad_gateway(exchange: &Exchange<'_>) -> Fields {
-    let mut headers = edge_headers(&exchange.moment, "application/json; charset=UTF-8");
+    let mut headers = edge_headers(&exchange.moment, "application/json");
     headers.extend([
         ("x-frame-options", "SAMEORIGIN".to_owned()),
         ("referrer-policy", "same-origin".to_owned()),

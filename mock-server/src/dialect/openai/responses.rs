@@ -483,14 +483,14 @@ fn usage(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> Value {
     let request = exchange.request;
     let around = if reasons(model) { 4 } else { 1 };
     let first = answer.choices.first().map_or(0, |choice| choice.output_tokens);
-    let written = first.saturating_add(answer.reasoning_tokens);
-    let most = request.output_tokens_max.unwrap_or(u64::MAX).max(written);
+    let written = first.saturating_add(chat::thoughts(answer));
+    let most = request.output_tokens_max.unwrap_or(u64::MAX).max(first);
     let output = written.saturating_add(around).min(most);
     json!({
         "input_tokens": request.input_tokens,
         "input_tokens_details": { "cached_tokens": 0 },
         "output_tokens": output,
-        "output_tokens_details": { "reasoning_tokens": answer.reasoning_tokens },
+        "output_tokens_details": { "reasoning_tokens": chat::thoughts(answer).min(output) },
         "total_tokens": request.input_tokens.saturating_add(output),
     })
 }
