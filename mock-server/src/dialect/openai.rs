@@ -112,17 +112,7 @@ impl Dialect for OpenAi {
             Api::Models => models::body(model),
             Api::Responses => responses::body(exchange, answer, model),
         };
-        match body {
-            Some(body) => Reply { status: 200, headers: success_headers(exchange), body },
-            None => {
-                let words = [("model", model.to_owned())];
-                let exchange = Exchange { words: &words, ..*exchange };
-                let kind = ErrorKind::NotFound;
-                super::case(self, &exchange, kind, Place::Answer, Some("model"))
-                    .expect("every route knows what is not found")
-                    .reply(self, &exchange)
-            }
-        }
+        Reply { status: 200, headers: success_headers(exchange), body }
     }
 
     fn cases(&self) -> &'static [Case] {

@@ -21,8 +21,7 @@ pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
         Route::AzureCompletions => completion(exchange, answer, model),
         Route::AzureEmbeddings => whole(openai::embeddings::whole(exchange, model)),
         // The newer API is OpenAI's own, letter by letter.
-        Route::AzureResponses => openai::responses::body(exchange, answer, model)
-            .expect("every request for a response is answered"),
+        Route::AzureResponses => openai::responses::body(exchange, answer, model),
         _ => chat(exchange, answer, model, &harmless(true)),
     };
     Reply { status: 200, headers: headers(exchange), body }
@@ -77,7 +76,7 @@ pub(super) fn headers(exchange: &Exchange<'_>) -> Fields {
 
 /// A name as a header can carry it.
 fn text(name: &str) -> String {
-    name.chars().filter(|letter| letter.is_ascii_graphic()).collect()
+    name.chars().filter(char::is_ascii_graphic).collect()
 }
 
 /// The limits; the resets are in milliseconds, the periods in seconds.

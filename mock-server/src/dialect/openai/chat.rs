@@ -30,12 +30,12 @@ struct Step {
 }
 
 /// The answer, whole or as a stream.
-pub(super) fn body(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> Option<ReplyBody> {
-    Some(if exchange.request.streaming {
+pub(super) fn body(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> ReplyBody {
+    if exchange.request.streaming {
         ReplyBody::Stream(framed(chunks(exchange, answer, model)))
     } else {
         pretty(&whole(exchange, answer, model), "\n")
-    })
+    }
 }
 
 /// A whole answer, by the model whose rules are those of the request's.
@@ -100,7 +100,8 @@ fn turns<'a>(exchange: &Exchange<'_>, answer: &'a Answer) -> Vec<Turn<'a>> {
 fn whole_of(exchange: &Exchange<'_>, turns: &[Turn<'_>], usage: &Value, model: &str) -> Value {
     let choices = turns.iter().enumerate().map(|(index, turn)| {
         let text = turn.pieces.concat();
-        let is_silent = turn.pieces.is_empty() && (!turn.calls.is_empty() || turn.refusal != "");
+        let is_silent =
+            turn.pieces.is_empty() && (!turn.calls.is_empty() || !turn.refusal.is_empty());
         let mut message = json!({
             "role": "assistant",
             "content": if is_silent { Value::Null } else { Value::from(text.as_str()) },
@@ -193,7 +194,7 @@ fn steps(exchange: &Exchange<'_>, index: usize, turn: &Turn<'_>) -> Vec<Step> {
         text: true,
     };
     let other = |delta: Value| Step { delta, said: None, finish: None, text: false };
-    let is_silent = turn.pieces.is_empty() && (!turn.calls.is_empty() || turn.refusal != "");
+    let is_silent = turn.pieces.is_empty() && (!turn.calls.is_empty() || !turn.refusal.is_empty());
     let legacy = is_legacy(exchange);
     let opening = |call: usize, tool: &ToolCall| {
         let mut opened = opened(exchange, (index, call), tool, "");
@@ -301,13 +302,10 @@ fn chances(exchange: &Exchange<'_>, model: &str, said: &str) -> Vec<Value> {
 
 /// A token with its chance; what is no text by itself is written as bytes.
 fn likely(bytes: &[u8], chance: f64) -> Value {
-    let token = match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => {
-            let bytes = bytes.iter().map(|byte| format!("\\x{byte:02x}"));
-            format!("bytes:{}", bytes.collect::<String>())
-        }
-    };
+    let token = std::str::from_utf8(bytes).map_or_else(
+        |_| bytes.iter().fold("bytes:".to_owned(), |text, byte| format!("{text}\\x{byte:02x}")),
+        str::to_owned,
+    );
     json!({ "token": token, "logprob": chance, "bytes": bytes })
 }
 

@@ -10,12 +10,12 @@ use crate::{
 };
 
 /// The answer, whole or as a stream.
-pub(super) fn body(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> Option<ReplyBody> {
-    Some(if exchange.request.streaming {
+pub(super) fn body(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> ReplyBody {
+    if exchange.request.streaming {
         ReplyBody::Stream(framed(chunks(exchange, answer, model)))
     } else {
         pretty(&whole(exchange, answer, model), "\n")
-    })
+    }
 }
 
 /// A whole answer.
@@ -23,7 +23,7 @@ pub(in crate::dialect) fn whole(exchange: &Exchange<'_>, answer: &Answer, model:
     let choices = answer.choices.iter().enumerate().map(|(index, written)| {
         let text = format!("{}{}", echoed(exchange, index), written.text());
         let chances = chances(exchange, model, &text, 0);
-        choice(&text, index, chances, Some(finish_reason(written)))
+        choice(&text, index, &chances, Some(finish_reason(written)))
     });
     json!({
         "id": id(exchange),
@@ -42,7 +42,7 @@ pub(in crate::dialect) fn chunks(
     model: &str,
 ) -> Vec<(Value, bool)> {
     let usage_wanted = flag(&exchange.request.body, "/stream_options/include_usage");
-    let chunk = |choices: Vec<Value>, usage: Value| {
+    let chunk = |choices: &[Value], usage: Value| {
         let mut chunk = json!({
             "id": id(exchange),
             "object": "text_completion",
@@ -65,20 +65,20 @@ pub(in crate::dialect) fn chunks(
             let text = before + piece;
             let chances = chances(exchange, model, &text, offsets[index]);
             offsets[index] += text.chars().count();
-            chunks.push((chunk(vec![choice(&text, index, chances, None)], Value::Null), true));
+            chunks.push((chunk(&[choice(&text, index, &chances, None)], Value::Null), true));
         }
     }
     for (index, written) in answer.choices.iter().enumerate() {
-        let last = choice("", index, Value::Null, Some(finish_reason(written)));
-        chunks.push((chunk(vec![last], Value::Null), false));
+        let last = choice("", index, &Value::Null, Some(finish_reason(written)));
+        chunks.push((chunk(&[last], Value::Null), false));
     }
     if usage_wanted {
-        chunks.push((chunk(Vec::new(), usage(exchange, answer)), false));
+        chunks.push((chunk(&[], usage(exchange, answer)), false));
     }
     chunks
 }
 
-fn choice(text: &str, index: usize, chances: Value, reason: Option<&str>) -> Value {
+fn choice(text: &str, index: usize, chances: &Value, reason: Option<&str>) -> Value {
     json!({ "text": text, "index": index, "logprobs": chances, "finish_reason": reason })
 }
 

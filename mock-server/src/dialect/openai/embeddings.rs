@@ -11,8 +11,8 @@ use crate::{
 };
 
 /// The answer.
-pub(super) fn body(exchange: &Exchange<'_>, model: &str) -> Option<ReplyBody> {
-    Some(pretty(&whole(exchange, model), "\n"))
+pub(super) fn body(exchange: &Exchange<'_>, model: &str) -> ReplyBody {
+    pretty(&whole(exchange, model), "\n")
 }
 
 /// The answer, before it is written.

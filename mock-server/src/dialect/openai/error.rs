@@ -2,7 +2,8 @@
 //! stand for.
 
 use super::{
-    application_headers, count, edge_headers, go_duration, limit_headers, success_headers,
+    ORGANIZATION, application_headers, count, edge_headers, go_duration, limit_headers,
+    success_headers,
 };
 use crate::{
     action::{Dimension, ErrorKind},

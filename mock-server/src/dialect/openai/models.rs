@@ -5,16 +5,19 @@ use serde_json::{Value, json};
 use super::pretty;
 use crate::{dialect::ReplyBody, models};
 
-/// All models, or the one that is asked for; none if there is none of that name.
-pub(super) fn body(model: &str) -> Option<ReplyBody> {
+/// All models, or the one that is asked for.
+pub(super) fn body(model: &str) -> ReplyBody {
     if model.is_empty() {
         let models: Vec<Value> = MODELS.iter().map(|known| object(*known)).collect();
-        return Some(pretty(&json!({ "object": "list", "data": models }), "\n"));
+        return pretty(&json!({ "object": "list", "data": models }), "\n");
     }
     let listed = MODELS.iter().find(|(id, ..)| *id == model).copied();
-    // A dated name is a model of its own.
-    let known = listed.or_else(|| models::facts(model).map(|_| (model, 1_715_367_049, "system")));
-    known.map(|known| pretty(&object(known), "\n"))
+    pretty(&object(listed.unwrap_or((model, 1_715_367_049, "system"))), "\n")
+}
+
+/// Whether there is a model of that name; a dated name is a model of its own.
+pub(super) fn exists(model: &str) -> bool {
+    MODELS.iter().any(|(id, ..)| *id == model) || models::facts(model).is_some()
 }
 
 fn object((id, created, owner): (&str, u64, &str)) -> Value {
@@ -22,7 +25,7 @@ fn object((id, created, owner): (&str, u64, &str)) -> Value {
 }
 
 /// The models with the time of their making and their owner; the first four are recorded
-/// (crmne/ruby_llm), of the others only the names are.
+/// (`crmne/ruby_llm`), of the others only the names are.
 const MODELS: &[(&str, u64, &str)] = &[
     ("text-embedding-ada-002", 1_671_217_299, "openai-internal"),
     ("whisper-1", 1_677_532_384, "openai-internal"),

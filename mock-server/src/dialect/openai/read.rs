@@ -6,7 +6,7 @@ mod responses;
 
 use serde_json::Value;
 
-use super::Api;
+use super::{Api, models};
 use crate::{
     action::ErrorKind,
     dialect::{Head, Refusal, bearer},
@@ -58,6 +58,9 @@ pub(super) fn request(route: Route, head: &Head<'_>, body: &[u8]) -> Result<Requ
     if api == Api::Models {
         let (_, last) = head.path.rsplit_once('/').unwrap_or_default();
         let model = if last == "models" { String::new() } else { last.to_owned() };
+        if !model.is_empty() && !models::exists(&model) {
+            return Err(Refusal::new(ErrorKind::NotFound, "model").word("model", model));
+        }
         return Ok(Request { model, key, ..Request::unknown(route, head.headers.clone()) });
     }
     let body = json(body)?;

@@ -47,13 +47,9 @@ struct Script<'a> {
 }
 
 /// The answer, whole or as a stream.
-pub(in crate::dialect) fn body(
-    exchange: &Exchange<'_>,
-    answer: &Answer,
-    model: &str,
-) -> Option<ReplyBody> {
+pub(in crate::dialect) fn body(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> ReplyBody {
     let items = items(exchange, answer, model);
-    Some(reply(exchange, answer, &items, model))
+    reply(exchange, answer, &items, model)
 }
 
 /// A whole answer, or a stream, in which the model refuses.
@@ -154,18 +150,12 @@ fn item_id(exchange: &Exchange<'_>, prefix: &str, index: usize) -> String {
 }
 
 impl Item<'_> {
-    fn id(&self) -> &str {
-        match self {
-            Self::Call { id, .. } | Self::Message { id, .. } | Self::Reasoning { id, .. } => id,
-        }
-    }
-
     /// The item as it begins.
     fn empty(&self, exchange: &Exchange<'_>) -> Value {
         match self {
             Self::Call { id, call_id, call } => call_item(id, "in_progress", "", call_id, call),
-            Self::Message { id, .. } => message_item(id, "in_progress", json!([])),
-            Self::Reasoning { id, .. } => reasoning_item(exchange, id, json!([])),
+            Self::Message { id, .. } => message_item(id, "in_progress", &json!([])),
+            Self::Reasoning { id, .. } => reasoning_item(exchange, id, &json!([])),
         }
     }
 
@@ -176,13 +166,13 @@ impl Item<'_> {
                 call_item(id, status, &call.arguments.to_string(), call_id, call)
             }
             Self::Message { id, pieces, refuses } => {
-                message_item(id, status, json!([part(&pieces.concat(), *refuses)]))
+                message_item(id, status, &json!([part(&pieces.concat(), *refuses)]))
             }
             Self::Reasoning { id, summary } => {
                 let text = summary.concat();
                 let summary =
                     if text.is_empty() { json!([]) } else { json!([summary_part(&text)]) };
-                reasoning_item(exchange, id, summary)
+                reasoning_item(exchange, id, &summary)
             }
         }
     }
@@ -199,12 +189,12 @@ fn call_item(id: &str, status: &str, arguments: &str, call_id: &str, call: &Tool
     })
 }
 
-fn message_item(id: &str, status: &str, content: Value) -> Value {
+fn message_item(id: &str, status: &str, content: &Value) -> Value {
     json!({ "id": id, "type": "message", "status": status, "content": content, "role": "assistant" })
 }
 
 /// Thoughts; who keeps them is given them sealed.
-fn reasoning_item(exchange: &Exchange<'_>, id: &str, summary: Value) -> Value {
+fn reasoning_item(exchange: &Exchange<'_>, id: &str, summary: &Value) -> Value {
     let wanted = exchange.request.body.get("include").and_then(Value::as_array);
     let is_sealed =
         wanted.is_some_and(|it| it.iter().any(|it| it == "reasoning.encrypted_content"));
@@ -279,7 +269,6 @@ impl Script<'_> {
         }
         let whole = json!({ "item": item.whole(self.exchange, status), "output_index": index });
         self.say("response.output_item.done", whole, false);
-        debug_assert!(!item.id().is_empty(), "every item has an id");
     }
 
     fn call(&mut self, index: usize, id: &str, call: &ToolCall) {

@@ -297,13 +297,11 @@ fn tools(body: &Parameters<'_>) -> Result<(Vec<Tool>, ToolChoice), Refusal> {
             _ => {
                 let places = ["function", "custom"].into_iter().filter_map(|it| choice.get(it));
                 let names = places.filter_map(|function| function.get("name"));
-                let named = names.chain(choice.get("name")).find_map(Value::as_str);
-                let known = |wanted: &&str| tools.iter().any(|tool| tool.name == *wanted);
-                match named {
-                    Some(wanted) if known(&wanted) => ToolChoice::Named(wanted.to_owned()),
+                let wanted = names.chain(choice.get("name")).find_map(Value::as_str);
+                let known: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
+                match wanted {
+                    Some(wanted) if known.contains(&wanted) => ToolChoice::Named(wanted.to_owned()),
                     Some(wanted) => {
-                        let known: Vec<&str> =
-                            tools.iter().map(|tool| tool.name.as_str()).collect();
                         return Err(wrong_value(&format!("{name}.function.name"), wanted, &known));
                     }
                     None => return Err(missing(&format!("{name}.function"))),
