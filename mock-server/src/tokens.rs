@@ -6,6 +6,8 @@
 
 use std::{cell::RefCell, collections::HashMap};
 
+use foldhash::fast::RandomState;
+
 use crate::models;
 
 /// Counts tokens the way one model does.
@@ -131,7 +133,7 @@ impl Tokenizer {
 }
 
 /// The tokens of short parts, for each of the two tokenizers.
-type Remembered = HashMap<String, usize>;
+type Remembered = HashMap<String, usize, RandomState>;
 
 thread_local! {
     static REMEMBERED: RefCell<(Remembered, Remembered)> = RefCell::default();

@@ -6,3 +6,4 @@ mod azure;
 mod likeness;
 mod openai;
 mod play;
+mod quotas;
