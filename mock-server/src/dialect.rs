@@ -5,6 +5,7 @@
 //! [`Route`].
 
 pub(crate) mod anthropic;
+pub(crate) mod azure;
 pub(crate) mod bedrock;
 mod case;
 mod chat;
@@ -14,7 +15,6 @@ pub(crate) mod mistral;
 pub(crate) mod ollama;
 pub(crate) mod openai;
 pub(crate) mod openrouter;
-pub(crate) mod unserved;
 mod vector;
 
 use std::{fmt, time::Duration};
@@ -39,20 +39,17 @@ use crate::{
 /// Headers with their values, in the provider's order.
 pub(crate) type Fields = Vec<(&'static str, String)>;
 
-/// A provider that is at least recognised.
-pub(crate) trait Provider: fmt::Debug + Sync {
+/// One provider's way of speaking.
+pub(crate) trait Dialect: fmt::Debug + Sync {
     /// Whose it is.
     fn name(&self) -> ProviderName;
 
     /// Whether a request that has no route was meant for this provider.
     fn recognises(&self, head: &Head<'_>) -> bool;
 
-    /// Words the answer to a path that does not exist.
-    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply;
-}
+    /// The `not-found` that a path which does not exist is answered with.
+    fn not_found(&self, head: &Head<'_>) -> &'static str;
 
-/// One provider's way of speaking.
-pub(crate) trait Dialect: Provider {
     /// The route of a path. SDKs build paths in many ways, so routes are found by their ends.
     fn route(&self, head: &Head<'_>) -> Option<Route>;
 
@@ -111,7 +108,7 @@ pub(crate) enum Found {
     /// A route of a dialect.
     Served(&'static dyn Dialect, Route),
     /// A provider, but no route that is served.
-    Unserved(&'static dyn Provider),
+    Unserved(&'static dyn Dialect),
 }
 
 /// The head of a request.
@@ -203,19 +200,17 @@ pub(crate) enum EventKind {
 }
 
 /// Every dialect that is served, those first whose paths could be taken for another's.
-static SERVED: [&dyn Dialect; 8] = [
+static SERVED: [&dyn Dialect; 9] = [
     &bedrock::Bedrock,
     &gemini::Gemini,
     &anthropic::Anthropic,
     &cohere::Cohere,
+    &azure::Azure,
     &mistral::Mistral,
     &ollama::Ollama,
     &openrouter::OpenRouter,
     &openai::OpenAi,
 ];
-
-/// The providers that are recognised, but not served yet.
-static UNSERVED: [&dyn Provider; 1] = [&unserved::Azure];
 
 /// Every dialect that is served.
 pub(crate) fn served() -> impl Iterator<Item = &'static dyn Dialect> {
@@ -241,10 +236,6 @@ pub(crate) fn find(head: &Head<'_>) -> Found {
             Some(route) => Found::Served(dialect, route),
             None => Found::Unserved(dialect),
         };
-    }
-    // Azure's paths end like OpenAI's, so it is asked first.
-    if let Some(&provider) = UNSERVED.iter().find(|provider| provider.recognises(head)) {
-        return Found::Unserved(provider);
     }
     for dialect in SERVED.into_iter().filter(|dialect| dialect.claims(head)) {
         if let Some(route) = dialect.route(head) {
@@ -274,8 +265,9 @@ pub(crate) fn case(
     name.and_then(|name| known().find(|case| case.name == name)).or_else(|| known().next())
 }
 
-/// Words the answer to a path that does not exist, as the dialect's row of that name.
-fn unserved(dialect: &dyn Dialect, head: &Head<'_>, moment: &Moment, case: &str) -> Reply {
+/// Words the answer to a path that does not exist.
+pub(crate) fn not_found(dialect: &dyn Dialect, head: &Head<'_>, moment: &Moment) -> Reply {
+    let case = dialect.not_found(head);
     let request = Request::unknown(dialect.main_route(), head.headers.clone());
     let words = [("method", head.method.to_owned()), ("path", head.path.to_owned())];
     let exchange = Exchange {
@@ -592,7 +584,7 @@ mod tests {
                 bearer,
                 (ProviderName::Anthropic, Some(Route::AnthropicCountTokens)),
             ),
-            ("/openai/v1/chat/completions", bearer, (ProviderName::Azure, None)),
+            ("/openai/v1/chat/completions", bearer, (ProviderName::Azure, Some(Route::AzureChat))),
             ("/v1/message", "x-api-key", (ProviderName::Anthropic, None)),
         ] {
             assert_eq!(whose(path, header), expected, "{path}");

@@ -13,7 +13,7 @@ use crate::{
     identity::{Evidence, Identity, Served},
     journal::RuleHit,
     models,
-    plan::{Act, Model, Pick, Plan, ProviderName, Rule, Scope, Service, Then, matches},
+    plan::{Act, Model, Pick, Plan, Rule, Scope, Service, Then, matches},
     quota::{Ask, Level, Limited, Quotas},
     request::{Fingerprint, Request},
 };

@@ -59,6 +59,11 @@ fn named(model: &str) -> Option<&'static ModelFacts> {
         .map(|(_, facts)| facts)
 }
 
+/// The name under which a model is known; none if it is only known by a name that it begins with.
+pub fn known(model: &str) -> Option<&'static str> {
+    MODELS.get_key_value(model).map(|(name, _)| name.as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

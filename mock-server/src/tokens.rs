@@ -46,6 +46,21 @@ impl Tokenizer {
         u64::try_from(count).unwrap_or(u64::MAX)
     }
 
+    /// The tokens of a text, by their bytes: a letter may be spread over several.
+    pub fn tokens(self, text: &str) -> Vec<Vec<u8>> {
+        let tokenizer = match self {
+            Self::Cl100k => bpe_openai::cl100k_base(),
+            Self::O200k => bpe_openai::o200k_base(),
+            Self::Estimate | Self::Gemini => {
+                let letters: Vec<char> = text.chars().collect();
+                let fours = letters.chunks(4).map(|four| four.iter().collect::<String>());
+                return fours.map(String::into_bytes).collect();
+            }
+        };
+        let tokens = tokenizer.encode(text);
+        tokens.iter().map(|token| tokenizer.bpe.token_bytes(*token).to_vec()).collect()
+    }
+
     /// By the tokenizer itself, which takes a regular expression and several allocations.
     fn exactly(self, text: &str) -> usize {
         match self {

@@ -11,7 +11,7 @@ mod library;
 mod native;
 mod read;
 
-use super::{Case, Dialect, Exchange, Head, Moment, Place, Provider, Refusal, Reply, unserved};
+use super::{Case, Dialect, Exchange, Head, Moment, Place, Refusal, Reply};
 use crate::{
     action::ErrorKind,
     answer::Answer,
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Ollama;
 
-impl Provider for Ollama {
+impl Dialect for Ollama {
     fn name(&self) -> ProviderName {
         ProviderName::Ollama
     }
@@ -33,12 +33,10 @@ impl Provider for Ollama {
         agent.starts_with("ollama-") || agent.starts_with("ollama/")
     }
 
-    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply {
-        unserved(self, head, moment, "path")
+    fn not_found(&self, _: &Head<'_>) -> &'static str {
+        "path"
     }
-}
 
-impl Dialect for Ollama {
     fn route(&self, head: &Head<'_>) -> Option<Route> {
         let found = PATHS.iter().find(|(path, _)| head.path.ends_with(path));
         let models = || head.path.contains("/v1/models").then_some(Route::OllamaV1Models);

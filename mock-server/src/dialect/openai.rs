@@ -1,31 +1,58 @@
-//! OpenAI's Chat Completions, as recorded from `api.openai.com` in 2026.
+//! OpenAI: chats, responses, legacy completions, embeddings and models, as recorded from
+//! `api.openai.com` in 2026.
 //!
 //! Two layers answer there. A gateway refuses keys, broken JSON, unknown models and spent quotas,
 //! in JSON indented by four; the application behind it does everything else, in JSON indented by
-//! two, and shows its processing time.
+//! two, and shows its processing time. The Responses API has no gateway before it.
+//!
+//! What does not depend on who serves the models is open to the other dialect that serves them.
 
+mod cases;
+pub(in crate::dialect) mod chat;
+pub(in crate::dialect) mod completions;
+mod count;
+pub(in crate::dialect) mod embeddings;
 mod error;
+mod models;
 mod read;
-mod success;
+pub(in crate::dialect) mod responses;
 
 use serde_json::Value;
 
-use super::{
-    Case, Dialect, Exchange, Fields, Head, Moment, Place, Provider, Refusal, Reply, unserved,
-};
+use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply, ReplyBody};
 use crate::{
-    action::ErrorKind,
+    action::{Dimension, ErrorKind},
     answer::Answer,
     plan::{ProviderName, Route},
     quota::Level,
     request::Request,
 };
 
+pub(in crate::dialect) use cases::{CHECKS, CONTEXT, EVENTS};
+pub(in crate::dialect) use count::longest;
+pub(in crate::dialect) use error::{usual, word};
+pub(in crate::dialect) use read::{Asked, json, understand};
+
 /// OpenAI.
 #[derive(Debug)]
 pub(crate) struct OpenAi;
 
-impl Provider for OpenAi {
+/// What OpenAI's models are asked in, whoever serves them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dialect) enum Api {
+    /// Chat Completions.
+    Chat,
+    /// The Completions before them.
+    Completions,
+    /// Embeddings.
+    Embeddings,
+    /// The list of models, or one of them.
+    Models,
+    /// Responses.
+    Responses,
+}
+
+impl Dialect for OpenAi {
     fn name(&self) -> ProviderName {
         ProviderName::OpenAi
     }
@@ -34,22 +61,42 @@ impl Provider for OpenAi {
         head.headers.get("authorization").is_some()
     }
 
-    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply {
-        unserved(self, head, moment, "url")
+    fn not_found(&self, _: &Head<'_>) -> &'static str {
+        "url"
     }
-}
 
-impl Dialect for OpenAi {
     fn route(&self, head: &Head<'_>) -> Option<Route> {
-        head.path.ends_with("/chat/completions").then_some(Route::OpenAiChat)
+        let mut ends = head.path.rsplit('/');
+        let (last, before) = (ends.next()?, ends.next().unwrap_or_default());
+        match (before, last) {
+            ("chat", "completions") => Some(Route::OpenAiChat),
+            (_, "completions") => Some(Route::OpenAiCompletions),
+            (_, "embeddings") => Some(Route::OpenAiEmbeddings),
+            (_, "models") => Some(Route::OpenAiModels),
+            (_, "responses") => Some(Route::OpenAiResponses),
+            // Google's models have paths like these, and methods behind a colon.
+            ("models", id) if !id.contains(':') || id.starts_with("ft:") => {
+                (!head.path.contains("/v1beta/")).then_some(Route::OpenAiModels)
+            }
+            _ => None,
+        }
+    }
+
+    fn claims(&self, head: &Head<'_>) -> bool {
+        // Google's imitation of OpenAI.
+        !head.path.contains("/v1beta/openai/")
     }
 
     fn main_route(&self) -> Route {
         Route::OpenAiChat
     }
 
-    fn example_model(&self, _: Route) -> &'static str {
-        "gpt-4o-mini"
+    fn example_model(&self, route: Route) -> &'static str {
+        match Api::of(route) {
+            Api::Completions => "gpt-3.5-turbo-instruct",
+            Api::Embeddings => "text-embedding-3-small",
+            Api::Chat | Api::Models | Api::Responses => "gpt-4o-mini",
+        }
     }
 
     fn read(&self, route: Route, head: &Head<'_>, body: &[u8]) -> Result<Request, Refusal> {
@@ -57,7 +104,15 @@ impl Dialect for OpenAi {
     }
 
     fn answer(&self, exchange: &Exchange<'_>, answer: &Answer) -> Reply {
-        success::reply(exchange, answer)
+        let model = exchange.request.model.as_str();
+        let body = match Api::of(exchange.request.route) {
+            Api::Chat => chat::body(exchange, answer, model),
+            Api::Completions => completions::body(exchange, answer, model),
+            Api::Embeddings => embeddings::body(exchange, model),
+            Api::Models => models::body(model),
+            Api::Responses => responses::body(exchange, answer, model),
+        };
+        Reply { status: 200, headers: success_headers(exchange), body }
     }
 
     fn shares_window(&self) -> bool {
@@ -65,7 +120,7 @@ impl Dialect for OpenAi {
     }
 
     fn cases(&self) -> &'static [Case] {
-        error::CASES
+        &cases::CASES
     }
 
     fn usual(
@@ -74,15 +129,32 @@ impl Dialect for OpenAi {
         place: Place,
         exchange: &Exchange<'_>,
     ) -> Option<&'static str> {
-        error::usual(kind, place, exchange)
+        usual(kind, place, exchange, &exchange.request.model)
     }
 
     fn word(&self, name: &str, exchange: &Exchange<'_>) -> Option<String> {
-        error::word(name, exchange)
+        word(name, exchange)
     }
 
     fn hint(&self, exchange: &Exchange<'_>) -> Fields {
         error::hint(exchange)
+    }
+
+    fn needed(&self, request: &Request) -> u64 {
+        longest(request).saturating_add(request.output_tokens_max.unwrap_or(0))
+    }
+}
+
+impl Api {
+    /// What a route asks in.
+    pub(in crate::dialect) fn of(route: Route) -> Self {
+        match route {
+            Route::AzureCompletions | Route::OpenAiCompletions => Self::Completions,
+            Route::AzureEmbeddings | Route::OpenAiEmbeddings => Self::Embeddings,
+            Route::OpenAiModels => Self::Models,
+            Route::AzureResponses | Route::OpenAiResponses => Self::Responses,
+            _ => Self::Chat,
+        }
     }
 }
 
@@ -105,7 +177,7 @@ fn application_headers(moment: &Moment, content_type: &str) -> Fields {
     let mut headers = edge_headers(moment, content_type);
     headers.extend([
         ("access-control-expose-headers", "X-Request-ID".to_owned()),
-        ("openai-organization", "user-ab12cd34ef56gh78ij90kl12".to_owned()),
+        ("openai-organization", ORGANIZATION.to_owned()),
         ("openai-project", "proj_Ab12Cd34Ef56Gh78Ij90Kl12".to_owned()),
         ("openai-processing-ms", processing_ms(moment)),
         ("openai-version", "2020-10-01".to_owned()),
@@ -113,19 +185,52 @@ fn application_headers(moment: &Moment, content_type: &str) -> Fields {
     headers
 }
 
+/// Who asks, in the form in which headers name it.
+const ORGANIZATION: &str = "user-ab12cd34ef56gh78ij90kl12";
+
 fn processing_ms(moment: &Moment) -> String {
     let draw = moment.draws.draw("processing", crate::draw::Purpose::Id, moment.attempt, 0);
     (90 + crate::draw::scale(draw, 600)).to_string()
 }
 
-/// The limit headers; `reset` is the time until the bucket is full, printed like Go prints it.
-fn limit_headers(levels: &[Level]) -> Fields {
-    use crate::action::Dimension;
+/// The headers of a 200.
+fn success_headers(exchange: &Exchange<'_>) -> Fields {
+    let Exchange { request, decision, moment, .. } = exchange;
+    let api = Api::of(request.route);
+    let content_type = match (request.streaming, api) {
+        (false, _) => "application/json",
+        (true, Api::Completions) => "text/event-stream",
+        (true, _) => "text/event-stream; charset=utf-8",
+    };
+    let mut headers = application_headers(moment, content_type);
+    if matches!(api, Api::Completions | Api::Embeddings) {
+        let router = format!("envoy-router-{}-{}", moment.hex("router", 10), moment.hex("pod", 5));
+        headers.extend([
+            ("access-control-allow-origin", "*".to_owned()),
+            ("via", router),
+            ("openai-model", dated(&request.model)),
+        ]);
+    }
+    if api == Api::Completions {
+        headers.push(("cache-control", "no-cache, must-revalidate".to_owned()));
+    }
+    if api != Api::Responses {
+        headers.push(("x-openai-proxy-wasm", "v0.1".to_owned()));
+    }
+    // Streams of the Responses API have none in two of three recordings.
+    if !(api == Api::Responses && request.streaming) {
+        headers.extend(limit_headers(&decision.levels));
+    }
+    headers
+}
 
+/// The limit headers; `reset` is the time until the bucket is full, printed like Go prints it. Of
+/// several limits on the same the tightest is shown: the daily one, if it is that.
+fn limit_headers(levels: &[Level]) -> Fields {
     let mut headers = Vec::new();
-    for (dimension, names) in [
+    for (counts, names) in [
         (
-            Dimension::Requests,
+            &[Dimension::Requests][..],
             [
                 "x-ratelimit-limit-requests",
                 "x-ratelimit-remaining-requests",
@@ -133,7 +238,7 @@ fn limit_headers(levels: &[Level]) -> Fields {
             ],
         ),
         (
-            Dimension::Tokens,
+            &[Dimension::Tokens, Dimension::InputTokens, Dimension::OutputTokens],
             [
                 "x-ratelimit-limit-tokens",
                 "x-ratelimit-remaining-tokens",
@@ -141,7 +246,8 @@ fn limit_headers(levels: &[Level]) -> Fields {
             ],
         ),
     ] {
-        if let Some(level) = levels.iter().find(|level| level.dimension == dimension) {
+        let of_these = levels.iter().filter(|level| counts.contains(&level.dimension));
+        if let Some(level) = tightest(of_these) {
             let [limit, remaining, reset] = names;
             headers.push((limit, level.limit.to_string()));
             headers.push((remaining, level.remaining.to_string()));
@@ -149,6 +255,16 @@ fn limit_headers(levels: &[Level]) -> Fields {
         }
     }
     headers
+}
+
+/// The limit that lets the least through in the long run.
+pub(in crate::dialect) fn tightest<'a>(
+    levels: impl Iterator<Item = &'a Level>,
+) -> Option<&'a Level> {
+    levels.min_by(|a, b| {
+        let a_over_b = u128::from(a.limit) * b.period.as_nanos();
+        a_over_b.cmp(&(u128::from(b.limit) * a.period.as_nanos()))
+    })
 }
 
 /// A span as Go's `time.Duration` prints it, cut to whole milliseconds: `6m0s`, `1.5s`, `17ms`.
@@ -175,7 +291,48 @@ fn flag(body: &Value, path: &str) -> bool {
 
 /// Whether a model belongs to the families that think first.
 fn reasons(model: &str) -> bool {
-    ["o1", "o3", "o4", "gpt-5"].iter().any(|family| model.starts_with(family))
+    let thinks = ["o1", "o3", "o4", "gpt-5"].iter().any(|family| model.starts_with(family));
+    thinks && !model.contains("-chat")
+}
+
+/// The dated name that an answer carries when its alias was asked for; a dated name is echoed.
+pub(in crate::dialect) fn dated(model: &str) -> String {
+    let exact = crate::models::facts(model).and_then(|facts| facts.resolved_model.as_deref());
+    if let Some(dated) = exact.filter(|dated| dated.starts_with(model)) {
+        return dated.to_owned();
+    }
+    let date = match model {
+        "davinci-002" => return "davinci:2023-07-21-v2".to_owned(),
+        "babbage-002" => return "babbage:2023-07-21-v2".to_owned(),
+        "gpt-3.5-turbo-instruct" => return "gpt-3.5-turbo-instruct:20230824-v2".to_owned(),
+        "gpt-4-turbo" => "2024-04-09",
+        "gpt-4o" => "2024-08-06",
+        "gpt-4o-mini" => "2024-07-18",
+        "gpt-5-mini" => "2025-08-07",
+        "gpt-5.1" => "2025-11-13",
+        "gpt-5.2" => "2025-12-11",
+        "gpt-5.4" => "2026-03-05",
+        "o1" => "2024-12-17",
+        "o3" | "o4-mini" => "2025-04-16",
+        "o3-mini" => "2025-01-31",
+        other => return other.to_owned(),
+    };
+    format!("{model}-{date}")
+}
+
+/// The texts of a stream's events, as `text/event-stream` frames each.
+fn framed(events: impl IntoIterator<Item = (Value, bool)>) -> Vec<super::Event> {
+    let events = events.into_iter().map(|(value, text)| {
+        let bytes = format!("data: {value}\n\n");
+        if text { super::Event::text(bytes) } else { super::Event::other(bytes) }
+    });
+    let done = super::Event::other("data: [DONE]\n\n");
+    events.chain([done]).collect()
+}
+
+/// A JSON answer as the application writes it.
+fn pretty(value: &Value, end: &str) -> ReplyBody {
+    ReplyBody::Whole((super::indented(value, b"  ") + end).into())
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
 mod anthropic;
+mod azure;
 mod bedrock;
 mod cohere;
 mod gemini;
+mod likeness;
 mod mistral;
 mod ollama;
 mod openai;

@@ -1,454 +1,34 @@
-//! OpenAI's failures; texts and layers as quoted in public recordings and issues.
+//! What OpenAI's errors have in common: their headers, and what the placeholders of their texts
+//! stand for.
 
-use super::{application_headers, edge_headers, go_duration, limit_headers};
+use super::{
+    ORGANIZATION, application_headers, count, edge_headers, go_duration, limit_headers,
+    success_headers,
+};
 use crate::{
     action::{Dimension, ErrorKind},
-    dialect::{Body, CLOUDFLARE_PAGE, Case, Exchange, Fields, Place, Provenance, cloudflare_page},
+    dialect::{Exchange, Fields, Place, case::fill},
     quota::{Level, Limited, whole_millis},
 };
 
-use ErrorKind::{
-    Authentication, BadGateway, BadRequest, ContentPolicy, ContextLength, GatewayTimeout,
-    InsufficientQuota, NotFound, Overloaded, RateLimited, RequestTooLarge, ServerError,
-    Unavailable,
-};
-use Provenance::{Documented, Quoted, Recorded};
-
-/// An error of the gateway: four spaces, a newline at the end.
-macro_rules! gateway {
-    ($message:expr, $kind:literal, $code:literal) => {
-        Body::Json(concat!(
-            "{\n    \"error\": {\n        \"message\": \"",
-            $message,
-            "\",\n        \"type\": \"",
-            $kind,
-            "\",\n        \"param\": null,\n        \"code\": ",
-            $code,
-            "\n    }\n}\n"
-        ))
-    };
-}
-
-/// An error of the application: two spaces, no newline.
-macro_rules! application {
-    ($message:expr, $kind:literal, $param:literal, $code:literal) => {
-        Body::Json(concat!(
-            "{\n  \"error\": {\n    \"message\": \"",
-            $message,
-            "\",\n    \"type\": \"",
-            $kind,
-            "\",\n    \"param\": ",
-            $param,
-            ",\n    \"code\": ",
-            $code,
-            "\n  }\n}"
-        ))
-    };
-}
-
-/// An error of the application in one line, as an event of a stream.
-macro_rules! event {
-    ($message:expr, $kind:literal, $param:literal, $code:literal) => {
-        Body::Json(concat!(
-            "data: {\"error\":{\"message\":\"",
-            $message,
-            "\",\"type\":\"",
-            $kind,
-            "\",\"param\":",
-            $param,
-            ",\"code\":",
-            $code,
-            "}}\n\n"
-        ))
-    };
-}
-
-/// Everything that OpenAI refuses or fails with.
-pub(super) static CASES: &[Case] = &[
-    Case::new(
-        Authentication,
-        "invalid-key",
-        401,
-        gateway,
-        gateway!(
-            "Incorrect API key provided: {{masked-key}}. You can find your API key at \
-             https://platform.openai.com/account/api-keys.",
-            "invalid_request_error",
-            "\"invalid_api_key\""
-        ),
-    )
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
-    Case::new(
-        Authentication,
-        "missing-key",
-        401,
-        gateway,
-        gateway!(
-            "You didn't provide an API key. You need to provide your API key in an Authorization \
-             header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or as the password \
-             field (with blank username) if you're accessing the API from your browser and are \
-             prompted for a username and password. You can obtain an API key from \
-             https://platform.openai.com/account/api-keys.",
-            "invalid_request_error",
-            "null"
-        ),
-    )
-    .with(&[("www-authenticate", "Basic realm=\"OpenAI API\"")])
-    .known(Quoted, "https://github.com/openai/openai-node/issues/1477"),
-    Case::new(
-        BadGateway,
-        "cloudflare",
-        502,
-        bad_gateway,
-        Body::Json(
-            r#"{"error":{"code":502,"message":"Bad gateway.","param":null,"type":"cf_bad_gateway"}}"#,
-        ),
-    )
-    .known(Quoted, "https://github.com/openai/openai-python/issues/937"),
-    Case::new(
-        BadRequest,
-        "decimal-above-max-value",
-        400,
-        application,
-        application!(
-            "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 3 \
-             instead.",
-            "invalid_request_error",
-            "\"temperature\"",
-            "\"decimal_above_max_value\""
-        ),
-    ),
-    Case::new(
-        BadRequest,
-        "malformed-json",
-        400,
-        gateway,
-        gateway!(
-            "We could not parse the JSON body of your request. (HINT: This likely means you aren't \
-             using your HTTP library correctly. The OpenAI API expects a JSON payload, but what was \
-             sent was not valid JSON. If you have trouble figuring out how to fix this, please \
-             contact us through our help center at help.openai.com.)",
-            "invalid_request_error",
-            "null"
-        ),
-    )
-    .known(Quoted, "https://github.com/langchain-ai/langchain/issues/3861"),
-    Case::new(
-        BadRequest,
-        "missing-model",
-        400,
-        gateway,
-        gateway!("you must provide a model parameter", "invalid_request_error", "null"),
-    ),
-    Case::new(
-        BadRequest,
-        "missing-parameter",
-        400,
-        application,
-        application!(
-            "Missing required parameter: '{{param}}'.",
-            "invalid_request_error",
-            "\"{{param}}\"",
-            "\"missing_required_parameter\""
-        ),
-    )
-    .such_as(&[("param", "messages")])
-    .known(Quoted, "https://github.com/continuedev/continue/issues/8454"),
-    Case::new(
-        BadRequest,
-        "wrong-type",
-        400,
-        application,
-        application!(
-            "Invalid type for '{{param}}': expected {{expected}}, but got {{found}} instead.",
-            "invalid_request_error",
-            "\"{{param}}\"",
-            "\"invalid_type\""
-        ),
-    )
-    .such_as(&[("param", "stream"), ("expected", "a boolean"), ("found", "a string")]),
-    Case::new(
-        BadRequest,
-        "below-minimum",
-        400,
-        application,
-        application!(
-            "Invalid '{{param}}': integer below minimum value. Expected a value >= 1, but got \
-             {{found}} instead.",
-            "invalid_request_error",
-            "\"{{param}}\"",
-            "\"integer_below_min_value\""
-        ),
-    )
-    .such_as(&[("param", "max_tokens"), ("found", "0")]),
-    Case::new(
-        BadRequest,
-        "unsupported-max-tokens",
-        400,
-        application,
-        application!(
-            "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
-             'max_completion_tokens' instead.",
-            "invalid_request_error",
-            "\"max_tokens\"",
-            "\"unsupported_parameter\""
-        ),
-    )
-    .known(Quoted, "https://github.com/continuedev/continue/issues/10502"),
-    Case::new(
-        BadRequest,
-        "empty-array",
-        400,
-        application,
-        application!(
-            "Invalid '{{param}}': empty array. Expected an array with minimum length 1, but got an \
-             empty array instead.",
-            "invalid_request_error",
-            "\"{{param}}\"",
-            "\"empty_array\""
-        ),
-    )
-    .such_as(&[("param", "messages")]),
-    Case::new(
-        BadRequest,
-        "method",
-        405,
-        gateway,
-        gateway!("Only POST requests are accepted.", "invalid_request_error", "\"method_not_supported\""),
-    )
-    .known(Quoted, "https://github.com/openai/openai-python/issues/271"),
-    Case::new(
-        ContentPolicy,
-        "invalid-prompt",
-        400,
-        application,
-        application!(
-            "Invalid prompt: your prompt was flagged as potentially violating our usage policy. \
-             Please try again with a different prompt: \
-             https://platform.openai.com/docs/guides/reasoning#advice-on-prompting",
-            "invalid_request_error",
-            "null",
-            "\"invalid_prompt\""
-        ),
-    )
-    .known(Quoted, "https://github.com/openai/codex/issues/6725"),
-    Case::new(
-        ContextLength,
-        "messages",
-        400,
-        application,
-        application!(
-            "This model's maximum context length is {{window}} tokens. However, your messages \
-             resulted in {{input}} tokens. Please reduce the length of the messages.",
-            "invalid_request_error",
-            "\"messages\"",
-            "\"context_length_exceeded\""
-        ),
-    )
-    .known(Quoted, "https://github.com/sashabaranov/go-openai/issues/69"),
-    Case::new(
-        ContextLength,
-        "messages-and-completion",
-        400,
-        application,
-        application!(
-            "This model's maximum context length is {{window}} tokens. However, you requested \
-             {{total}} tokens ({{input}} in the messages, {{output}} in the completion). Please \
-             reduce the length of the messages or completion.",
-            "invalid_request_error",
-            "\"messages\"",
-            "\"context_length_exceeded\""
-        ),
-    )
-    .known(Quoted, "https://github.com/run-llama/llama_index/issues/9373"),
-    Case::new(
-        ContextLength,
-        "input-tokens",
-        400,
-        application,
-        application!(
-            "Input tokens exceed the configured limit of {{window}} tokens. Your messages resulted \
-             in {{input}} tokens. Please reduce the length of the messages.",
-            "invalid_request_error",
-            "\"messages\"",
-            "\"context_length_exceeded\""
-        ),
-    )
-    .known(Quoted, "https://github.com/continuedev/continue/issues/11472"),
-    Case::new(GatewayTimeout, "cloudflare", 504, cloudflare_page, CLOUDFLARE_PAGE)
-        .such_as(&[("title", "504 Gateway Time-out")]),
-    Case::new(
-        InsufficientQuota,
-        "quota",
-        429,
-        gateway,
-        gateway!(
-            "You exceeded your current quota, please check your plan and billing details. For more \
-             information on this error, read the docs: \
-             https://platform.openai.com/docs/guides/error-codes/api-errors.",
-            "insufficient_quota",
-            "\"insufficient_quota\""
-        ),
-    )
-    .known(Quoted, "https://github.com/openai/openai-python/issues/937"),
-    Case::new(
-        NotFound,
-        "model",
-        404,
-        gateway,
-        gateway!(
-            "The model `{{model}}` does not exist or you do not have access to it.",
-            "invalid_request_error",
-            "\"model_not_found\""
-        ),
-    )
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
-    // The gateway words this one in the application's style.
-    Case::new(
-        NotFound,
-        "url",
-        404,
-        gateway,
-        application!("Invalid URL ({{method}} {{path}})", "invalid_request_error", "null", "null"),
-    )
-    .such_as(&[("method", "POST"), ("path", "/v1/chat/completion")])
-    .known(Quoted, "https://github.com/home-assistant/core/issues/120072"),
-    Case::new(
-        Overloaded,
-        "servers",
-        503,
-        application,
-        application!(
-            "Our servers are currently overloaded. Please try again later.",
-            "service_unavailable_error",
-            "null",
-            "\"server_is_overloaded\""
-        ),
-    )
-    .known(Quoted, "https://github.com/openai/codex/issues/6725"),
-    Case::new(
-        RateLimited,
-        "limit",
-        429,
-        limited,
-        application!(
-            "Rate limit reached for {{model}} in organization {{organization}} on {{unit}}: Limit \
-             {{limit}}, Used {{used}}, Requested {{requested}}. Please try again in {{wait}}. Visit \
-             https://platform.openai.com/account/rate-limits to learn more.",
-            "{{dimension}}",
-            "null",
-            "\"rate_limit_exceeded\""
-        ),
-    )
-    .known(Quoted, "https://github.com/openai/openai-python/issues/937"),
-    Case::new(
-        RateLimited,
-        "request-too-large",
-        429,
-        limited,
-        application!(
-            "Request too large for {{model}} in organization {{organization}} on {{unit}}: Limit \
-             {{limit}}, Requested {{requested}}. The input or output tokens must be reduced in \
-             order to run successfully. Visit https://platform.openai.com/account/rate-limits to \
-             learn more.",
-            "{{dimension}}",
-            "null",
-            "\"rate_limit_exceeded\""
-        ),
-    )
-    .known(Quoted, "https://github.com/microsoft/autogen/issues/6465"),
-    Case::new(
-        RateLimited,
-        "slow-down",
-        429,
-        application,
-        application!(
-            "Your request rate has increased too quickly. Please slow down and gradually increase \
-             your traffic.",
-            "rate_limit_error",
-            "null",
-            "\"slow_down\""
-        ),
-    )
-    .known(Documented, "https://platform.openai.com/docs/guides/error-codes"),
-    Case::new(RequestTooLarge, "body", 413, cloudflare_page, CLOUDFLARE_PAGE)
-        .such_as(&[("title", "413 Request Entity Too Large")]),
-    Case::new(
-        ServerError,
-        "request-id",
-        500,
-        application,
-        application!(
-            "The server had an error processing your request. Sorry about that! You can retry your \
-             request, or contact us through our help center at help.openai.com if you keep seeing \
-             this error. (Please include the request ID {{request-id}} in your email.)",
-            "server_error",
-            "null",
-            "null"
-        ),
-    )
-    .known(Quoted, "https://github.com/openai/openai-python/issues/2703"),
-    Case::new(
-        Unavailable,
-        "engine",
-        503,
-        application,
-        application!(
-            "The engine is currently overloaded, please try again later",
-            "server_error",
-            "null",
-            "null"
-        ),
-    )
-    .known(Documented, "https://platform.openai.com/docs/guides/error-codes"),
-    Case::event(
-        Overloaded,
-        "servers",
-        event!(
-            "Our servers are currently overloaded. Please try again later.",
-            "service_unavailable_error",
-            "null",
-            "\"server_is_overloaded\""
-        ),
-    ),
-    Case::event(
-        RateLimited,
-        "limit",
-        event!(
-            "Rate limit reached for {{model}} in organization {{organization}} on {{unit}}: Limit \
-             {{limit}}, Used {{used}}, Requested {{requested}}. Please try again in {{wait}}. Visit \
-             https://platform.openai.com/account/rate-limits to learn more.",
-            "{{dimension}}",
-            "null",
-            "\"rate_limit_exceeded\""
-        ),
-    ),
-    Case::event(
-        ServerError,
-        "request-id",
-        event!(
-            "The server had an error processing your request. Sorry about that! You can retry your \
-             request, or contact us through our help center at help.openai.com if you keep seeing \
-             this error. (Please include the request ID {{request-id}} in your email.)",
-            "server_error",
-            "null",
-            "null"
-        ),
-    )
-    .known(Quoted, "https://github.com/openai/openai-python/issues/2703"),
-];
-
 /// The usual failure, where the numbers say which it is.
-pub(super) fn usual(
+pub(in crate::dialect) fn usual(
     kind: ErrorKind,
     place: Place,
     exchange: &Exchange<'_>,
+    model: &str,
 ) -> Option<&'static str> {
+    use ErrorKind::{ContextLength, RateLimited};
+
     if place == Place::Stream {
         return None;
     }
+    let asks = |name: &str| exchange.request.body.get(name).is_some();
     match kind {
-        ContextLength if exchange.request.model.starts_with("gpt-5") => Some("input-tokens"),
+        ContextLength if model.starts_with("gpt-5") => Some("input-tokens"),
+        ContextLength if exchange.request.output_tokens_max.is_some() && asks("functions") => {
+            Some("functions")
+        }
         ContextLength if exchange.request.output_tokens_max.is_some() => {
             Some("messages-and-completion")
         }
@@ -466,19 +46,38 @@ pub(super) fn usual(
 }
 
 /// What the placeholders of OpenAI's texts stand for.
-pub(super) fn word(name: &str, exchange: &Exchange<'_>) -> Option<String> {
+pub(in crate::dialect) fn word(name: &str, exchange: &Exchange<'_>) -> Option<String> {
+    let request = exchange.request;
     let limited = || exchange.decision.limited.unwrap_or_else(|| scripted(exchange));
+    let output = request.output_tokens_max.unwrap_or(0);
     Some(match name {
+        "allowed" => "POST".to_owned(),
         "dimension" => dimension(&limited().level).to_owned(),
+        "functions" => count::tools(&request.model, &request.body).to_string(),
         "limit" => limited().level.limit.to_string(),
-        "masked-key" => masked(&exchange.request.key),
+        "longest" => count::longest(request).to_string(),
+        "masked-key" => masked(&request.key),
+        "messages" => {
+            let functions = count::tools(&request.model, &request.body);
+            request.input_tokens.saturating_sub(functions).to_string()
+        }
+        "needed" => count::longest(request).saturating_add(output).to_string(),
         "organization" => "org-Ab12Cd34Ef56Gh78Ij90Kl12".to_owned(),
+        "project" => "proj_Ab12Cd34Ef56Gh78Ij90Kl12".to_owned(),
         "request-id" => exchange.moment.hex("request", 32),
         "requested" => limited().requested.to_string(),
         "unit" => unit(&limited().level).to_owned(),
         "used" => limited().used.to_string(),
         "wait" => go_duration(limited().printed_wait()?),
         _ => return None,
+    })
+}
+
+/// A text with its placeholders filled in, for what is no row of a table.
+pub(super) fn said(exchange: &Exchange<'_>, text: &str) -> String {
+    fill(text, |name| {
+        let known = word(name, exchange).or_else(|| exchange.word(name));
+        known.unwrap_or_default().into()
     })
 }
 
@@ -533,21 +132,54 @@ fn masked(key: &str) -> String {
 }
 
 /// The headers of the gateway.
-fn gateway(exchange: &Exchange<'_>) -> Fields {
+pub(super) fn gateway(exchange: &Exchange<'_>) -> Fields {
     let mut headers = edge_headers(&exchange.moment, "application/json; charset=utf-8");
     headers.push(("vary", "Origin".to_owned()));
     headers.push(("x-openai-proxy-wasm", "v0.1".to_owned()));
     headers
 }
 
+/// The headers of the gateway when it knows who asks, but not what for.
+pub(super) fn identified(exchange: &Exchange<'_>) -> Fields {
+    let mut headers = gateway(exchange);
+    headers.push(("openai-organization", ORGANIZATION.to_owned()));
+    headers
+}
+
+/// The headers of the gateway when it was shown no key; the value is not recorded.
+pub(super) fn missing_key(exchange: &Exchange<'_>) -> Fields {
+    let mut headers = gateway(exchange);
+    headers.push(("www-authenticate", "Basic realm=\"OpenAI API\"".to_owned()));
+    headers
+}
+
+/// The headers of the Responses API when it does not know who asks: it names no organization.
+pub(super) fn challenged(exchange: &Exchange<'_>) -> Fields {
+    let mut headers = application(exchange);
+    headers.retain(|(name, _)| !matches!(*name, "openai-organization" | "openai-project"));
+    headers.push(("www-authenticate", "Bearer realm=\"OpenAI API\"".to_owned()));
+    headers
+}
+
 /// The headers of the application.
-fn application(exchange: &Exchange<'_>) -> Fields {
+pub(super) fn application(exchange: &Exchange<'_>) -> Fields {
     application_headers(&exchange.moment, "application/json")
 }
 
-/// The headers of the application when a limit is hit.
-fn limited(exchange: &Exchange<'_>) -> Fields {
+/// The headers of the application when it has counted the request, but refuses what it says.
+pub(super) fn policy(exchange: &Exchange<'_>) -> Fields {
     let mut headers = application(exchange);
+    headers.extend(limit_headers(&exchange.decision.levels));
+    headers
+}
+
+/// The headers of the application when a limit is hit. A dump of one from the Responses API has
+/// no limits: <https://github.com/openai/openai-node/issues/1477>.
+pub(super) fn limited(exchange: &Exchange<'_>) -> Fields {
+    let mut headers = application(exchange);
+    if exchange.request.route == crate::plan::Route::OpenAiResponses {
+        return headers;
+    }
     let limited = exchange.decision.limited.unwrap_or_else(|| scripted(exchange));
     let others = exchange.decision.levels.iter().copied();
     let others = others.filter(|level| level.dimension != limited.level.dimension);
@@ -556,9 +188,19 @@ fn limited(exchange: &Exchange<'_>) -> Fields {
     headers
 }
 
+/// The headers of an answer that was written, and refuses.
+pub(super) fn written(exchange: &Exchange<'_>) -> Fields {
+    success_headers(exchange)
+}
+
+/// The headers of the edge, which refuses whole countries.
+pub(super) fn edge(exchange: &Exchange<'_>) -> Fields {
+    edge_headers(&exchange.moment, "application/json")
+}
+
 /// The headers of Cloudflare's own JSON.
-fn bad_gateway(exchange: &Exchange<'_>) -> Fields {
-    let mut headers = edge_headers(&exchange.moment, "application/json; charset=UTF-8");
+pub(super) fn bad_gateway(exchange: &Exchange<'_>) -> Fields {
+    let mut headers = edge_headers(&exchange.moment, "application/json");
     headers.extend([
         ("x-frame-options", "SAMEORIGIN".to_owned()),
         ("referrer-policy", "same-origin".to_owned()),

@@ -1,57 +1,98 @@
-//! Understanding a Chat Completions request.
+//! Understanding a request: the gateway's checks, then those of the application.
+
+mod chat;
+mod prompt;
+mod responses;
 
 use serde_json::Value;
 
-use super::reasons;
+use super::{Api, models};
 use crate::{
     action::ErrorKind,
-    dialect::{Head, Refusal, bearer, content_text, counted_text},
+    dialect::{Head, Refusal, bearer},
     plan::Route,
     request::{Conversation, Request, Wishes},
-    tokens::Tokenizer,
 };
 
-/// The request, or the refusal: key, then syntax, then the parameters.
+/// A request whose key is good and whose body is JSON.
+pub(in crate::dialect) struct Asked<'a> {
+    /// Where it was sent.
+    pub(in crate::dialect) route: Route,
+    /// The model that its sender names.
+    pub(in crate::dialect) model: String,
+    /// The model by whose rules it is read; of a deployment the one behind it.
+    pub(in crate::dialect) rules: &'a str,
+    /// The key.
+    pub(in crate::dialect) key: String,
+    /// The head.
+    pub(in crate::dialect) head: &'a Head<'a>,
+    /// The body.
+    pub(in crate::dialect) body: Value,
+}
+
+/// What the application makes of a body.
+struct Understood {
+    streaming: bool,
+    conversation: Conversation,
+    input_tokens: u64,
+    output_tokens_max: Option<u64>,
+    wishes: Wishes,
+}
+
+/// The parameters of a body, or of an object in it.
+#[derive(Clone, Debug)]
+struct Parameters<'a> {
+    values: &'a Value,
+    /// Where they stand, as errors name it; empty for the body.
+    path: String,
+}
+
+/// The request, or the refusal: method, key, syntax, model, then the parameters.
 pub(super) fn request(route: Route, head: &Head<'_>, body: &[u8]) -> Result<Request, Refusal> {
-    if head.method != "POST" {
-        return Err(invalid("method"));
+    let api = Api::of(route);
+    let method = if api == Api::Models { "GET" } else { "POST" };
+    if head.method != method {
+        return Err(invalid("method").word("allowed", method));
     }
     let key = key(head).ok_or_else(|| Refusal::new(ErrorKind::Authentication, "missing-key"))?;
-    let body: Value = serde_json::from_slice(body).map_err(|_| invalid("malformed-json"))?;
-    let Some(model) = body.get("model").and_then(Value::as_str).filter(|model| !model.is_empty())
-    else {
-        return Err(invalid("missing-model"));
-    };
-    let model = model.to_owned();
-    let Some(messages) = body.get("messages") else {
-        return Err(missing("messages"));
-    };
-    let Some(messages) = messages.as_array() else {
-        return Err(wrong_type("messages", "an array of objects", messages));
-    };
-    if messages.is_empty() {
-        return Err(invalid("empty-array").word("param", "messages"));
-    }
-    for (index, message) in messages.iter().enumerate() {
-        if !message.is_object() {
-            return Err(wrong_type(&format!("messages[{index}]"), "an object", message));
+    if api == Api::Models {
+        let (_, last) = head.path.rsplit_once('/').unwrap_or_default();
+        let model = if last == "models" { String::new() } else { last.to_owned() };
+        if !model.is_empty() && !models::exists(&model) {
+            return Err(Refusal::new(ErrorKind::NotFound, "model").word("model", model));
         }
-        if message.get("role").is_none() {
-            return Err(missing(&format!("messages[{index}].role")));
-        }
+        return Ok(Request { model, key, ..Request::unknown(route, head.headers.clone()) });
     }
-    let streaming = match body.get("stream") {
-        None | Some(Value::Null) => false,
-        Some(Value::Bool(streaming)) => *streaming,
-        Some(other) => return Err(wrong_type("stream", "a boolean", other)),
-    };
-    let output_tokens_max = output_tokens_max(&model, &body)?;
-    let turns = messages.iter().map(|message| {
-        let role = message.get("role").and_then(Value::as_str).unwrap_or("user");
-        (role, said(message, content_text))
-    });
-    let conversation = Conversation::new(turns);
-    let input_tokens = input_tokens(&model, messages, &body);
+    let body = json(body)?;
+    let model = body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if model.is_empty() {
+        return Err(match api {
+            Api::Responses => missing("model"),
+            _ => invalid("missing-model"),
+        });
+    }
+    fits(api, &model)?;
+    let rules = model.clone();
+    understand(Asked { route, model, rules: &rules, key, head, body })
+}
+
+/// The body as JSON.
+pub(in crate::dialect) fn json(body: &[u8]) -> Result<Value, Refusal> {
+    serde_json::from_slice(body).map_err(|_| invalid("malformed-json"))
+}
+
+/// The checks of the application, which are the same whoever serves the model.
+pub(in crate::dialect) fn understand(asked: Asked<'_>) -> Result<Request, Refusal> {
+    let Asked { route, model, rules, key, head, body } = asked;
+    let parameters = Parameters { values: &body, path: String::new() };
+    let Understood { streaming, conversation, input_tokens, output_tokens_max, wishes } =
+        match Api::of(route) {
+            Api::Chat => chat::read(rules, &parameters)?,
+            Api::Completions => prompt::completion(rules, &parameters)?,
+            Api::Embeddings => prompt::embedding(rules, &parameters)?,
+            Api::Models => Understood::nothing(),
+            Api::Responses => responses::read(rules, &parameters)?,
+        };
     Ok(Request {
         route,
         key,
@@ -61,10 +102,33 @@ pub(super) fn request(route: Route, head: &Head<'_>, body: &[u8]) -> Result<Requ
         conversation,
         input_tokens,
         output_tokens_max,
-        wishes: Wishes::default(),
+        wishes,
         model,
         body,
     })
+}
+
+/// Whether a model is served where it is asked for.
+fn fits(api: Api, model: &str) -> Result<(), Refusal> {
+    let completes = ["davinci-002", "babbage-002"].contains(&model) || model.ends_with("-instruct");
+    let chats = !completes && (model.starts_with("gpt-") || super::reasons(model));
+    match api {
+        Api::Chat if completes => Err(Refusal::new(ErrorKind::NotFound, "no-chat-model")),
+        Api::Completions if chats => Err(Refusal::new(ErrorKind::NotFound, "chat-model")),
+        _ => Ok(()),
+    }
+}
+
+/// The key of a Bearer header, or the password of a Basic one.
+fn key(head: &Head<'_>) -> Option<String> {
+    if let Some(token) = bearer(head.headers) {
+        return Some(token.to_owned());
+    }
+    let (scheme, credentials) = head.headers.get("authorization")?.split_once(' ')?;
+    // The credentials are taken as they stand: which key it is matters only to tell keys apart.
+    let credentials = credentials.trim();
+    (scheme.eq_ignore_ascii_case("basic") && !credentials.is_empty())
+        .then(|| credentials.to_owned())
 }
 
 /// A request that cannot be understood.
@@ -74,10 +138,6 @@ fn invalid(case: &'static str) -> Refusal {
 
 fn missing(param: &str) -> Refusal {
     invalid("missing-parameter").word("param", param)
-}
-
-fn below_one(param: &str, found: &Value) -> Refusal {
-    invalid("below-minimum").word("param", param).word("found", found.to_string())
 }
 
 fn wrong_type(param: &str, expected: &str, found: &Value) -> Refusal {
@@ -93,63 +153,194 @@ fn wrong_type(param: &str, expected: &str, found: &Value) -> Refusal {
     invalid("wrong-type").word("param", param).word("expected", expected).word("found", found)
 }
 
-/// The most tokens of the answer, by its new name or its old one.
-fn output_tokens_max(model: &str, body: &Value) -> Result<Option<u64>, Refusal> {
-    let given = |name: &str| body.get(name).filter(|value| !value.is_null());
-    if reasons(model) && given("max_tokens").is_some() {
-        return Err(invalid("unsupported-max-tokens"));
+fn wrong_value(param: &str, found: &str, supported: &[&str]) -> Refusal {
+    let names: Vec<String> = supported.iter().map(|name| format!("'{name}'")).collect();
+    let supported = match names.split_last() {
+        Some((last, [only])) => format!("{only} and {last}"),
+        Some((last, rest)) if !rest.is_empty() => format!("{}, and {last}", rest.join(", ")),
+        _ => names.join(""),
+    };
+    invalid("wrong-value").word("param", param).word("found", found).word("supported", supported)
+}
+
+impl Understood {
+    /// What a request for a list says.
+    fn nothing() -> Self {
+        Self {
+            streaming: false,
+            conversation: Conversation::default(),
+            input_tokens: 0,
+            output_tokens_max: None,
+            wishes: Wishes::default(),
+        }
     }
-    let mut most = None;
-    for name in ["max_completion_tokens", "max_tokens"] {
-        let Some(value) = given(name) else { continue };
-        match value.as_u64() {
-            Some(0) => return Err(below_one(name, value)),
-            Some(tokens) => most = most.or(Some(tokens)),
-            None if value.as_i64().is_some() => {
-                return Err(below_one(name, value));
+}
+
+impl<'a> Parameters<'a> {
+    /// Where a parameter stands, as errors name it.
+    fn path(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// A parameter; null is none.
+    fn given(&self, name: &str) -> Option<&'a Value> {
+        self.values.get(name).filter(|value| !value.is_null())
+    }
+
+    /// An object among the parameters.
+    fn within(&self, name: &str) -> Result<Option<Self>, Refusal> {
+        let Some(values) = self.given(name) else { return Ok(None) };
+        let path = self.path(name);
+        if values.is_object() {
+            Ok(Some(Self { values, path }))
+        } else {
+            Err(wrong_type(&path, "an object", values))
+        }
+    }
+
+    /// The objects of a list among the parameters.
+    fn objects(&self, name: &str) -> Result<Option<Vec<Self>>, Refusal> {
+        let Some(list) = self.given(name) else { return Ok(None) };
+        let path = self.path(name);
+        let Some(items) = list.as_array() else {
+            return Err(wrong_type(&path, "an array of objects", list));
+        };
+        let objects = items.iter().enumerate().map(|(index, values)| {
+            let path = format!("{path}[{index}]");
+            if values.is_object() {
+                Ok(Self { values, path })
+            } else {
+                Err(wrong_type(&path, "an object", values))
             }
-            None => return Err(wrong_type(name, "an integer", value)),
+        });
+        objects.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Whether something is wanted; not if nothing is said.
+    fn flag(&self, name: &str) -> Result<bool, Refusal> {
+        match self.given(name) {
+            None => Ok(false),
+            Some(Value::Bool(wanted)) => Ok(*wanted),
+            Some(other) => Err(wrong_type(&self.path(name), "a boolean", other)),
         }
     }
-    Ok(most)
-}
 
-/// The key of a Bearer header, or the password of a Basic one.
-fn key(head: &Head<'_>) -> Option<String> {
-    if let Some(token) = bearer(head.headers) {
-        return Some(token.to_owned());
-    }
-    let (scheme, credentials) = head.headers.get("authorization")?.split_once(' ')?;
-    // The credentials are taken as they stand: which key it is matters only to tell keys apart.
-    let credentials = credentials.trim();
-    (scheme.eq_ignore_ascii_case("basic") && !credentials.is_empty())
-        .then(|| credentials.to_owned())
-}
-
-/// All that a message says: its content, the tools it calls, and the call it answers.
-fn said(message: &Value, content_text: fn(&Value) -> String) -> String {
-    let mut text = content_text(message.get("content").unwrap_or(&Value::Null));
-    for key in ["tool_calls", "tool_call_id"] {
-        if let Some(value) = message.get(key) {
-            text.push_str(&value.to_string());
+    fn text(&self, name: &str) -> Result<Option<&'a str>, Refusal> {
+        match self.given(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(wrong_type(&self.path(name), "a string", other)),
         }
     }
-    text
+
+    /// A text that must be there.
+    fn required(&self, name: &str) -> Result<&'a str, Refusal> {
+        self.text(name)?.ok_or_else(|| missing(&self.path(name)))
+    }
+
+    /// A text that must be one of a few.
+    fn choice(&self, name: &str, supported: &[&str]) -> Result<Option<&'a str>, Refusal> {
+        match self.text(name)? {
+            Some(found) if !supported.contains(&found) => {
+                Err(wrong_value(&self.path(name), found, supported))
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn integer(&self, name: &str, least: u64, most: u64) -> Result<Option<u64>, Refusal> {
+        let Some(value) = self.given(name) else { return Ok(None) };
+        let out =
+            |case| invalid(case).word("param", self.path(name)).word("found", value.to_string());
+        match value.as_u64() {
+            Some(number) if number < least => {
+                Err(out("below-minimum").word("least", least.to_string()))
+            }
+            Some(number) if number > most => {
+                Err(out("above-maximum").word("most", most.to_string()))
+            }
+            Some(number) => Ok(Some(number)),
+            None if value.is_i64() => Err(out("below-minimum").word("least", least.to_string())),
+            None => Err(wrong_type(&self.path(name), "an integer", value)),
+        }
+    }
+
+    /// Checks a number that may be broken.
+    fn decimal(&self, name: &str, least: i32, most: i32) -> Result<(), Refusal> {
+        let Some(value) = self.given(name) else { return Ok(()) };
+        let out =
+            |case| invalid(case).word("param", self.path(name)).word("found", value.to_string());
+        match value.as_f64() {
+            Some(number) if number < f64::from(least) => {
+                Err(out("decimal-below-min-value").word("least", least.to_string()))
+            }
+            Some(number) if number > f64::from(most) => {
+                Err(out("decimal-above-max-value").word("most", most.to_string()))
+            }
+            Some(_) => Ok(()),
+            None => Err(wrong_type(&self.path(name), "a decimal", value)),
+        }
+    }
+
+    /// Refuses the first parameter that is not among the known ones.
+    fn only(&self, known: &[&str]) -> Result<(), Refusal> {
+        let names = self.values.as_object().into_iter().flat_map(|values| values.keys());
+        let mut unknown = names.filter(|name| !known.contains(&name.as_str()));
+        match unknown.next() {
+            Some(name) => Err(invalid("unknown-parameter").word("param", self.path(name))),
+            None => Ok(()),
+        }
+    }
+
+    /// The numbers that say how a text is drawn.
+    fn sampling(&self) -> Result<(), Refusal> {
+        self.decimal("temperature", 0, 2)?;
+        self.decimal("top_p", 0, 1)?;
+        self.decimal("frequency_penalty", -2, 2)?;
+        self.decimal("presence_penalty", -2, 2)
+    }
+
+    /// Whether a stream is wanted; its options say nothing without one.
+    fn streaming(&self) -> Result<bool, Refusal> {
+        let streaming = self.flag("stream")?;
+        if let Some(options) = self.within("stream_options")? {
+            options.flag("include_usage")?;
+            options.flag("include_obfuscation")?;
+            if !streaming {
+                return Err(invalid("stream-options"));
+            }
+        }
+        Ok(streaming)
+    }
+
+    /// The texts at which an answer ends, four at most.
+    fn stops(&self) -> Result<Vec<String>, Refusal> {
+        let path = self.path("stop");
+        match self.given("stop") {
+            None => Ok(Vec::new()),
+            Some(Value::String(stop)) => Ok(vec![stop.clone()]),
+            Some(Value::Array(stops)) if stops.len() > 4 => Err(invalid("long-array")
+                .word("param", path)
+                .word("most", "4")
+                .word("found", stops.len().to_string())),
+            Some(Value::Array(stops)) => {
+                let texts = stops.iter().enumerate().map(|(index, stop)| match stop {
+                    Value::String(text) => Ok(text.clone()),
+                    other => Err(wrong_type(&format!("{path}[{index}]"), "a string", other)),
+                });
+                texts.collect()
+            }
+            Some(other) => Err(wrong_type(&path, "one of a string or array of strings", other)),
+        }
+    }
 }
 
-/// OpenAI's own rule, exact for plain text on the models it was checked on:
-/// 3 + Σ (3 + tokens of the role + tokens of the content).
-fn input_tokens(model: &str, messages: &[Value], body: &Value) -> u64 {
-    let tokenizer = Tokenizer::of(model);
-    let messages = messages
-        .iter()
-        .map(|message| {
-            let role = message.get("role").and_then(Value::as_str).unwrap_or("user");
-            3 + tokenizer.count(role) + tokenizer.count(&said(message, counted_text))
-        })
-        .fold(0, u64::saturating_add);
-    // Tools are rendered into the prompt; their JSON is a fair upper estimate of that.
-    let tools = body.get("tools").map_or(0, |tools| tokenizer.count(&tools.to_string()));
-    let total = messages.saturating_add(tools).saturating_add(3);
-    if reasons(model) { total - 1 } else { total }
+/// The name of a function, which has few letters to choose from.
+fn function_name<'a>(function: &Parameters<'a>) -> Result<&'a str, Refusal> {
+    let name = function.required("name")?;
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(invalid("pattern").word("param", function.path("name")));
+    }
+    Ok(name)
 }

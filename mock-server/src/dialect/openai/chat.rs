@@ -1,0 +1,395 @@
+//! Wording a Chat Completions answer.
+
+use serde_json::{Map, Value, json};
+
+use super::{dated, flag, framed, pretty, reasons};
+use crate::{
+    answer::{Answer, Choice, Finish, ToolCall},
+    dialect::{Exchange, ReplyBody},
+    draw::{Purpose, scale},
+    request::ToolChoice,
+    tokens::Tokenizer,
+};
+
+/// One choice as it is worded.
+#[derive(Default)]
+struct Turn<'a> {
+    pieces: Vec<String>,
+    refusal: &'a str,
+    calls: &'a [ToolCall],
+    finish: &'static str,
+}
+
+/// One piece of a streamed choice.
+struct Step {
+    delta: Value,
+    /// The text whose tokens the step tells the chances of.
+    said: Option<String>,
+    finish: Option<&'static str>,
+    text: bool,
+}
+
+/// The answer, whole or as a stream.
+pub(super) fn body(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> ReplyBody {
+    if exchange.request.streaming {
+        ReplyBody::Stream(framed(chunks(exchange, answer, model)))
+    } else {
+        pretty(&whole(exchange, answer, model), "\n")
+    }
+}
+
+/// A whole answer, by the model whose rules are those of the request's.
+pub(in crate::dialect) fn whole(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> Value {
+    whole_of(exchange, &turns(exchange, answer), &usage(exchange, answer, model), model)
+}
+
+/// The events of a streamed answer, and which of them carry a part of it.
+pub(in crate::dialect) fn chunks(
+    exchange: &Exchange<'_>,
+    answer: &Answer,
+    model: &str,
+) -> Vec<(Value, bool)> {
+    chunks_of(exchange, &turns(exchange, answer), &usage(exchange, answer, model), model)
+}
+
+/// A whole answer, or a stream, in which the model refuses.
+pub(super) fn refusal(exchange: &Exchange<'_>) -> ReplyBody {
+    let refusal = "I'm very sorry, but I can't assist with that.";
+    made(exchange, Turn { refusal, finish: "stop", ..Turn::default() })
+}
+
+/// A whole answer, or a stream, of which a filter let nothing through.
+pub(super) fn filtered(exchange: &Exchange<'_>) -> ReplyBody {
+    made(exchange, Turn { finish: "content_filter", ..Turn::default() })
+}
+
+/// The end of a stream that a filter cut.
+pub(super) fn filtered_event(exchange: &Exchange<'_>) -> ReplyBody {
+    let turn = Turn { finish: "content_filter", ..Turn::default() };
+    let model = exchange.request.model.as_str();
+    let mut chunks = chunks_of(exchange, &[turn], &Value::Null, model);
+    chunks.drain(..1);
+    chunks.truncate(1);
+    ReplyBody::Stream(framed(chunks))
+}
+
+fn made(exchange: &Exchange<'_>, turn: Turn<'_>) -> ReplyBody {
+    let model = exchange.request.model.as_str();
+    let output_tokens = Tokenizer::of(model).count(turn.refusal);
+    let choice =
+        Choice { pieces: Vec::new(), calls: Vec::new(), finish: Finish::Stop, output_tokens };
+    let answer = Answer { choices: vec![choice], ..Answer::default() };
+    let usage = usage(exchange, &answer, model);
+    if exchange.request.streaming {
+        ReplyBody::Stream(framed(chunks_of(exchange, &[turn], &usage, model)))
+    } else {
+        pretty(&whole_of(exchange, &[turn], &usage, model), "\n")
+    }
+}
+
+fn turns<'a>(exchange: &Exchange<'_>, answer: &'a Answer) -> Vec<Turn<'a>> {
+    let turn = |choice: &'a Choice| Turn {
+        pieces: choice.pieces.clone(),
+        refusal: "",
+        calls: &choice.calls,
+        finish: finish_reason(exchange, &choice.finish),
+    };
+    answer.choices.iter().map(turn).collect()
+}
+
+fn whole_of(exchange: &Exchange<'_>, turns: &[Turn<'_>], usage: &Value, model: &str) -> Value {
+    let choices = turns.iter().enumerate().map(|(index, turn)| {
+        let text = turn.pieces.concat();
+        let is_silent =
+            turn.pieces.is_empty() && (!turn.calls.is_empty() || !turn.refusal.is_empty());
+        let mut message = json!({
+            "role": "assistant",
+            "content": if is_silent { Value::Null } else { Value::from(text.as_str()) },
+        });
+        let calls = turn.calls.iter().enumerate();
+        let calls: Vec<Value> = calls
+            .map(|(call, tool)| opened(exchange, (index, call), tool, &tool.arguments.to_string()))
+            .collect();
+        let fields = message.as_object_mut().expect("a message is an object");
+        match calls.first() {
+            None => {}
+            Some(call) if is_legacy(exchange) => {
+                fields.insert("function_call".to_owned(), call["function"].clone());
+            }
+            Some(_) => {
+                fields.insert("tool_calls".to_owned(), calls.into());
+            }
+        }
+        let refusal = Some(turn.refusal).filter(|refusal| !refusal.is_empty());
+        fields.insert("refusal".to_owned(), json!(refusal));
+        fields.insert("annotations".to_owned(), json!([]));
+        let mut choice = json!({ "index": index, "message": message });
+        let said = (!is_silent).then_some(text.as_str());
+        finish(&mut choice, exchange, model, said, Some(turn.finish));
+        choice
+    });
+    json!({
+        "id": id(exchange),
+        "object": "chat.completion",
+        "created": exchange.moment.wall.as_secs(),
+        "model": dated(model),
+        "choices": choices.collect::<Vec<_>>(),
+        "usage": usage,
+        "service_tier": service_tier(exchange),
+        "system_fingerprint": fingerprint(model),
+    })
+}
+
+fn chunks_of(
+    exchange: &Exchange<'_>,
+    turns: &[Turn<'_>],
+    usage: &Value,
+    model: &str,
+) -> Vec<(Value, bool)> {
+    let usage_wanted = flag(&exchange.request.body, "/stream_options/include_usage");
+    let mut number = 0;
+    let mut chunk = |choices: Vec<Value>, usage: &Value| {
+        number += 1;
+        let mut chunk = json!({
+            "id": id(exchange),
+            "object": "chat.completion.chunk",
+            "created": exchange.moment.wall.as_secs(),
+            "model": dated(model),
+            "service_tier": service_tier(exchange),
+            "system_fingerprint": fingerprint(model),
+            "choices": choices,
+        });
+        let fields = chunk.as_object_mut().expect("a chunk is an object");
+        if usage_wanted {
+            fields.insert("usage".to_owned(), usage.clone());
+        }
+        obfuscate(fields, exchange, number);
+        chunk
+    };
+    let steps: Vec<Vec<Step>> =
+        turns.iter().enumerate().map(|(index, turn)| steps(exchange, index, turn)).collect();
+    let rounds = steps.iter().map(Vec::len).max().unwrap_or(0);
+    let mut chunks = Vec::new();
+    // Choices are written side by side, and so they arrive.
+    for round in 0..rounds {
+        for (index, steps) in steps.iter().enumerate() {
+            let Some(step) = steps.get(round) else { continue };
+            let mut choice = json!({ "index": index, "delta": step.delta });
+            finish(&mut choice, exchange, model, step.said.as_deref(), step.finish);
+            chunks.push((chunk(vec![choice], &Value::Null), step.text));
+        }
+    }
+    if usage_wanted {
+        chunks.push((chunk(Vec::new(), usage), false));
+    }
+    chunks
+}
+
+/// What a choice says, piece by piece.
+fn steps(exchange: &Exchange<'_>, index: usize, turn: &Turn<'_>) -> Vec<Step> {
+    let part = |delta: Value, said: Option<&str>| Step {
+        delta,
+        said: said.map(str::to_owned),
+        finish: None,
+        text: true,
+    };
+    let other = |delta: Value| Step { delta, said: None, finish: None, text: false };
+    let is_silent = turn.pieces.is_empty() && (!turn.calls.is_empty() || !turn.refusal.is_empty());
+    let legacy = is_legacy(exchange);
+    let opening = |call: usize, tool: &ToolCall| {
+        let mut opened = opened(exchange, (index, call), tool, "");
+        if legacy {
+            return json!({ "function_call": opened["function"] });
+        }
+        let fields = opened.as_object_mut().expect("a call is an object");
+        fields.shift_insert(0, "index".to_owned(), call.into());
+        json!({ "tool_calls": [opened] })
+    };
+    let mut first =
+        json!({ "role": "assistant", "content": if is_silent { Value::Null } else { "".into() } });
+    let mut calls = turn.calls.iter().enumerate().peekable();
+    let mut steps = Vec::new();
+    let fields = first.as_object_mut().expect("a delta is an object");
+    if turn.pieces.is_empty()
+        && let Some((call, tool)) = calls.peek()
+        && let Value::Object(opened) = opening(*call, tool)
+    {
+        fields.extend(opened);
+    }
+    fields.insert("refusal".to_owned(), Value::Null);
+    steps.push(other(first));
+    steps.extend(turn.pieces.iter().map(|piece| part(json!({ "content": piece }), Some(piece))));
+    let words = turn.refusal.split_inclusive(' ');
+    steps.extend(words.map(|word| part(json!({ "refusal": word }), None)));
+    for (call, tool) in calls {
+        if call > 0 || !turn.pieces.is_empty() {
+            steps.push(other(opening(call, tool)));
+        }
+        steps.extend(tool.pieces().into_iter().map(|piece| {
+            let arguments = json!({ "arguments": piece });
+            part(
+                if legacy {
+                    json!({ "function_call": arguments })
+                } else {
+                    json!({ "tool_calls": [{ "index": call, "function": arguments }] })
+                },
+                None,
+            )
+        }));
+    }
+    steps.push(Step { delta: json!({}), said: None, finish: Some(turn.finish), text: false });
+    steps
+}
+
+/// The call of a tool, by its place: the choice, and the how-manieth of its calls.
+fn opened(
+    exchange: &Exchange<'_>,
+    (choice, call): (usize, usize),
+    tool: &ToolCall,
+    arguments: &str,
+) -> Value {
+    let id = exchange.moment.alphanumeric(&format!("call {choice} {call}"), 24);
+    json!({
+        "id": format!("call_{id}"),
+        "type": "function",
+        "function": { "name": tool.name, "arguments": arguments },
+    })
+}
+
+/// The end of a choice. The gpt-5 family leaves out `logprobs`, unless it is asked for them.
+fn finish(
+    choice: &mut Value,
+    exchange: &Exchange<'_>,
+    model: &str,
+    said: Option<&str>,
+    reason: Option<&str>,
+) {
+    let fields = choice.as_object_mut().expect("a choice is an object");
+    let wanted = flag(&exchange.request.body, "/logprobs");
+    match said.filter(|_| wanted) {
+        Some(said) => {
+            let chances = chances(exchange, model, said);
+            fields.insert("logprobs".to_owned(), json!({ "content": chances, "refusal": null }));
+        }
+        None if model.starts_with("gpt-5") => {}
+        None => drop(fields.insert("logprobs".to_owned(), Value::Null)),
+    }
+    fields.insert("finish_reason".to_owned(), json!(reason));
+}
+
+/// How likely each token of a text was, with the likeliest others beside it.
+fn chances(exchange: &Exchange<'_>, model: &str, said: &str) -> Vec<Value> {
+    let most = exchange.request.body.get("top_logprobs").and_then(Value::as_u64).unwrap_or(0);
+    let draws = exchange.moment.draws;
+    let chance = |index: u64, rank: u64| -> f64 {
+        let draw = draws.draw(said, Purpose::Text, index, rank);
+        // The likeliest is nearly certain, and each next one is far behind.
+        let parts = i32::try_from(scale(draw, 200_000) + rank * 2_000_000).unwrap_or(i32::MAX);
+        -f64::from(parts) / 1_000_000.0
+    };
+    let tokens = Tokenizer::of(model).tokens(said);
+    let chances = tokens.iter().zip(0_u64..).map(|(bytes, index)| {
+        let others = OTHERS.iter().map(|other| other.as_bytes()).filter(|other| other != bytes);
+        let ranked = std::iter::once(bytes.as_slice()).chain(others);
+        let top: Vec<Value> =
+            ranked.zip(0..most).map(|(bytes, rank)| likely(bytes, chance(index, rank))).collect();
+        let mut token = likely(bytes, chance(index, 0));
+        token["top_logprobs"] = top.into();
+        token
+    });
+    chances.collect()
+}
+
+/// A token with its chance; what is no text by itself is written as bytes.
+fn likely(bytes: &[u8], chance: f64) -> Value {
+    let token = std::str::from_utf8(bytes).map_or_else(
+        |_| bytes.iter().fold("bytes:".to_owned(), |text, byte| format!("{text}\\x{byte:02x}")),
+        str::to_owned,
+    );
+    json!({ "token": token, "logprob": chance, "bytes": bytes })
+}
+
+fn finish_reason(exchange: &Exchange<'_>, finish: &Finish) -> &'static str {
+    match finish {
+        Finish::Length => "length",
+        // Who is told which tool to call does not stop for it.
+        Finish::ToolCalls
+            if matches!(exchange.request.wishes.tool_choice, ToolChoice::Named(_)) =>
+        {
+            "stop"
+        }
+        Finish::ToolCalls if is_legacy(exchange) => "function_call",
+        Finish::ToolCalls => "tool_calls",
+        Finish::Stop | Finish::StopSequence(_) => "stop",
+    }
+}
+
+/// Whether tools are offered in their old form, as functions.
+fn is_legacy(exchange: &Exchange<'_>) -> bool {
+    let body = &exchange.request.body;
+    body.get("functions").is_some() && body.get("tools").is_none()
+}
+
+/// What was read and written.
+pub(in crate::dialect) fn usage(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> Value {
+    let request = exchange.request;
+    let choices = u64::try_from(answer.choices.len()).unwrap_or(1);
+    // What a reasoning model spends before its text was recorded as 7 tokens, and none reasoned.
+    let opening = if reasons(model) { 7 } else { 0 };
+    let written: u64 = answer.choices.iter().map(|choice| choice.output_tokens).sum();
+    let thought = thoughts(answer);
+    let output = written.saturating_add(thought).saturating_add(opening * choices);
+    let most = request.output_tokens_max.map_or(u64::MAX, |most| most.saturating_mul(choices));
+    let output = output.min(most.max(written));
+    json!({
+        "prompt_tokens": request.input_tokens,
+        "completion_tokens": output,
+        "total_tokens": request.input_tokens.saturating_add(output),
+        "prompt_tokens_details": { "cached_tokens": 0, "audio_tokens": 0 },
+        "completion_tokens_details": {
+            "reasoning_tokens": thought.min(output),
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    })
+}
+
+/// The tokens of what was thought: they are counted by 64.
+pub(super) fn thoughts(answer: &Answer) -> u64 {
+    answer.reasoning_tokens.checked_next_multiple_of(64).unwrap_or(u64::MAX)
+}
+
+/// The padding that hides the length of a token from those who watch the wire.
+pub(super) fn obfuscate(fields: &mut Map<String, Value>, exchange: &Exchange<'_>, number: u64) {
+    let options = exchange.request.body.pointer("/stream_options/include_obfuscation");
+    if options.and_then(Value::as_bool) == Some(false) {
+        return;
+    }
+    let moment = &exchange.moment;
+    let draw = moment.draws.draw("obfuscation", Purpose::Padding, moment.attempt, number);
+    let padding = moment.alphanumeric(&format!("obfuscation {number}"), scale(draw, 15));
+    fields.insert("obfuscation".to_owned(), padding.into());
+}
+
+fn id(exchange: &Exchange<'_>) -> String {
+    format!("chatcmpl-{}", exchange.moment.alphanumeric("completion", 29))
+}
+
+/// The tier that a request asks for, if it asks for one by name.
+pub(super) fn service_tier<'a>(exchange: &'a Exchange<'_>) -> &'a str {
+    match exchange.request.body.get("service_tier").and_then(Value::as_str) {
+        Some(tier) if tier != "auto" => tier,
+        _ => "default",
+    }
+}
+
+fn fingerprint(model: &str) -> Value {
+    if model.starts_with("gpt-5") { Value::Null } else { json!("fp_ff5f7093b3") }
+}
+
+/// What else could have been said; any frequent tokens do.
+const OTHERS: [&str; 24] = [
+    " the", ",", ".", " a", " and", " of", " to", " in", " is", " that", " it", " for", " on",
+    " with", " as", " was", " at", " by", " an", " be", " this", " are", " or", " from",
+];

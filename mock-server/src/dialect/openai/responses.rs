@@ -1,0 +1,489 @@
+//! Wording an answer of the Responses API: an object, or the events that build it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::{Map, Value, json};
+
+use super::{chat, dated, error, pretty, reasons};
+use crate::{
+    answer::{Answer, Finish, ToolCall},
+    dialect::{Event, EventKind, Exchange, ReplyBody},
+    tokens::Tokenizer,
+};
+
+/// How a stream says that it fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One event whose fields stand beside its type; SDKs hand it out as any other.
+    Flat,
+    /// One event with the error as an object, and `response.failed` after it.
+    Nested,
+    /// `response.failed` alone.
+    Silent,
+}
+
+/// What a stream says when it fails; the message may have placeholders.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failure {
+    pub(super) message: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) code: Option<&'static str>,
+    pub(super) form: Form,
+}
+
+/// An item of the output.
+enum Item<'a> {
+    Call { id: String, call_id: String, call: &'a ToolCall },
+    Message { id: String, pieces: Vec<String>, refuses: bool },
+    Reasoning { id: String, summary: &'a [String] },
+}
+
+/// The events of one stream.
+struct Script<'a> {
+    exchange: &'a Exchange<'a>,
+    events: Vec<Event>,
+    /// How many tokens were told.
+    tokens: u64,
+}
+
+/// The answer, whole or as a stream.
+pub(in crate::dialect) fn body(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> ReplyBody {
+    let items = items(exchange, answer, model);
+    reply(exchange, answer, &items, model)
+}
+
+/// A whole answer, or a stream, in which the model refuses.
+pub(super) fn refusal(exchange: &Exchange<'_>) -> ReplyBody {
+    let model = exchange.request.model.as_str();
+    let text = "I'm sorry, but I can't assist with that request.";
+    let pieces = text.split_inclusive(' ').map(str::to_owned).collect();
+    let item = Item::Message { id: item_id(exchange, "msg", 0), pieces, refuses: true };
+    let choice = crate::answer::Choice {
+        pieces: Vec::new(),
+        calls: Vec::new(),
+        finish: Finish::Stop,
+        output_tokens: Tokenizer::of(model).count(text),
+    };
+    let answer = Answer { choices: vec![choice], ..Answer::default() };
+    reply(exchange, &answer, &[item], model)
+}
+
+/// The end of a stream that fails.
+pub(super) fn failed(exchange: &Exchange<'_>, failure: &Failure) -> ReplyBody {
+    let model = exchange.request.model.as_str();
+    let sent = exchange.words.iter().find(|(name, _)| *name == "events");
+    let sent = sent.and_then(|(_, number)| number.parse().ok()).unwrap_or(2);
+    let message = error::said(exchange, failure.message);
+    let Failure { kind, code, .. } = *failure;
+    let nested = || {
+        let error = json!({ "type": kind, "code": code, "message": message, "param": null });
+        frame("error", &Map::from_iter([("error".to_owned(), error)]), sent)
+    };
+    let ended = |number| {
+        let error = json!({ "code": code, "message": message });
+        let state = State { status: "failed", error, ..State::started() };
+        let response = object(exchange, &state, model);
+        frame("response.failed", &Map::from_iter([("response".to_owned(), response)]), number)
+    };
+    let text = match failure.form {
+        Form::Flat => {
+            // Its fields stand in the order of the API's description, the number last.
+            let error = json!({ "type": "error", "code": code, "message": message, "param": null, "sequence_number": sent });
+            format!("event: error\ndata: {error}\n\n")
+        }
+        Form::Nested => nested() + &ended(sent + 1),
+        Form::Silent => ended(sent),
+    };
+    ReplyBody::Whole(text.into())
+}
+
+fn reply(exchange: &Exchange<'_>, answer: &Answer, items: &[Item<'_>], model: &str) -> ReplyBody {
+    let cut = answer.choices.first().is_some_and(|choice| choice.finish == Finish::Length);
+    let last = items.len().saturating_sub(1);
+    let status = |index: usize| if cut && index == last { "incomplete" } else { "completed" };
+    let output = items.iter().enumerate().map(|(index, item)| item.whole(exchange, status(index)));
+    let state = State {
+        status: if cut { "incomplete" } else { "completed" },
+        output: output.collect(),
+        usage: usage(exchange, answer, model),
+        error: Value::Null,
+    };
+    if !exchange.request.streaming {
+        return pretty(&object(exchange, &state, model), "");
+    }
+    let mut script = Script { exchange, events: Vec::new(), tokens: 0 };
+    for name in ["response.created", "response.in_progress"] {
+        script.say(name, json!({ "response": object(exchange, &State::started(), model) }), false);
+    }
+    for (index, item) in items.iter().enumerate() {
+        script.item(index, item, status(index));
+    }
+    let name = if cut { "response.incomplete" } else { "response.completed" };
+    script.say(name, json!({ "response": object(exchange, &state, model) }), false);
+    ReplyBody::Stream(script.events)
+}
+
+/// The items of an answer: what was thought, what is said, what is called.
+fn items<'a>(exchange: &Exchange<'_>, answer: &'a Answer, model: &str) -> Vec<Item<'a>> {
+    let mut items = Vec::new();
+    if reasons(model) && (answer.reasoning_tokens > 0 || !answer.reasoning.is_empty()) {
+        let wanted = exchange.request.body.pointer("/reasoning/summary");
+        let shown = wanted.is_some_and(|wanted| !wanted.is_null());
+        let summary = if shown { answer.reasoning.as_slice() } else { &[] };
+        items.push(Item::Reasoning { id: item_id(exchange, "rs", 0), summary });
+    }
+    let Some(choice) = answer.choices.first() else { return items };
+    if !choice.pieces.is_empty() || choice.calls.is_empty() {
+        let id = item_id(exchange, "msg", items.len());
+        items.push(Item::Message { id, pieces: choice.pieces.clone(), refuses: false });
+    }
+    for (index, call) in choice.calls.iter().enumerate() {
+        let id = item_id(exchange, "fc", items.len());
+        let call_id = exchange.moment.alphanumeric(&format!("call 0 {index}"), 24);
+        items.push(Item::Call { id, call_id: format!("call_{call_id}"), call });
+    }
+    items
+}
+
+fn item_id(exchange: &Exchange<'_>, prefix: &str, index: usize) -> String {
+    format!("{prefix}_{}", exchange.moment.hex(&format!("item {index}"), 50))
+}
+
+impl Item<'_> {
+    /// The item as it begins.
+    fn empty(&self, exchange: &Exchange<'_>) -> Value {
+        match self {
+            Self::Call { id, call_id, call } => call_item(id, "in_progress", "", call_id, call),
+            Self::Message { id, .. } => message_item(id, "in_progress", &json!([])),
+            Self::Reasoning { id, .. } => reasoning_item(exchange, id, &json!([])),
+        }
+    }
+
+    /// The item as it ends.
+    fn whole(&self, exchange: &Exchange<'_>, status: &str) -> Value {
+        match self {
+            Self::Call { id, call_id, call } => {
+                call_item(id, status, &call.arguments.to_string(), call_id, call)
+            }
+            Self::Message { id, pieces, refuses } => {
+                message_item(id, status, &json!([part(&pieces.concat(), *refuses)]))
+            }
+            Self::Reasoning { id, summary } => {
+                let text = summary.concat();
+                let summary =
+                    if text.is_empty() { json!([]) } else { json!([summary_part(&text)]) };
+                reasoning_item(exchange, id, &summary)
+            }
+        }
+    }
+}
+
+fn call_item(id: &str, status: &str, arguments: &str, call_id: &str, call: &ToolCall) -> Value {
+    json!({
+        "id": id,
+        "type": "function_call",
+        "status": status,
+        "arguments": arguments,
+        "call_id": call_id,
+        "name": call.name,
+    })
+}
+
+fn message_item(id: &str, status: &str, content: &Value) -> Value {
+    json!({ "id": id, "type": "message", "status": status, "content": content, "role": "assistant" })
+}
+
+/// Thoughts; who keeps them is given them sealed.
+fn reasoning_item(exchange: &Exchange<'_>, id: &str, summary: &Value) -> Value {
+    let wanted = exchange.request.body.get("include").and_then(Value::as_array);
+    let is_sealed =
+        wanted.is_some_and(|it| it.iter().any(|it| it == "reasoning.encrypted_content"));
+    if is_sealed {
+        let sealed = format!("gAAAAAB{}==", exchange.moment.alphanumeric("thoughts", 357));
+        return json!({
+            "id": id,
+            "type": "reasoning",
+            "content": [],
+            "encrypted_content": sealed,
+            "summary": summary,
+        });
+    }
+    json!({ "id": id, "type": "reasoning", "summary": summary })
+}
+
+fn part(text: &str, refuses: bool) -> Value {
+    if refuses {
+        json!({ "type": "refusal", "refusal": text })
+    } else {
+        json!({ "type": "output_text", "annotations": [], "logprobs": [], "text": text })
+    }
+}
+
+fn summary_part(text: &str) -> Value {
+    json!({ "type": "summary_text", "text": text })
+}
+
+impl Script<'_> {
+    /// One event; the fields stand in the order of the alphabet behind its type, its number among
+    /// them.
+    fn say(&mut self, name: &str, fields: Value, text: bool) {
+        let Value::Object(fields) = fields else { return };
+        let number = u64::try_from(self.events.len()).unwrap_or(u64::MAX);
+        let bytes = frame(name, &fields, number);
+        self.tokens += u64::from(text);
+        self.events.push(if text { Event::text(bytes) } else { Event::other(bytes) });
+    }
+
+    /// An event with a piece of the answer, padded against those who count its bytes.
+    fn piece(&mut self, name: &str, mut fields: Value) {
+        let number = u64::try_from(self.events.len()).unwrap_or(u64::MAX);
+        let object = fields.as_object_mut().expect("the fields are an object");
+        chat::obfuscate(object, self.exchange, number);
+        self.say(name, fields, true);
+    }
+
+    /// The signs of life before the next token.
+    fn silence(&mut self) {
+        for _ in 0..self.exchange.pace.beats(self.tokens, KEEPALIVE) {
+            let number = u64::try_from(self.events.len()).unwrap_or(u64::MAX);
+            let bytes = frame("keepalive", &Map::new(), number).into();
+            self.events.push(Event { bytes, kind: EventKind::Beat(KEEPALIVE) });
+        }
+    }
+
+    fn item(&mut self, index: usize, item: &Item<'_>, status: &str) {
+        let says = match item {
+            Item::Reasoning { summary, .. } => !summary.is_empty(),
+            Item::Call { .. } | Item::Message { .. } => true,
+        };
+        if says {
+            self.silence();
+        }
+        let added = json!({ "item": item.empty(self.exchange), "output_index": index });
+        self.say("response.output_item.added", added, false);
+        match item {
+            Item::Call { id, call, .. } => self.call(index, id, call),
+            Item::Message { id, pieces, refuses } => self.message(index, id, pieces, *refuses),
+            Item::Reasoning { summary: [], .. } => {}
+            Item::Reasoning { id, summary } => self.summary(index, id, summary),
+        }
+        let whole = json!({ "item": item.whole(self.exchange, status), "output_index": index });
+        self.say("response.output_item.done", whole, false);
+    }
+
+    fn call(&mut self, index: usize, id: &str, call: &ToolCall) {
+        for (place, piece) in call.pieces().into_iter().enumerate() {
+            if place > 0 {
+                self.silence();
+            }
+            let fields = json!({ "delta": piece, "item_id": id, "output_index": index });
+            self.piece("response.function_call_arguments.delta", fields);
+        }
+        let arguments = call.arguments.to_string();
+        let done = json!({ "arguments": arguments, "item_id": id, "output_index": index });
+        self.say("response.function_call_arguments.done", done, false);
+    }
+
+    fn message(&mut self, index: usize, id: &str, pieces: &[String], refuses: bool) {
+        let at = |more: Value| {
+            let mut fields = json!({ "content_index": 0, "item_id": id, "output_index": index });
+            if let (Value::Object(more), Some(fields)) = (more, fields.as_object_mut()) {
+                fields.extend(more);
+            }
+            fields
+        };
+        self.say("response.content_part.added", at(json!({ "part": part("", refuses) })), false);
+        for (place, piece) in pieces.iter().enumerate() {
+            if place > 0 {
+                self.silence();
+            }
+            if refuses {
+                self.piece("response.refusal.delta", at(json!({ "delta": piece })));
+            } else {
+                let fields = at(json!({ "delta": piece, "logprobs": [] }));
+                self.piece("response.output_text.delta", fields);
+            }
+        }
+        let text = pieces.concat();
+        if refuses {
+            self.say("response.refusal.done", at(json!({ "refusal": text })), false);
+        } else {
+            let done = at(json!({ "logprobs": [], "text": text }));
+            self.say("response.output_text.done", done, false);
+        }
+        self.say("response.content_part.done", at(json!({ "part": part(&text, refuses) })), false);
+    }
+
+    fn summary(&mut self, index: usize, id: &str, pieces: &[String]) {
+        let at = |name: &str, value: Value| {
+            let mut fields = json!({ "item_id": id, "output_index": index, "summary_index": 0 });
+            fields[name] = value;
+            fields
+        };
+        let text = pieces.concat();
+        self.say("response.reasoning_summary_part.added", at("part", summary_part("")), false);
+        for (place, piece) in pieces.iter().enumerate() {
+            if place > 0 {
+                self.silence();
+            }
+            let fields = at("delta", piece.as_str().into());
+            self.piece("response.reasoning_summary_text.delta", fields);
+        }
+        let done = at("text", text.as_str().into());
+        self.say("response.reasoning_summary_text.done", done, false);
+        let done = at("part", summary_part(&text));
+        self.say("response.reasoning_summary_part.done", done, false);
+    }
+}
+
+/// One event as it goes over the wire: its type first, the rest in the order of the alphabet.
+fn frame(name: &str, fields: &Map<String, Value>, number: u64) -> String {
+    let mut sorted: BTreeMap<&str, Value> =
+        fields.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    sorted.insert("sequence_number", number.into());
+    let mut event = Map::from_iter([("type".to_owned(), Value::from(name))]);
+    event.extend(sorted.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    format!("event: {name}\ndata: {}\n\n", Value::Object(event))
+}
+
+/// How far an answer got.
+struct State {
+    status: &'static str,
+    output: Vec<Value>,
+    usage: Value,
+    error: Value,
+}
+
+impl State {
+    /// An answer of which nothing is there yet.
+    fn started() -> Self {
+        Self { status: "in_progress", output: Vec::new(), usage: Value::Null, error: Value::Null }
+    }
+}
+
+/// The object that an answer is. Whole ones name who pays, streamed ones tell of moderation: so
+/// they are recorded.
+fn object(exchange: &Exchange<'_>, state: &State, model: &str) -> Value {
+    let body = &exchange.request.body;
+    let given = |name: &str| body.get(name).filter(|value| !value.is_null()).cloned();
+    let or = |name: &str, value: Value| given(name).unwrap_or(value);
+    let decimal = |name: &str, usual: f64| or(name, usual.into()).as_f64().unwrap_or(usual);
+    let streaming = exchange.request.streaming;
+    let is_over = matches!(state.status, "completed" | "incomplete");
+    let created = exchange.moment.wall.as_secs();
+    let mut fields = Map::new();
+    let mut set = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
+    set("id", format!("resp_{}", exchange.moment.hex("response", 50)).into());
+    set("object", "response".into());
+    set("created_at", created.into());
+    set("status", state.status.into());
+    set("background", or("background", false.into()));
+    if !streaming {
+        set("billing", json!({ "payer": "developer" }));
+    }
+    set("completed_at", if state.status == "completed" { created.into() } else { Value::Null });
+    set("error", state.error.clone());
+    set("frequency_penalty", decimal("frequency_penalty", 0.0).into());
+    let reason = (state.status == "incomplete").then(|| json!({ "reason": "max_output_tokens" }));
+    set("incomplete_details", json!(reason));
+    set("instructions", or("instructions", Value::Null));
+    set("max_output_tokens", or("max_output_tokens", Value::Null));
+    set("max_tool_calls", or("max_tool_calls", Value::Null));
+    set("model", dated(model).into());
+    if streaming {
+        set("moderation", Value::Null);
+    }
+    set("output", state.output.clone().into());
+    set("parallel_tool_calls", or("parallel_tool_calls", true.into()));
+    set("presence_penalty", decimal("presence_penalty", 0.0).into());
+    set("previous_response_id", or("previous_response_id", Value::Null));
+    set("prompt_cache_key", or("prompt_cache_key", Value::Null));
+    let kept = if streaming { "in_memory".into() } else { Value::Null };
+    set("prompt_cache_retention", or("prompt_cache_retention", kept));
+    set("reasoning", reasoning(body, model));
+    set("safety_identifier", or("safety_identifier", Value::Null));
+    let tier = if is_over { chat::service_tier(exchange) } else { "auto" };
+    set("service_tier", tier.into());
+    set("store", or("store", true.into()));
+    set("temperature", decimal("temperature", 1.0).into());
+    set("text", text(body));
+    set("tool_choice", or("tool_choice", "auto".into()));
+    set("tools", tools(body));
+    set("top_logprobs", or("top_logprobs", 0.into()));
+    set("top_p", decimal("top_p", 1.0).into());
+    set("truncation", or("truncation", "disabled".into()));
+    set("usage", state.usage.clone());
+    set("user", or("user", Value::Null));
+    set("metadata", or("metadata", json!({})));
+    Value::Object(fields)
+}
+
+fn reasoning(body: &Value, model: &str) -> Value {
+    let given = |name: &str| body.pointer(&format!("/reasoning/{name}")).cloned();
+    let usual = match model {
+        _ if !reasons(model) => Value::Null,
+        _ if model.starts_with("gpt-5.") => "none".into(),
+        _ => "medium".into(),
+    };
+    json!({
+        "effort": given("effort").unwrap_or(usual),
+        "summary": given("summary").unwrap_or(Value::Null),
+    })
+}
+
+fn text(body: &Value) -> Value {
+    let usual = json!({ "type": "text" });
+    let format = match body.pointer("/text/format") {
+        Some(format) if format["type"] == "json_schema" => json!({
+            "type": "json_schema",
+            "description": format["description"],
+            "name": format["name"],
+            "schema": format["schema"],
+            "strict": format.get("strict").cloned().unwrap_or(true.into()),
+        }),
+        Some(format) if !format.is_null() => format.clone(),
+        _ => usual,
+    };
+    let verbosity = body.pointer("/text/verbosity").cloned().unwrap_or("medium".into());
+    json!({ "format": format, "verbosity": verbosity })
+}
+
+/// The tools as the provider understood them: functions in its own order, strict unless not.
+fn tools(body: &Value) -> Value {
+    let tools = body.get("tools").and_then(Value::as_array).into_iter().flatten();
+    let tools = tools.map(|tool| {
+        if tool["type"] != "function" {
+            return tool.clone();
+        }
+        json!({
+            "type": "function",
+            "description": tool["description"],
+            "name": tool["name"],
+            "parameters": tool["parameters"],
+            "strict": tool.get("strict").filter(|it| !it.is_null()).cloned().unwrap_or(true.into()),
+        })
+    });
+    tools.collect()
+}
+
+/// What was read and written; what stands around a text was recorded as one token, and as four of
+/// the models that think.
+fn usage(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> Value {
+    let request = exchange.request;
+    let around = if reasons(model) { 4 } else { 1 };
+    let first = answer.choices.first().map_or(0, |choice| choice.output_tokens);
+    let written = first.saturating_add(chat::thoughts(answer));
+    let most = request.output_tokens_max.unwrap_or(u64::MAX).max(first);
+    let output = written.saturating_add(around).min(most);
+    json!({
+        "input_tokens": request.input_tokens,
+        "input_tokens_details": { "cached_tokens": 0 },
+        "output_tokens": output,
+        "output_tokens_details": { "reasoning_tokens": chat::thoughts(answer).min(output) },
+        "total_tokens": request.input_tokens.saturating_add(output),
+    })
+}
+
+/// How long a stream is silent before it gives a sign of life: one came in a silence of 31 s
+/// (posit-dev/chatlas, `tests/_vcr`).
+const KEEPALIVE: Duration = Duration::from_secs(20);
