@@ -56,7 +56,7 @@ fn decide(c: &mut Criterion) {
         group.bench_function(format!("decide with {rules} rules"), |b| {
             b.iter(|| {
                 let decision = engine.decide(black_box(&request), Duration::ZERO);
-                engine.ended(decision.call, Served::Broken);
+                engine.ended(decision.attempt, decision.call, Served::Broken, 0, Duration::ZERO);
                 decision
             });
         });
@@ -76,7 +76,7 @@ fn decide(c: &mut Criterion) {
     group.bench_function("decide by conversation", |b| {
         b.iter(|| {
             let decision = engine.decide(black_box(&nameless), Duration::ZERO);
-            engine.ended(decision.call, Served::Broken);
+            engine.ended(decision.attempt, decision.call, Served::Broken, 0, Duration::ZERO);
             decision
         });
     });

@@ -349,16 +349,26 @@ impl ToolCall {
 }
 
 impl Mark {
-    /// The mark of an attempt.
+    /// The mark of an attempt: three parts of two syllables each, such as `BadoBimeLuna`.
     pub fn new(attempt: u64, draws: Draws) -> Self {
-        let syllable = |index| {
-            let draw = draws.draw("mark", Purpose::Mark, attempt, index);
-            let consonant = CONSONANTS[usize::from(draw.to_le_bytes()[0]) % CONSONANTS.len()];
-            let vowel = VOWELS[usize::from(draw.to_le_bytes()[1]) % VOWELS.len()];
-            [consonant, vowel]
-        };
+        let draw = draws.draw("mark", Purpose::Mark, attempt, 0).to_le_bytes();
+        let (consonants, vowels) = draw.split_at(6);
         // Six syllables: two attempts of a million share a mark once in several thousand runs.
-        Self((0..6).flat_map(syllable).collect())
+        let vowels = u16::from_le_bytes([vowels[0], vowels[1]]);
+        let mut mark = String::with_capacity(12);
+        let mut rest = usize::from(vowels);
+        for (index, byte) in consonants.iter().enumerate() {
+            let consonant = CONSONANTS[usize::from(byte % 16)];
+            // Capitals keep the parts apart, for the eye and for tokenizers.
+            mark.push(if index.is_multiple_of(2) {
+                consonant.to_ascii_uppercase()
+            } else {
+                consonant
+            });
+            mark.push(VOWELS[rest % VOWELS.len()]);
+            rest /= VOWELS.len();
+        }
+        Self(mark)
     }
 
     /// The word before the text.
@@ -437,7 +447,7 @@ mod tests {
         let second = write(&request(None), &Answers::default(), 2);
         let mark = first.mark.clone().unwrap();
         assert!(text(&first).starts_with(&mark.begin()) && text(&first).ends_with(&mark.end()));
-        assert!(mark.0.chars().all(|letter| letter.is_ascii_lowercase()));
+        assert!(mark.0.chars().all(|letter| letter.is_ascii_alphabetic()));
         assert_ne!(first.mark, second.mark);
         assert_eq!(first, write(&request(None), &Answers::default(), 1));
     }

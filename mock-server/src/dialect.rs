@@ -85,6 +85,12 @@ pub(crate) trait Dialect: Provider {
         retry_after(exchange.decision, exchange.moment.wall)
     }
 
+    /// How many tokens must fit into the model's window at once. Of several texts that are read
+    /// each for itself it is the longest.
+    fn needed(&self, request: &Request) -> u64 {
+        request.input_tokens.saturating_add(request.output_tokens_max.unwrap_or(0))
+    }
+
     /// The refusal of a model that does not exist.
     fn unknown_model(&self, _: &Exchange<'_>) -> Refusal {
         Refusal::new(ErrorKind::NotFound, "model")
@@ -318,16 +324,21 @@ impl Pace {
 }
 
 impl Moment {
-    /// An id of letters from an alphabet.
+    /// An id of letters from an alphabet of at most 256.
     fn id(&self, what: &str, alphabet: &[u8], length: u64) -> String {
-        let letters = u64::try_from(alphabet.len()).unwrap_or(1);
-        (0..length)
-            .map(|index| {
-                let draw = self.draws.draw(what, Purpose::Id, self.attempt, index);
-                let letter = usize::try_from(draw % letters).unwrap_or(0);
-                char::from(alphabet[letter])
-            })
-            .collect()
+        let length = usize::try_from(length).unwrap_or(0);
+        let mut id = String::with_capacity(length);
+        for index in 0.. {
+            // Eight letters from one draw.
+            let draw = self.draws.draw(what, Purpose::Id, self.attempt, index);
+            for byte in draw.to_le_bytes() {
+                if id.len() >= length {
+                    return id;
+                }
+                id.push(char::from(alphabet[usize::from(byte) * alphabet.len() / 256]));
+            }
+        }
+        id
     }
 
     /// An id of letters and digits.

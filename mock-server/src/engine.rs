@@ -8,13 +8,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     action::{Action, ContextLength, Hinted, RateLimited, Refused},
-    catalog,
+    catalog, dialect,
     draw::{Draws, Purpose},
     identity::{Evidence, Identity, Served},
     journal::RuleHit,
     models,
-    plan::{Act, Model, Pick, Plan, Rule, Scope, Then, matches},
-    quota::{Level, Limited, Quotas},
+    plan::{Act, Model, Pick, Plan, ProviderName, Rule, Scope, Service, Then, matches},
+    quota::{Ask, Level, Limited, Quotas},
     request::{Fingerprint, Request},
 };
 
@@ -53,6 +53,9 @@ pub struct Decision {
     pub levels: Vec<Level>,
     /// The window that the input was measured against.
     pub window: u64,
+    /// The most output tokens that its answer may have: the request's limit, the model's, or what
+    /// the window has left; none if nothing limits it.
+    pub output_max: Option<u64>,
     /// Whether the scenario's models do not include the one asked for.
     pub unknown_model: bool,
 }
@@ -88,8 +91,7 @@ struct Progress {
 impl Decision {
     /// What a rule's action comes to for a request that is the first of its lane.
     pub(crate) fn example(request: &Request, action: &Action) -> Self {
-        let real = models::facts(&request.model)
-            .map_or(WINDOW, |facts| facts.max_input_tokens.unwrap_or(facts.context_window));
+        let bounds = Bounds::of(request, None);
         let mut decision = Self {
             attempt: 1,
             call: 1,
@@ -98,7 +100,8 @@ impl Decision {
             action: action.clone(),
             limited: None,
             levels: Vec::new(),
-            window: real,
+            window: bounds.window,
+            output_max: bounds.output_max(request),
             unknown_model: false,
         };
         settle(request, &mut decision);
@@ -110,7 +113,7 @@ impl Engine {
     /// An engine at the start of its run.
     pub fn new(plan: Arc<Plan>, draws: Draws) -> Self {
         let rules = plan.rules.iter().map(|_| RuleState::default()).collect();
-        let quotas = Quotas::new(plan.provider.quota);
+        let quotas = Quotas::new(plan.provider.quota.clone(), Duration::ZERO);
         Self {
             plan,
             draws,
@@ -121,6 +124,14 @@ impl Engine {
             in_flight: 0,
             attempts: 0,
         }
+    }
+
+    /// The same, with the wall time at which its own begins: it decides where the days and minutes
+    /// of a quota end.
+    #[must_use]
+    pub fn with_wall(mut self, wall_at_zero: Duration) -> Self {
+        self.quotas = Quotas::new(self.plan.provider.quota.clone(), wall_at_zero);
+        self
     }
 
     /// The draws of this lane.
@@ -135,7 +146,7 @@ impl Engine {
         let (call, evidence) = self.identity.assign(request);
         self.attempts += 1;
         self.in_flight += 1;
-        let (model, window) = self.model(request);
+        let bounds = self.bounds(request);
         let mut decision = Decision {
             attempt: self.attempts,
             call,
@@ -144,9 +155,9 @@ impl Engine {
             action: Action::Answer(crate::action::Answer::default()),
             limited: None,
             levels: Vec::new(),
-            window,
-            // A list of models asks for none of them.
-            unknown_model: model.is_none() && !request.model.is_empty(),
+            window: bounds.window,
+            output_max: bounds.output_max(request),
+            unknown_model: bounds.unknown,
         };
         let plan = Arc::clone(&self.plan);
         for (index, rule) in plan.rules.iter().enumerate() {
@@ -154,7 +165,7 @@ impl Engine {
                 continue;
             };
             // What the provider refuses by itself never comes to the rule: it loses no step.
-            if is_admitted(action) && !self.admit(request, &mut decision, now) {
+            if is_admitted(action) && !self.admit(request, &mut decision, bounds, now) {
                 return decision;
             }
             self.commit(index, rule, call);
@@ -163,13 +174,22 @@ impl Engine {
             settle(request, &mut decision);
             return decision;
         }
-        self.admit(request, &mut decision, now);
+        self.admit(request, &mut decision, bounds, now);
         decision
     }
 
-    /// Tells how an attempt was served; its call may go on, or is answered.
-    pub fn ended(&mut self, call: u64, served: Served) {
+    /// Tells how an attempt of a call was served, and how many output tokens were generated for it;
+    /// its call may go on, or is answered.
+    pub fn ended(
+        &mut self,
+        attempt: u64,
+        call: u64,
+        served: Served,
+        generated: u64,
+        now: Duration,
+    ) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.quotas.settle(attempt, generated, now);
         self.identity.ended(call, served);
     }
 
@@ -180,7 +200,7 @@ impl Engine {
         self.attempts += 1;
         self.in_flight += 1;
         let (call, evidence) = self.identity.assign(request);
-        let (_, window) = self.model(request);
+        let bounds = self.bounds(request);
         Decision {
             attempt: self.attempts,
             call,
@@ -189,7 +209,8 @@ impl Engine {
             action: Action::Answer(crate::action::Answer::default()),
             limited: None,
             levels: Vec::new(),
-            window,
+            window: bounds.window,
+            output_max: bounds.output_max(request),
             unknown_model: false,
         }
     }
@@ -294,53 +315,130 @@ impl Engine {
     }
 
     /// The checks of a healthy provider, in OpenAI's order: model, rate, capacity, context. Tells
-    /// whether it takes the request; if not, the decision says why.
-    fn admit(&mut self, request: &Request, decision: &mut Decision, now: Duration) -> bool {
+    /// whether it takes the request; if not, the decision says why. What the provider has no words
+    /// for, it does not check: Ollama has no quota.
+    fn admit(
+        &mut self,
+        request: &Request,
+        decision: &mut Decision,
+        bounds: Bounds,
+        now: Duration,
+    ) -> bool {
         if decision.unknown_model {
             return false;
         }
-        if !request.route.service().is_metered() {
+        let service = request.route.service();
+        if !service.is_metered() {
             return true;
         }
-        let key = Fingerprint::of(&request.key);
-        match self.quotas.admit(&key, &request.model, request.input_tokens, now) {
-            Ok(levels) => decision.levels = levels,
-            Err(limited) => {
-                let retry_after = limited.wait.map(crate::units::Span);
-                let limit = limited.level.dimension;
-                let settings = RateLimited { retry_after, limit, ..RateLimited::default() };
-                decision.action = Action::RateLimited(settings);
-                decision.levels = self.quotas.levels(&key, &request.model);
-                decision.limited = Some(limited);
-                return false;
+        let can_say = |action: &Action| catalog::knows(request.route, action);
+        let provider = &self.plan.provider;
+        let limited = Action::RateLimited(RateLimited::default());
+        if provider.quota.limits_something() && can_say(&limited) {
+            let ask = Ask {
+                attempt: decision.attempt,
+                provider: request.route.provider(),
+                organisation: request.headers.get("openai-organization").unwrap_or_default(),
+                key: &Fingerprint::of(&request.key),
+                model: &request.model,
+                input_tokens: request.input_tokens,
+                output_tokens_max: match service {
+                    Service::Generate => request.output_tokens_max,
+                    Service::Count | Service::Embed | Service::List => Some(0),
+                },
+                model_output_max: bounds.output,
+            };
+            match self.quotas.admit(&ask, now) {
+                Ok(levels) => decision.levels = levels,
+                Err(limited) => {
+                    let retry_after = limited.wait.map(crate::units::Span);
+                    let limit = limited.level.dimension;
+                    let settings = RateLimited { retry_after, limit, ..RateLimited::default() };
+                    decision.action = Action::RateLimited(settings);
+                    decision.levels = self.quotas.levels(&ask, now);
+                    decision.limited = Some(limited);
+                    return false;
+                }
             }
         }
-        let wanted = request.input_tokens.saturating_add(request.output_tokens_max.unwrap_or(0));
-        if self.plan.provider.capacity.is_some_and(|capacity| self.in_flight > capacity) {
-            decision.action = Action::Overloaded(Hinted::default());
+        let overloaded = Action::Overloaded(Hinted::default());
+        let is_full = provider.capacity.is_some_and(|capacity| self.in_flight > capacity);
+        if is_full && can_say(&overloaded) {
+            decision.action = overloaded;
             return false;
         }
-        if wanted > decision.window {
-            decision.action = Action::ContextLength(ContextLength::default());
+        let too_long = Action::ContextLength(ContextLength::default());
+        if !bounds.fit(request) && can_say(&too_long) {
+            decision.action = too_long;
             return false;
         }
         true
     }
 
-    /// The scenario's word on a model, and its window; no word if it lists others only.
-    fn model(&self, request: &Request) -> (Option<Model>, u64) {
+    /// What a model takes and gives, as the scenario says or as it really is.
+    fn bounds(&self, request: &Request) -> Bounds {
         let listed = &self.plan.provider.models;
         let model = listed.get(&request.model).or_else(|| {
             listed.iter().find(|(name, _)| matches(name, &request.model)).map(|(_, model)| model)
         });
+        // A list of models names none.
+        let unknown = model.is_none() && !listed.is_empty() && !request.model.is_empty();
+        Bounds { unknown, ..Bounds::of(request, model) }
+    }
+}
+
+/// What a model takes and gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bounds {
+    /// Whether the scenario lists models, and not this one.
+    unknown: bool,
+    /// The window in tokens.
+    window: u64,
+    /// Whether the output asked for must fit into the window beside the input.
+    shared: bool,
+    /// The most output tokens of an answer.
+    output: Option<u64>,
+}
+
+impl Bounds {
+    fn of(request: &Request, model: Option<&Model>) -> Self {
         let facts = models::facts(&request.model);
-        let real =
-            facts.map_or(WINDOW, |facts| facts.max_input_tokens.unwrap_or(facts.context_window));
-        match model {
-            Some(model) => (Some(*model), model.window.unwrap_or(real)),
-            None if listed.is_empty() => (Some(Model::default()), real),
-            None => (None, real),
+        let input_alone = facts.and_then(|facts| facts.max_input_tokens);
+        let real = input_alone.or(facts.map(|facts| facts.context_window)).unwrap_or(WINDOW);
+        // Gemini, Cohere, Mistral and Bedrock measure the input alone, and OpenAI wherever a model
+        // has a limit of its own for it.
+        let shared = match request.route.provider() {
+            ProviderName::Anthropic
+            | ProviderName::Azure
+            | ProviderName::OpenAi
+            | ProviderName::OpenRouter => input_alone.is_none(),
+            ProviderName::Bedrock
+            | ProviderName::Cohere
+            | ProviderName::Gemini
+            | ProviderName::Mistral
+            | ProviderName::Ollama => false,
+        };
+        Self {
+            unknown: false,
+            window: model.and_then(|model| model.window).unwrap_or(real),
+            shared,
+            output: model
+                .and_then(|model| model.output)
+                .or(facts.and_then(|facts| facts.max_output_tokens)),
         }
+    }
+
+    /// Whether a request fits into the window.
+    fn fit(&self, request: &Request) -> bool {
+        let dialect = dialect::of(request.route.provider()).filter(|_| self.shared);
+        let needed = dialect.map_or(request.input_tokens, |dialect| dialect.needed(request));
+        needed <= self.window
+    }
+
+    /// The most output tokens of the answer to a request.
+    fn output_max(&self, request: &Request) -> Option<u64> {
+        let left = self.shared.then(|| self.window.saturating_sub(request.input_tokens).max(1));
+        [request.output_tokens_max, self.output, left].into_iter().flatten().min()
     }
 }
 
@@ -426,7 +524,7 @@ mod tests {
     use super::*;
     use crate::{
         action::ErrorKind,
-        plan::{Provider, Quota, Route, When},
+        plan::{Provider, Route, When},
         request::{Conversation, Headers, Wishes},
         units::{Ordinals, Portion, Share, Span},
     };
@@ -478,7 +576,7 @@ mod tests {
             .map(|n| {
                 let decision = engine.decide(&request(text), SECOND * n);
                 let name = decision.action.name();
-                engine.ended(decision.call, Served::Broken);
+                engine.ended(decision.attempt, decision.call, Served::Broken, 0, SECOND * n);
                 name
             })
             .collect()
@@ -581,8 +679,7 @@ mod tests {
         assert_eq!((long.action.error(), long.window), (Some(ErrorKind::ContextLength), 9));
         let other = decide(provider(json!({"models": {"gpt-5": {}}})), &request("a"));
         assert!(other.unknown_model);
-        let quota = Quota::default();
-        let plain = Plan { provider: Provider { quota, ..Provider::default() }, ..Plan::default() };
+        let plain = Plan { provider: Provider::default(), ..Plan::default() };
         assert_eq!(decide(plain, &request("a")).window, 128_000);
     }
 
@@ -599,7 +696,7 @@ mod tests {
             assert_eq!((decision.rule, decision.action.error()), (None, Some(error)));
             let report = RuleReport { hits: 1, acted: 0, completed: 0 };
             assert_eq!(engine.reports(), [report]);
-            engine.ended(decision.call, Served::Error(error));
+            engine.ended(decision.attempt, decision.call, Served::Error(error), 0, SECOND);
             assert_eq!(engine.decide(&other, SECOND).rule.unwrap().step, Some(0));
         };
         refused(json!({"quota": {"tokens": "999/min"}}), ErrorKind::RateLimited);
@@ -614,8 +711,9 @@ mod tests {
         assert_eq!(slow.action.name(), "slow");
         let busy = engine.decide(&request("b"), SECOND);
         assert_eq!((busy.rule, busy.action.name()), (None, "overloaded"));
-        engine.ended(slow.call, Served::Answer);
-        engine.ended(busy.call, Served::Error(ErrorKind::Overloaded));
+        engine.ended(slow.attempt, slow.call, Served::Answer, 0, SECOND);
+        let refused = Served::Error(ErrorKind::Overloaded);
+        engine.ended(busy.attempt, busy.call, refused, 0, SECOND);
         assert_eq!(engine.decide(&request("b"), SECOND).rule.unwrap().step, Some(1));
     }
 

@@ -19,7 +19,7 @@ use crate::{
     journal::{Claimed, ConnectionEvent, EndKind, Ended, Entry, Journal, PostedOutcome},
     plan::{ConnectionAct, Plan},
     request::Request,
-    timeline::Timeline,
+    timeline::{Output, Timeline},
 };
 
 /// One lane of a server; clones share it.
@@ -62,6 +62,7 @@ pub(crate) struct Recorder {
     head_at: Option<Duration>,
     body_bytes: u64,
     events: u64,
+    output: Output,
     ended: bool,
 }
 
@@ -69,7 +70,7 @@ impl Lane {
     /// A lane at the start of its run.
     pub fn new(plan: Arc<Plan>, draws: Draws, clock: Clock) -> Self {
         let state = State {
-            engine: Engine::new(Arc::clone(&plan), draws),
+            engine: Engine::new(Arc::clone(&plan), draws).with_wall(clock.wall(Duration::ZERO)),
             journal: Journal::new(plan.limits.journal_entries_max),
             connections: 0,
             limit_hits: 0,
@@ -105,7 +106,8 @@ impl Lane {
     /// Attempts that are under way are played to their end, and appear in no journal.
     pub fn reset(&self) {
         let mut state = self.state();
-        state.engine = Engine::new(Arc::clone(&self.shared.plan), self.shared.draws);
+        let engine = Engine::new(Arc::clone(&self.shared.plan), self.shared.draws);
+        state.engine = engine.with_wall(self.shared.clock.wall(Duration::ZERO));
         state.journal = Journal::new(self.shared.plan.limits.journal_entries_max);
         state.generation += 1;
         state.limit_hits = 0;
@@ -234,8 +236,7 @@ impl Lane {
         let decision = decide(&mut state.engine, now);
         let timeline = compose(&decision, now);
         state.journal.record(Entry::Claimed(Box::new(claim(&decision, &timeline, now))));
-        let recorder =
-            self.recorder(&state, decision.attempt, Some(decision.call), timeline.served);
+        let recorder = self.recorder(&state, decision.attempt, Some(decision.call), &timeline);
         drop(state);
         if first {
             self.shared.started.notify_waiters();
@@ -264,7 +265,7 @@ impl Lane {
         let attempt = state.engine.count_unserved(now);
         let timeline = compose(attempt, now);
         state.journal.record(Entry::Claimed(Box::new(claim(attempt, &timeline, now))));
-        let recorder = self.recorder(&state, attempt, None, timeline.served);
+        let recorder = self.recorder(&state, attempt, None, &timeline);
         drop(state);
         self.shared.started.notify_waiters();
         (timeline, recorder)
@@ -275,17 +276,24 @@ impl Lane {
         self.shared.draws
     }
 
-    fn recorder(&self, state: &State, attempt: u64, call: Option<u64>, served: Served) -> Recorder {
+    fn recorder(
+        &self,
+        state: &State,
+        attempt: u64,
+        call: Option<u64>,
+        timeline: &Timeline,
+    ) -> Recorder {
         Recorder {
             lane: self.clone(),
             generation: state.generation,
             attempt,
             call,
-            served,
+            served: timeline.served,
             status: None,
             head_at: None,
             body_bytes: 0,
             events: 0,
+            output: timeline.output.clone(),
             ended: false,
         }
     }
@@ -358,7 +366,8 @@ impl Recorder {
         }));
         if let Some(call) = self.call {
             let served = if end == EndKind::Complete { self.served } else { Served::Broken };
-            state.engine.ended(call, served);
+            let generated = self.output.generated(self.head_at.is_some(), self.events);
+            state.engine.ended(self.attempt, call, served, generated, now);
         }
     }
 }

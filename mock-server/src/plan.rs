@@ -3,14 +3,15 @@
 //! The plan knows what the provider does and when, and refuses to know where that was written;
 //! whoever compiles a plan keeps the table from a rule or step to its place in the file.
 
-use std::time::Duration;
+use std::{borrow::Cow, fmt, marker::PhantomData, ops::Deref, time::Duration};
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
-    action::Action,
+    action::{Action, Dimension},
+    quota::Tier,
     units::{Delay, Length, Ordinals, Portion, Rate, Share, Span, TaskStep},
 };
 
@@ -295,7 +296,7 @@ pub enum Then {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Provider {
-    /// The limits it enforces, for each key and model.
+    /// The limits it enforces.
     pub quota: Quota,
     /// How long its answers take.
     pub latency: Latency,
@@ -309,17 +310,100 @@ pub struct Provider {
     pub capacity: Option<u32>,
 }
 
-/// The limits that the provider enforces, for each key and model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// The limits that the provider enforces.
+///
+/// Each dimension has one rate, or a list of rates over different periods, such as
+/// `[500/min, 10_000/day]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Quota {
+    /// A usage tier of a provider, such as `openai/1`, with its limits by model; the keys beside
+    /// it replace what they name. One, or a list with one for each provider.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub tier: OneOrMore<Tier>,
     /// Requests, such as `60/min`.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub requests: OneOrMore<Rate>,
+    /// Tokens, such as `90_000/min`: of the input, and of the output as `output` says.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub tokens: OneOrMore<Rate>,
+    /// Tokens of the input, such as `30_000/min`.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub input_tokens: OneOrMore<Rate>,
+    /// Tokens of the output, such as `8_000/min`.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub output_tokens: OneOrMore<Rate>,
+    /// Requests at the same time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub requests: Option<Rate>,
-    /// Tokens, such as `90_000/min`.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub concurrency: Option<u32>,
+    /// Whose requests share these limits; those of one key and model if left out.
+    pub per: Per,
+    /// How a limit is counted; as the provider does if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tokens: Option<Rate>,
+    pub window: Option<Window>,
+    /// What a refused request costs; nothing if left out.
+    pub rejected: Rejected,
+    /// How the output is charged; as the provider does if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputCharge>,
 }
+
+/// Whose requests share a limit, always of one provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Per {
+    /// Those of a key, whatever the model.
+    Key,
+    /// Those of a key for a model.
+    #[default]
+    KeyAndModel,
+    /// Those for a model, whatever the key.
+    Model,
+    /// All of an organisation: the one that `OpenAI-Organization` names, or all who name none.
+    Organisation,
+}
+
+/// How a limit is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Window {
+    /// As a bucket that holds one period's worth and refills continuously.
+    Bucket,
+    /// In windows that follow each other by the wall clock; a day ends at midnight.
+    Fixed,
+    /// In every span of one period.
+    Sliding,
+}
+
+/// What a refused request costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rejected {
+    /// It counts among the requests; tokens it costs none.
+    Charged,
+    /// Nothing.
+    #[default]
+    Free,
+}
+
+/// How the output of a request is charged to `tokens` and `output-tokens`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutputCharge {
+    /// When the attempt ends, with what was generated.
+    Generated,
+    /// `tokens` counts the input only.
+    None,
+    /// At once, with the most that the request asks for, however much is generated.
+    Requested,
+    /// At once, with the most that the request asks for; what was not generated is given back.
+    Reserved,
+}
+
+/// One value, or a list of them: none means that the key was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneOrMore<T>(pub Vec<T>);
 
 /// How long the provider's healthy answers take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -339,6 +423,10 @@ pub struct Model {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub window: Option<u64>,
+    /// The most output tokens of one answer; the model's real most if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub output: Option<u64>,
 }
 
 /// What the provider answers in health, in one of these ways; if none is given, plausible words.
@@ -456,6 +544,96 @@ impl ProviderName {
             Self::OpenAi => "openai",
             Self::OpenRouter => "openrouter",
         }
+    }
+}
+
+impl Quota {
+    /// The limits on a dimension, as they are written; requests at the same time have no rate.
+    pub fn rates(&self, dimension: Dimension) -> &[Rate] {
+        match dimension {
+            Dimension::Concurrency => &[],
+            Dimension::InputTokens => &self.input_tokens,
+            Dimension::OutputTokens => &self.output_tokens,
+            Dimension::Requests => &self.requests,
+            Dimension::Tokens => &self.tokens,
+        }
+    }
+
+    /// Whether it limits anything.
+    pub fn limits_something(&self) -> bool {
+        let rates = [&self.requests, &self.tokens, &self.input_tokens, &self.output_tokens];
+        self.concurrency.is_some()
+            || !self.tier.is_empty()
+            || rates.iter().any(|rates| !rates.is_empty())
+    }
+}
+
+impl<T> Default for OneOrMore<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Deref for OneOrMore<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T: Serialize> Serialize for OneOrMore<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [one] => one.serialize(serializer),
+            more => more.serialize(serializer),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
+            type Value = OneOrMore<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one value or a list of them")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                T::deserialize(de::value::StrDeserializer::new(text))
+                    .map(|one| OneOrMore(vec![one]))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(
+                self,
+                mut items: A,
+            ) -> Result<Self::Value, A::Error> {
+                let mut more = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    more.push(item);
+                }
+                Ok(OneOrMore(more))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for OneOrMore<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("OneOrMore{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let one = generator.subschema_for::<T>();
+        let list = schemars::json_schema!({
+            "type": "array", "items": one.clone(), "minItems": 1, "maxItems": 9,
+        });
+        schemars::json_schema!({ "anyOf": [one, list] })
     }
 }
 

@@ -1,373 +1,398 @@
-//! The limits that the provider enforces, as real buckets.
+//! The limits that the provider enforces, as real ones: what headers and texts say is what is
+//! enforced, and an announced wait is exact.
 //!
-//! A bucket refills continuously and holds one period's worth
-//! (OpenAI's headers show exactly this: `reset = used / limit × period`).
-//! All arithmetic is in integers: one unit of a limit is as many parts as its period has
-//! nanoseconds, so that refilling in one step or in a thousand gives the same level.
+//! A limit is counted as its provider counts it: as a bucket that refills continuously, in windows
+//! that follow each other, or in every span of its period. It is charged when a request is
+//! admitted, and settled when the attempt ends with what was really generated. All arithmetic is
+//! in integers.
 
-use std::{collections::BTreeMap, time::Duration};
+mod account;
+mod bucket;
+mod fixed;
+mod habit;
+mod level;
+mod limited;
+mod meter;
+mod sliding;
+mod tier;
 
-use crate::{action::Dimension, plan::Quota, request::Fingerprint, units::Rate};
+#[cfg(test)]
+mod properties;
 
-/// The buckets of a lane, one set for each key and model.
-#[derive(Debug)]
+use std::{
+    collections::{BTreeMap, btree_map},
+    time::Duration,
+};
+
+pub use level::Level;
+pub(crate) use level::whole_millis;
+pub use limited::Limited;
+pub use tier::{Allowance, Tier, check};
+
+use account::{Account, Cost};
+use habit::Habit;
+use meter::Moment;
+
+use crate::{
+    plan::{OutputCharge, Per, ProviderName, Quota},
+    request::Fingerprint,
+};
+
+/// The limits of a lane, one set for each group of requests that shares them.
+#[derive(Clone, Debug)]
 pub struct Quotas {
     quota: Quota,
-    buckets: BTreeMap<(Fingerprint, String), Vec<Bucket>>,
+    /// The wall time at which the engine's begins; it decides where days and minutes end.
+    wall_at_zero: Duration,
+    accounts: BTreeMap<Group, Account>,
+    held: BTreeMap<u64, Held>,
+    /// The latest time that was told: an earlier one changes nothing.
+    latest: Duration,
 }
 
-/// What one limit looks like at one moment; the numbers of headers and texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Level {
-    /// What it counts.
-    pub dimension: Dimension,
-    /// How many in each period.
-    pub limit: u64,
-    /// The period.
-    pub period: Duration,
-    /// How many are left.
-    pub remaining: u64,
-    /// When the bucket is full again, from now.
-    pub reset: Duration,
+/// What a request asks of a quota.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The attempt, which is settled when it ends.
+    pub attempt: u64,
+    /// Whose request it is.
+    pub provider: ProviderName,
+    /// The organisation that the request names; all who name none are one.
+    pub organisation: &'a str,
+    /// The key.
+    pub key: &'a Fingerprint,
+    /// The model.
+    pub model: &'a str,
+    /// The tokens of its input.
+    pub input_tokens: u64,
+    /// The most output tokens that it asks for.
+    pub output_tokens_max: Option<u64>,
+    /// The most output tokens that its model writes.
+    pub model_output_max: Option<u64>,
 }
 
-/// A request that a limit refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limited {
-    /// The limit as it stands.
-    pub level: Level,
-    /// How many are used; of a scripted refusal it may be more than there are.
-    pub used: u64,
-    /// What the request would have cost.
-    pub requested: u64,
-    /// When it would be admitted, if nothing else came; none if it never fits.
-    pub wait: Option<Duration>,
+/// Whose requests share their limits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    provider: ProviderName,
+    organisation: Option<String>,
+    key: Option<Fingerprint>,
+    model: Option<String>,
 }
 
+/// What an admitted attempt took.
 #[derive(Clone, Debug)]
-struct Bucket {
-    dimension: Dimension,
-    rate: Rate,
-    /// Units left, each worth a period's nanoseconds.
-    parts: u128,
-    at: Duration,
+struct Held {
+    group: Group,
+    cost: Cost,
+    taken: Moment,
 }
 
 impl Quotas {
-    /// Full buckets for everybody.
-    pub fn new(quota: Quota) -> Self {
-        Self { quota, buckets: BTreeMap::new() }
+    /// Limits of which nothing is used, from a wall time on.
+    pub fn new(quota: Quota, wall_at_zero: Duration) -> Self {
+        let (accounts, held) = (BTreeMap::new(), BTreeMap::new());
+        Self { quota, wall_at_zero, accounts, held, latest: Duration::ZERO }
     }
 
     /// Charges a request to all limits or to none, and tells the levels after it.
-    pub fn admit(
-        &mut self,
-        key: &Fingerprint,
-        model: &str,
-        tokens: u64,
-        now: Duration,
-    ) -> Result<Vec<Level>, Limited> {
-        let quota = self.quota;
-        let buckets = self.buckets.entry((key.clone(), model.to_owned())).or_insert_with(|| {
-            let limits = [(Dimension::Requests, quota.requests), (Dimension::Tokens, quota.tokens)];
-            let limits = limits.into_iter();
-            limits
-                .filter_map(|(dimension, rate)| Some(Bucket::new(dimension, rate?, now)))
-                .collect()
-        });
-        let cost = |bucket: &Bucket| match bucket.dimension {
-            Dimension::Concurrency | Dimension::Requests => 1,
-            Dimension::InputTokens | Dimension::OutputTokens | Dimension::Tokens => tokens,
-        };
-        for bucket in &mut *buckets {
-            bucket.refill(now);
-        }
-        let refusals = buckets.iter().filter_map(|bucket| bucket.refuse(cost(bucket)));
-        // The limit that takes longest is the one worth telling; one that never fits most of all.
-        match refusals.max_by_key(|limited| limited.wait.unwrap_or(Duration::MAX)) {
-            Some(limited) => Err(limited),
-            None => Ok(buckets
-                .iter_mut()
-                .map(|bucket| {
-                    bucket.charge(cost(bucket));
-                    bucket.level()
-                })
-                .collect()),
-        }
-    }
-
-    /// The levels of a key and model at the last request.
-    pub fn levels(&self, key: &Fingerprint, model: &str) -> Vec<Level> {
-        let buckets = self.buckets.get(&(key.clone(), model.to_owned()));
-        buckets.into_iter().flatten().map(Bucket::level).collect()
-    }
-}
-
-impl Level {
-    /// The period in a word.
-    pub fn period_name(&self) -> &'static str {
-        match self.period.as_secs() {
-            0..60 => "second",
-            60..3_600 => "minute",
-            3_600..86_400 => "hour",
-            86_400.. => "day",
-        }
-    }
-}
-
-impl Limited {
-    /// The wait as it is printed: in whole milliseconds, and never less than what it stands for.
-    pub fn printed_wait(&self) -> Option<Duration> {
-        self.wait.map(|wait| Duration::from_millis(whole_millis(wait)))
-    }
-
-    /// The numbers of a scripted refusal: a limit that is used up and asks for this wait.
     ///
-    /// The wait is what the provider's own arithmetic makes of them,
-    /// `(used + requested - limit) / limit × period`, so that text, headers and Retry-After agree:
-    /// 2 s is what a limit of 30 requests a minute asks for when it is used up. A wait that no
-    /// limit asks for after one request too many is told by several too many.
-    pub fn scripted(dimension: Dimension, wait: Option<Duration>, tokens: u64) -> Self {
-        // What the smallest paid accounts have; 500 requests a minute ask for 120 ms.
-        let (requests, paid) = (500, 30_000);
-        let wait = wait.unwrap_or(Duration::from_millis(120));
-        let minute = Duration::from_secs(60);
-        let period = if wait <= minute { minute } else { Duration::from_secs(86_400) };
-        let (millis, whole) = (whole_millis(wait), whole_millis(period));
-        // What is missing, as a part of the limit, in lowest terms.
-        let common = common_divisor(millis, whole);
-        let (missing, of) = (millis / common, whole / common);
-        let least = match dimension {
-            Dimension::Concurrency | Dimension::Requests if missing == 0 => requests,
-            Dimension::Concurrency | Dimension::Requests => 1,
-            Dimension::InputTokens | Dimension::OutputTokens | Dimension::Tokens => {
-                tokens.max(paid)
+    /// An attempt that is admitted must be [settled](Self::settle) when it ends.
+    pub fn admit(&mut self, ask: &Ask<'_>, now: Duration) -> Result<Vec<Level>, Limited> {
+        let moment = self.moment(now);
+        let cost = self.cost(ask);
+        let group = Group::of(ask, self.quota.per);
+        let account = match self.accounts.entry(group.clone()) {
+            btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            btree_map::Entry::Vacant(entry) => {
+                entry.insert(Account::new(&self.quota, ask.provider, ask.model, moment))
             }
         };
-        let times = least.div_ceil(of);
-        let (missing, limit) = (missing.saturating_mul(times), of.saturating_mul(times));
-        let requested = match dimension {
-            Dimension::Concurrency | Dimension::Requests => 1,
-            Dimension::InputTokens | Dimension::OutputTokens | Dimension::Tokens => {
-                tokens.max(missing).clamp(1, limit)
-            }
+        account.admit(cost, moment)?;
+        self.held.insert(ask.attempt, Held { group, cost, taken: moment });
+        Ok(account.levels())
+    }
+
+    /// Settles an attempt with the tokens that were generated; one that was not admitted has
+    /// nothing to settle, and no attempt is settled twice.
+    pub fn settle(&mut self, attempt: u64, generated: u64, now: Duration) {
+        let moment = self.moment(now);
+        let Some(Held { group, cost, taken }) = self.held.remove(&attempt) else { return };
+        if let Some(account) = self.accounts.get_mut(&group) {
+            account.settle(cost, generated, taken, moment);
+        }
+    }
+
+    /// The levels of a request's limits as they stand; none if no request has met them yet.
+    pub fn levels(&mut self, ask: &Ask<'_>, now: Duration) -> Vec<Level> {
+        let moment = self.moment(now);
+        let account = self.accounts.get_mut(&Group::of(ask, self.quota.per));
+        account.map_or_else(Vec::new, |account| {
+            account.advance(moment);
+            account.levels()
+        })
+    }
+
+    fn moment(&mut self, now: Duration) -> Moment {
+        self.latest = self.latest.max(now);
+        Moment { now: self.latest, wall: self.wall_at_zero.saturating_add(self.latest) }
+    }
+
+    fn cost(&self, ask: &Ask<'_>) -> Cost {
+        let charge = self.quota.output.unwrap_or(Habit::of(ask.provider).output);
+        let unsaid = match charge {
+            // Bedrock sets the model's most aside for a request that asks for no limit.
+            OutputCharge::Reserved => ask.model_output_max.unwrap_or(OUTPUT_UNSAID),
+            _ => OUTPUT_UNSAID,
         };
-        let used = limit.saturating_add(missing).saturating_sub(requested);
-        // Fewer are left than were asked for, or nothing would be refused.
-        let remaining = limit.saturating_sub(used).min(requested - 1);
-        let filled = u128::from(used) * period.as_nanos() / u128::from(limit);
-        let level = Level { dimension, limit, period, remaining, reset: nanos(filled) };
-        Self { level, used, requested, wait: Some(wait) }
+        Cost { input: ask.input_tokens, output_max: ask.output_tokens_max.unwrap_or(unsaid) }
     }
 }
 
-impl Bucket {
-    fn new(dimension: Dimension, rate: Rate, now: Duration) -> Self {
-        let full = u128::from(rate.count) * rate.period().as_nanos();
-        Self { dimension, rate, parts: full, at: now }
-    }
-
-    fn full(&self) -> u128 {
-        u128::from(self.rate.count) * self.unit()
-    }
-
-    fn unit(&self) -> u128 {
-        self.rate.period().as_nanos()
-    }
-
-    fn refill(&mut self, now: Duration) {
-        // A clock that goes back refills nothing, and takes nothing away.
-        let Some(elapsed) = now.checked_sub(self.at) else { return };
-        let added = elapsed.as_nanos().saturating_mul(u128::from(self.rate.count));
-        self.parts = self.parts.saturating_add(added).min(self.full());
-        self.at = now;
-    }
-
-    fn refuse(&self, cost: u64) -> Option<Limited> {
-        let need = u128::from(cost) * self.unit();
-        if need <= self.parts {
-            return None;
-        }
-        let wait = (cost <= self.rate.count)
-            .then(|| nanos((need - self.parts).div_ceil(u128::from(self.rate.count))));
-        let level = self.level();
-        let used = level.limit.saturating_sub(level.remaining);
-        Some(Limited { level, used, requested: cost, wait })
-    }
-
-    fn charge(&mut self, cost: u64) {
-        self.parts = self.parts.saturating_sub(u128::from(cost) * self.unit());
-    }
-
-    fn level(&self) -> Level {
-        let remaining = u64::try_from(self.parts / self.unit()).unwrap_or(u64::MAX);
-        Level {
-            dimension: self.dimension,
-            limit: self.rate.count,
-            period: self.rate.period(),
-            remaining,
-            reset: nanos((self.full() - self.parts).div_ceil(u128::from(self.rate.count))),
-        }
+impl Group {
+    fn of(ask: &Ask<'_>, per: Per) -> Self {
+        let key = || Some(ask.key.clone());
+        let model = || Some(ask.model.to_owned());
+        let (key, model) = match per {
+            Per::Key => (key(), None),
+            Per::KeyAndModel => (key(), model()),
+            Per::Model => (None, model()),
+            Per::Organisation => (None, None),
+        };
+        let organisation = (per == Per::Organisation).then(|| ask.organisation.to_owned());
+        Self { provider: ask.provider, organisation, key, model }
     }
 }
 
-/// A span in milliseconds, rounded up.
-pub(crate) fn whole_millis(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
-}
-
-/// The greatest number that divides both; the second is not zero.
-fn common_divisor(mut a: u64, mut b: u64) -> u64 {
-    while a != 0 {
-        (a, b) = (b % a, a);
-    }
-    b
-}
-
-fn nanos(nanos: u128) -> Duration {
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-}
+/// The output that is charged to a request that asks for no limit; OpenAI counted so many.
+const OUTPUT_UNSAID: u64 = 16;
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::units::Period;
+    use crate::action::Dimension;
 
-    fn quotas(requests: u64, tokens: u64) -> Quotas {
-        let per_minute = |count| Some(Rate { count, per: Period::Minute });
-        Quotas::new(Quota { requests: per_minute(requests), tokens: per_minute(tokens) })
+    fn quotas(quota: Value) -> Quotas {
+        let quota = serde_json::from_value(quota).unwrap();
+        Quotas::new(quota, crate::clock::VIRTUAL_EPOCH)
     }
 
-    fn key() -> Fingerprint {
-        Fingerprint::of("k")
+    /// Who asks, in one line.
+    #[derive(Clone, Copy)]
+    struct Who(ProviderName, &'static str, &'static str, &'static str);
+
+    const ME: Who = Who(ProviderName::OpenAi, "", "k", "gpt-4o");
+
+    impl Who {
+        fn admit(
+            self,
+            quotas: &mut Quotas,
+            attempt: u64,
+            tokens: (u64, Option<u64>),
+            now: Duration,
+        ) -> Result<Vec<Level>, Limited> {
+            let Self(provider, organisation, key, model) = self;
+            let key = &Fingerprint::of(key);
+            let (input_tokens, output_tokens_max) = tokens;
+            let model_output_max = Some(100);
+            let ask = Ask {
+                attempt,
+                provider,
+                organisation,
+                key,
+                model,
+                input_tokens,
+                output_tokens_max,
+                model_output_max,
+            };
+            quotas.admit(&ask, now)
+        }
     }
+
+    fn remaining(levels: &[Level]) -> Vec<u64> {
+        levels.iter().map(|level| level.remaining).collect()
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
     fn the_announced_wait_is_the_providers_own_arithmetic() {
         // Recorded: 3 requests a minute, all used, ask for 20 s.
-        let mut quotas = quotas(3, 1_000);
-        for _ in 0..3 {
-            quotas.admit(&key(), "m", 1, Duration::ZERO).unwrap();
+        let mut quotas = quotas(json!({"requests": "3/min"}));
+        for attempt in 1..=3 {
+            ME.admit(&mut quotas, attempt, (1, None), Duration::ZERO).unwrap();
         }
-        let limited = quotas.admit(&key(), "m", 1, Duration::ZERO).unwrap_err();
-        assert_eq!(limited.wait, Some(Duration::from_secs(20)));
-        assert_eq!(limited.level.remaining, 0);
-        assert_eq!(limited.level.reset, Duration::from_secs(60));
+        let limited = ME.admit(&mut quotas, 4, (1, None), Duration::ZERO).unwrap_err();
+        assert_eq!(limited.wait, Some(SECOND * 20));
+        assert_eq!((limited.level.remaining, limited.used, limited.requested), (0, 3, 1));
+        assert_eq!(limited.level.reset, SECOND * 60);
     }
 
     #[test]
     fn a_refused_request_costs_no_dimension() {
-        let mut quotas = quotas(10, 100);
-        let levels = quotas.admit(&key(), "m", 80, Duration::ZERO).unwrap();
-        assert_eq!(levels.iter().map(|level| level.remaining).collect::<Vec<_>>(), [9, 20]);
-        let limited = quotas.admit(&key(), "m", 50, Duration::ZERO).unwrap_err();
+        let mut quotas = quotas(json!({"requests": "10/min", "tokens": "100/min"}));
+        let levels = ME.admit(&mut quotas, 1, (80, None), Duration::ZERO).unwrap();
+        assert_eq!(remaining(&levels), [9, 20]);
+        let limited = ME.admit(&mut quotas, 2, (50, None), Duration::ZERO).unwrap_err();
         assert_eq!(limited.level.dimension, Dimension::Tokens);
-        assert_eq!(limited.wait, Some(Duration::from_secs(18)));
-        let levels = quotas.admit(&key(), "m", 20, Duration::ZERO).unwrap();
-        assert_eq!(levels.iter().map(|level| level.remaining).collect::<Vec<_>>(), [8, 0]);
+        assert_eq!(limited.wait, Some(SECOND * 18));
+        let levels = ME.admit(&mut quotas, 3, (20, None), Duration::ZERO).unwrap();
+        assert_eq!(remaining(&levels), [8, 0]);
+    }
+
+    #[test]
+    fn a_refusal_that_is_charged_counts_among_the_requests() {
+        for (window, wait) in [("bucket", 20), ("fixed", 60), ("sliding", 60)] {
+            let quota = json!({"requests": "3/min", "tokens": "9/min", "rejected": "charged", "window": window});
+            let mut quotas = quotas(quota);
+            ME.admit(&mut quotas, 1, (9, None), Duration::ZERO).unwrap();
+            for attempt in 2..=3 {
+                let limited = ME.admit(&mut quotas, attempt, (1, None), Duration::ZERO);
+                assert!(limited.is_err(), "{window}");
+            }
+            // Nothing but refusals used up the requests.
+            let limited = ME.admit(&mut quotas, 4, (0, None), Duration::ZERO).unwrap_err();
+            assert_eq!(limited.level.dimension, Dimension::Requests, "{window}");
+            assert_eq!(limited.wait, Some(SECOND * wait), "{window}");
+        }
     }
 
     #[test]
     fn what_never_fits_has_no_wait() {
-        let limited = quotas(10, 100).admit(&key(), "m", 101, Duration::ZERO).unwrap_err();
+        let mut quotas = quotas(json!({"tokens": "100/min"}));
+        let limited = ME.admit(&mut quotas, 1, (101, None), Duration::ZERO).unwrap_err();
         assert_eq!(limited.wait, None);
+        assert!(limited.never_fits());
     }
 
     #[test]
-    fn keys_and_models_do_not_share_a_bucket() {
-        let mut quotas = quotas(1, 100);
-        quotas.admit(&key(), "m", 1, Duration::ZERO).unwrap();
-        assert!(quotas.admit(&key(), "m", 1, Duration::ZERO).is_err());
-        assert!(quotas.admit(&key(), "n", 1, Duration::ZERO).is_ok());
-        assert!(quotas.admit(&Fingerprint::of("other"), "m", 1, Duration::ZERO).is_ok());
+    fn those_who_share_a_limit_are_those_that_the_quota_names() {
+        use ProviderName::{Anthropic, OpenAi};
+        let others = [
+            Who(OpenAi, "", "other", "gpt-4o"),
+            Who(OpenAi, "", "k", "gpt-5"),
+            Who(OpenAi, "org-2", "other", "gpt-5"),
+            Who(Anthropic, "", "k", "gpt-4o"),
+        ];
+        for (per, shared) in [
+            ("key-and-model", [false, false, false, false]),
+            ("key", [false, true, false, false]),
+            ("model", [true, false, false, false]),
+            ("organisation", [true, true, false, false]),
+        ] {
+            for (other, shared) in others.into_iter().zip(shared) {
+                let mut quotas = quotas(json!({"requests": "1/min", "per": per}));
+                ME.admit(&mut quotas, 1, (1, None), Duration::ZERO).unwrap();
+                let second = other.admit(&mut quotas, 2, (1, None), Duration::ZERO);
+                assert_eq!(second.is_err(), shared, "{per}: {} {}", other.2, other.3);
+            }
+        }
+    }
+
+    /// Each way to charge 10 tokens of input and at most 50 of output, of which 30 are generated.
+    #[test]
+    fn the_output_is_charged_as_the_quota_says() {
+        for (output, admitted, settled) in [
+            ("none", [90, 100], [90, 70]),
+            ("generated", [90, 100], [60, 70]),
+            ("requested", [40, 50], [40, 50]),
+            ("reserved", [40, 50], [60, 70]),
+        ] {
+            for window in ["bucket", "fixed", "sliding"] {
+                let quota = json!({
+                    "tokens": "100/day", "output-tokens": "100/day", "output": output, "window": window,
+                });
+                let mut quotas = quotas(quota);
+                let levels = ME.admit(&mut quotas, 1, (10, Some(50)), SECOND).unwrap();
+                assert_eq!(remaining(&levels), admitted, "{output} {window}");
+                quotas.settle(1, 30, SECOND);
+                quotas.settle(1, 30, SECOND);
+                let levels = ME.admit(&mut quotas, 2, (0, Some(0)), SECOND).unwrap();
+                assert_eq!(remaining(&levels), settled, "{output} {window}");
+            }
+        }
     }
 
     #[test]
-    fn a_scripted_refusal_agrees_with_itself() {
-        let two = Limited::scripted(Dimension::Requests, Some(Duration::from_secs(2)), 9);
-        assert_eq!((two.level.limit, two.level.remaining, two.requested), (30, 0, 1));
-        assert_eq!(two.level.period, Duration::from_secs(60));
-        let tokens = Limited::scripted(Dimension::Tokens, Some(Duration::from_secs(2)), 9);
-        assert_eq!(
-            (tokens.level.limit, tokens.level.remaining, tokens.requested),
-            (30_000, 0, 1_000)
-        );
-        let days = Limited::scripted(Dimension::Requests, Some(Duration::from_secs(432)), 9);
-        assert_eq!((days.level.limit, days.level.period), (200, Duration::from_secs(86_400)));
+    fn an_answer_that_took_more_than_there_was_is_owed() {
+        let mut quotas = quotas(json!({"output-tokens": "60/min", "output": "generated"}));
+        ME.admit(&mut quotas, 1, (1, None), Duration::ZERO).unwrap();
+        quotas.settle(1, 90, Duration::ZERO);
+        let limited = ME.admit(&mut quotas, 2, (1, None), Duration::ZERO).unwrap_err();
+        // Thirty are owed, and one is needed to begin.
+        assert_eq!(limited.wait, Some(SECOND * 31));
+        assert_eq!((limited.level.remaining, limited.used), (0, 90));
+        assert!(ME.admit(&mut quotas, 3, (1, None), SECOND * 31).is_ok());
     }
 
-    /// As OpenAI computes it: what is announced is what the printed numbers give.
     #[test]
-    fn a_scripted_wait_is_the_arithmetic_of_its_numbers() {
-        let waits = [0, 1, 120, 643, 644, 1_500, 7_000, 13_001, 59_999, 60_000, 61_000, 5_400_000];
-        let days = [86_400_000, 129_600_000, 259_200_000, 604_800_000];
-        for millis in waits.into_iter().chain(days) {
-            for dimension in [Dimension::Requests, Dimension::Tokens] {
-                for tokens in [0, 9, 29_999, 70_000] {
-                    let wait = Duration::from_millis(millis);
-                    let limited = Limited::scripted(dimension, Some(wait), tokens);
-                    let Limited { level, used, requested, .. } = limited;
-                    let missing = u128::from(used + requested - level.limit);
-                    let wait = missing * level.period.as_nanos();
-                    assert_eq!(wait % u128::from(level.limit), 0, "{limited:?}");
-                    let printed = limited.printed_wait().unwrap();
-                    assert_eq!(wait / u128::from(level.limit), printed.as_nanos(), "{limited:?}");
-                    assert!(level.remaining < requested && requested <= level.limit);
-                }
-            }
-        }
-        let odd = Limited::scripted(Dimension::Requests, Some(Duration::from_nanos(1)), 9);
-        assert_eq!(odd.printed_wait(), Some(Duration::from_millis(1)));
+    fn the_tightest_of_several_periods_comes_first() {
+        let mut quotas = quotas(json!({"tier": "openai/1"}));
+        let mini = Who(ProviderName::OpenAi, "", "k", "gpt-4o-mini");
+        let levels = mini.admit(&mut quotas, 1, (1, None), Duration::ZERO).unwrap();
+        let shown = levels.iter().map(|level| (level.limit, level.period_name(), level.reset));
+        // Recorded: 10000 requests a day, of which one is used, are full again after 8.64s.
+        let day = (10_000, "day", Duration::from_millis(8_640));
+        let minute = (500, "minute", Duration::from_millis(120));
+        let tokens = (200_000, "minute", Duration::from_micros(300));
+        assert_eq!(shown.collect::<Vec<_>>(), [day, minute, tokens]);
     }
 
-    proptest! {
-        /// A client that waits exactly as announced is admitted, and not a nanosecond earlier.
-        #[test]
-        fn the_announced_wait_is_exact(
-            limit in 1..10_000_u64,
-            costs in prop::collection::vec((1..5_000_u64, 0..30_000_000_000_u64), 1..40),
-        ) {
-            let mut quotas = quotas(1_000_000, limit);
-            let mut now = Duration::ZERO;
-            for (cost, pause) in costs {
-                now += Duration::from_nanos(pause);
-                if let Err(limited) = quotas.admit(&key(), "m", cost, now) {
-                    let Some(wait) = limited.wait else {
-                        prop_assert!(cost > limit);
-                        continue;
-                    };
-                    let early = wait.saturating_sub(Duration::from_nanos(1));
-                    prop_assert!(quotas.admit(&key(), "m", cost, now + early).is_err());
-                    now += wait;
-                    prop_assert!(quotas.admit(&key(), "m", cost, now).is_ok());
-                }
-            }
-        }
+    #[test]
+    fn what_a_scenario_says_replaces_what_its_tier_says() {
+        let mut quotas = quotas(json!({"tier": ["anthropic/1", "openai/2"], "requests": "7/min"}));
+        let claude = Who(ProviderName::Anthropic, "", "k", "claude-haiku-4-5");
+        let limits = |levels: Vec<Level>| {
+            levels.iter().map(|level| (level.dimension, level.limit)).collect::<Vec<_>>()
+        };
+        let levels = claude.admit(&mut quotas, 1, (1, None), Duration::ZERO).unwrap();
+        let (input, output) = (Dimension::InputTokens, Dimension::OutputTokens);
+        let requests = (Dimension::Requests, 7);
+        assert_eq!(limits(levels), [requests, (input, 30_000), (output, 8_000)]);
+        let levels = ME.admit(&mut quotas, 2, (1, None), Duration::ZERO).unwrap();
+        assert_eq!(limits(levels), [requests, (Dimension::Tokens, 450_000)]);
+    }
 
-        /// No window of a period admits more than the capacity and what refilled in it.
-        #[test]
-        fn no_window_admits_more_than_the_quota(
-            limit in 1..100_u64,
-            pauses in prop::collection::vec(0..3_000_000_000_u64, 1..300),
-        ) {
-            let mut quotas = quotas(limit, 1_000_000_000);
-            let mut admitted = Vec::new();
-            let mut now = Duration::ZERO;
-            for pause in pauses {
-                now += Duration::from_nanos(pause);
-                if quotas.admit(&key(), "m", 1, now).is_ok() {
-                    admitted.push(now);
-                }
-            }
-            for (first, &start) in admitted.iter().enumerate() {
-                for (last, &end) in admitted.iter().enumerate().skip(first) {
-                    let count = u128::try_from(last - first + 1).unwrap();
-                    let refilled = u128::from(limit) * end.saturating_sub(start).as_nanos() / 60_000_000_000;
-                    prop_assert!(count <= u128::from(limit) + refilled);
-                }
-            }
+    #[test]
+    fn azure_spreads_the_requests_of_a_minute_over_it() {
+        let mut quotas = quotas(json!({"requests": "60/min"}));
+        let azure = Who(ProviderName::Azure, "", "k", "gpt-4o");
+        let mut now = SECOND * 3;
+        for attempt in 1..=10 {
+            azure.admit(&mut quotas, attempt, (1, None), now).unwrap();
         }
+        let limited = azure.admit(&mut quotas, 11, (1, None), now).unwrap_err();
+        assert_eq!(limited.wait, Some(SECOND * 7));
+        now += SECOND * 7;
+        assert!(azure.admit(&mut quotas, 12, (1, None), now).is_ok());
+    }
+
+    #[test]
+    fn a_day_of_gemini_ends_at_midnight_in_california() {
+        let mut quotas = quotas(json!({"requests": "1/day"}));
+        let gemini = Who(ProviderName::Gemini, "", "k", "gemini-2.5-flash");
+        gemini.admit(&mut quotas, 1, (1, None), Duration::ZERO).unwrap();
+        let limited = gemini.admit(&mut quotas, 2, (1, None), Duration::ZERO).unwrap_err();
+        // Virtual time begins at midnight UTC.
+        assert_eq!(limited.wait, Some(SECOND * 8 * 3_600));
+    }
+
+    #[test]
+    fn a_place_is_free_when_its_attempt_ends() {
+        let mut quotas = quotas(json!({"concurrency": 2}));
+        for attempt in 1..=2 {
+            let levels = ME.admit(&mut quotas, attempt, (1, None), SECOND).unwrap();
+            assert_eq!(remaining(&levels), [2 - attempt]);
+        }
+        let limited = ME.admit(&mut quotas, 3, (1, None), SECOND).unwrap_err();
+        assert_eq!((limited.level.dimension, limited.used), (Dimension::Concurrency, 2));
+        assert!(limited.wait.is_none() && !limited.never_fits());
+        // The refused attempt had no place to give back.
+        quotas.settle(3, 0, SECOND);
+        assert!(ME.admit(&mut quotas, 4, (1, None), SECOND).is_err());
+        quotas.settle(1, 0, SECOND);
+        assert!(ME.admit(&mut quotas, 5, (1, None), SECOND).is_ok());
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     dialect::{self, Dialect, Event, EventKind, Exchange, Pace, Place, Refusal, Reply, ReplyBody},
     identity::Served,
     plan::{Provider, Service},
+    request::Request,
 };
 
 /// What goes out, and when.
@@ -29,6 +30,17 @@ pub(crate) struct Timeline {
     pub(crate) served: Served,
     /// The mark around its text.
     pub(crate) mark: Option<Mark>,
+    /// The output tokens that it carries.
+    pub(crate) output: Output,
+}
+
+/// The output tokens that an answer carries, and when they are generated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Output {
+    /// Those of an answer that is sent at once.
+    whole: u64,
+    /// Those of a stream, after each of its events.
+    after: Vec<u64>,
 }
 
 /// A status with its headers.
@@ -114,7 +126,9 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
     };
     let writes = exchange.request.route.service() == Service::Generate;
     let answer = if writes {
-        Answer::new(exchange.request, &provider.answers, own, moment.attempt, moment.draws)
+        let output_tokens_max = exchange.decision.output_max;
+        let request = Request { output_tokens_max, ..exchange.request.clone() };
+        Answer::new(&request, &provider.answers, own, moment.attempt, moment.draws)
     } else {
         Answer::default()
     };
@@ -166,7 +180,36 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
         }
         _ => {}
     }
+    timeline.output = Output::of(&timeline, answer.output_tokens(), &kinds);
     timeline
+}
+
+impl Output {
+    /// The tokens of an answer, of which a stream may keep only the first events.
+    fn of(timeline: &Timeline, tokens: u64, kinds: &[EventKind]) -> Self {
+        let texts = kinds.iter().filter(|kind| **kind == EventKind::Text).count();
+        let Some(texts) = u64::try_from(texts).ok().filter(|texts| 0 < *texts) else {
+            return Self { whole: tokens, after: Vec::new() };
+        };
+        // Each event with text carries its share.
+        let mut sent = 0_u64;
+        let after = timeline.pieces.iter().map(|piece| {
+            sent += u64::from(piece.text);
+            let share = u128::from(tokens) * u128::from(sent) / u128::from(texts);
+            u64::try_from(share).unwrap_or(tokens)
+        });
+        Self { whole: tokens, after: after.collect() }
+    }
+
+    /// How many were generated when so much was sent: an answer that is sent at once is generated
+    /// before its head.
+    pub(crate) fn generated(&self, head_sent: bool, events: u64) -> u64 {
+        if self.after.is_empty() {
+            return if head_sent { self.whole } else { 0 };
+        }
+        let events = usize::try_from(events).unwrap_or(usize::MAX).min(self.after.len());
+        events.checked_sub(1).and_then(|last| self.after.get(last)).copied().unwrap_or(0)
+    }
 }
 
 impl Timeline {
@@ -190,6 +233,7 @@ impl Timeline {
             end: End::Complete,
             served,
             mark: None,
+            output: Output::default(),
         }
     }
 
@@ -202,6 +246,7 @@ impl Timeline {
             end,
             served: Served::Broken,
             mark: None,
+            output: Output::default(),
         }
     }
 

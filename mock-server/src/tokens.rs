@@ -4,6 +4,10 @@
 //! characters ÷ 4 is within about 15 % for English, and whoever shows such a number calls it
 //! an estimate.
 
+use std::{cell::RefCell, collections::HashMap};
+
+use foldhash::fast::RandomState;
+
 use crate::models;
 
 /// Counts tokens the way one model does.
@@ -30,13 +34,101 @@ impl Tokenizer {
     /// The number of tokens in a text.
     pub fn count(self, text: &str) -> u64 {
         let count = match self {
-            Self::Cl100k => bpe_openai::cl100k_base().count(text),
+            Self::Cl100k | Self::O200k => {
+                self.count_plain(text).unwrap_or_else(|| self.exactly(text))
+            }
             Self::Estimate => text.chars().count().div_ceil(4),
-            Self::O200k => bpe_openai::o200k_base().count(text),
         };
         u64::try_from(count).unwrap_or(u64::MAX)
     }
+
+    /// By the tokenizer itself, which takes a regular expression and several allocations.
+    fn exactly(self, text: &str) -> usize {
+        match self {
+            Self::Cl100k | Self::Estimate => bpe_openai::cl100k_base().count(text),
+            Self::O200k => bpe_openai::o200k_base().count(text),
+        }
+    }
+
+    /// The same for plain English, word by word, from what is remembered; none for other texts.
+    ///
+    /// Both tokenizers split such a text before each word with the space in front of it, and at
+    /// punctuation, and count each part by itself. Most requests and all of our own answers are
+    /// plain, and the same words come again and again.
+    fn count_plain(self, text: &str) -> Option<usize> {
+        let bytes = text.as_bytes();
+        let at = |index: usize| bytes.get(index).copied();
+        let mut total = 0;
+        let mut start = 0;
+        while start < bytes.len() {
+            let first = if at(start) == Some(b' ') { start + 1 } else { start };
+            let mut end = first;
+            match at(first)? {
+                b'A'..=b'Z' | b'a'..=b'z' => {
+                    end += 1;
+                    while at(end).is_some_and(|byte| byte.is_ascii_lowercase()) {
+                        end += 1;
+                    }
+                    // One capital is a word, and so is `Word`; `WORD` and `don't` are for the
+                    // tokenizer. Of `camelCase` the newer one makes two parts.
+                    let is_word = end > first + 1 || bytes[first].is_ascii_lowercase();
+                    match at(end) {
+                        None | Some(b' ' | b'.' | b',' | b'?' | b'!' | b':') => {}
+                        Some(b'A'..=b'Z') if is_word && self == Self::O200k => {}
+                        _ => return None,
+                    }
+                }
+                b'.' | b',' | b'?' | b'!' | b':' if first == start => {
+                    end += 1;
+                    let word_follows = matches!(at(end), Some(b' '))
+                        && at(end + 1).is_some_and(|byte| byte.is_ascii_alphabetic());
+                    if !(word_follows || at(end).is_none()) {
+                        return None;
+                    }
+                }
+                _ => return None,
+            }
+            total += self.count_part(&text[start..end]);
+            start = end;
+        }
+        Some(total)
+    }
+
+    /// A part of a plain text: a word with the space before it, or punctuation.
+    fn count_part(self, part: &str) -> usize {
+        if part.len() > PART_BYTES_MAX {
+            return self.exactly(part);
+        }
+        REMEMBERED.with_borrow_mut(|remembered| {
+            let remembered = match self {
+                Self::Cl100k | Self::Estimate => &mut remembered.0,
+                Self::O200k => &mut remembered.1,
+            };
+            if let Some(count) = remembered.get(part) {
+                return *count;
+            }
+            let count = self.exactly(part);
+            if remembered.len() >= PARTS_MAX {
+                remembered.clear();
+            }
+            remembered.insert(part.to_owned(), count);
+            count
+        })
+    }
 }
+
+/// The tokens of short parts, for each of the two tokenizers.
+type Remembered = HashMap<String, usize, RandomState>;
+
+thread_local! {
+    static REMEMBERED: RefCell<(Remembered, Remembered)> = RefCell::default();
+}
+
+/// The most parts that are remembered; then all are forgotten, which costs less than to choose.
+const PARTS_MAX: usize = 20_000;
+
+/// The longest part that is remembered; longer ones seldom come again.
+const PART_BYTES_MAX: usize = 13;
 
 /// Loads the tokenizers, which takes longer than any answer, so that the first request does not
 /// wait for them.
@@ -48,7 +140,60 @@ pub fn warm_up() {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[test]
+    fn plain_texts_are_counted_without_the_regular_expression() {
+        for (text, plain) in [
+            ("", true),
+            ("a", true),
+            ("Hello world. How are you?", true),
+            ("One, two: three!", true),
+            (" leading", true),
+            ("trailing ", false),
+            ("two  spaces", false),
+            ("don't", false),
+            ("WORD", false),
+            ("ABc", false),
+            ("a.b", false),
+            ("wait...", false),
+            ("a .", false),
+            ("12", false),
+            ("née", false),
+            ("line\nbreak", false),
+        ] {
+            for tokenizer in [Tokenizer::Cl100k, Tokenizer::O200k] {
+                let counted = tokenizer.count_plain(text);
+                assert_eq!(counted, plain.then(|| tokenizer.exactly(text)), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_capital_begins_a_part_for_the_newer_tokenizer_only() {
+        for text in ["camelCase", "AxBadoBimeLuna and so on", "aB"] {
+            assert_eq!(Tokenizer::Cl100k.count_plain(text), None);
+            let exact = Tokenizer::O200k.exactly(text);
+            assert_eq!(Tokenizer::O200k.count_plain(text), Some(exact), "{text}");
+        }
+    }
+
+    proptest! {
+        /// What is remembered never changes a count, whatever the text.
+        #[test]
+        fn counts_are_the_tokenizers_own(
+            texts in prop::collection::vec("[A-Ca-c .,?!:'0é\n]{0,24}|( ?[A-Z]?[a-z]{1,9}[.,]?){0,12}|([A-Z]{0,2}[a-z]{0,3} ?){0,9}", 1..8),
+        ) {
+            for text in texts {
+                for tokenizer in [Tokenizer::Cl100k, Tokenizer::O200k] {
+                    let exact = u64::try_from(tokenizer.exactly(&text)).unwrap();
+                    prop_assert_eq!(tokenizer.count(&text), exact, "{:?}", text);
+                }
+            }
+        }
+    }
 
     /// Nothing to see but that it may be done at any time, and more than once.
     #[test]

@@ -289,24 +289,40 @@ pub(crate) fn whole(head: &Head, body: &[u8], wall: Duration) -> Vec<u8> {
 /// A head as it stands on the wire.
 fn head_text(head: &Head, framing: Framing, manner: Manner, wall: Duration) -> String {
     let status = http::StatusCode::from_u16(head.status).unwrap_or_default();
-    let reason = status.canonical_reason().unwrap_or_default();
     let version = if manner.old { "HTTP/1.0" } else { "HTTP/1.1" };
-    let framing = match framing {
-        Framing::Chunked => Some("transfer-encoding: chunked".to_owned()),
-        Framing::Closing => None,
-        Framing::Length(length) => Some(format!("content-length: {length}")),
-    };
     let connection = match (manner.old, manner.stays) {
-        (false, false) => Some("connection: close".to_owned()),
-        (true, true) if framing.is_some() => Some("connection: keep-alive".to_owned()),
-        (false, true) | (true, _) => None,
+        (false, false) => "connection: close\r\n",
+        (true, true) if framing != Framing::Closing => "connection: keep-alive\r\n",
+        (false, true) | (true, _) => "",
     };
-    let headers = head.headers.iter().map(|(name, value)| format!("{name}: {value}"));
-    let lines = [format!("{version} {} {reason}", head.status)].into_iter().chain(headers);
-    let lines = lines.chain([format!("date: {}", http_date(wall))]);
-    let lines = lines.chain(connection).chain(framing);
-    lines.map(|line| line + "\r\n").collect::<String>() + "\r\n"
+    let mut text = String::with_capacity(HEAD_BYTES);
+    let reason = status.canonical_reason().unwrap_or_default();
+    for part in [version, " ", &head.status.to_string(), " ", reason, "\r\n"] {
+        text.push_str(part);
+    }
+    for (name, value) in &head.headers {
+        for part in [name, ": ", value, "\r\n"] {
+            text.push_str(part);
+        }
+    }
+    for part in ["date: ", &http_date(wall), "\r\n", connection] {
+        text.push_str(part);
+    }
+    match framing {
+        Framing::Chunked => text.push_str("transfer-encoding: chunked\r\n"),
+        Framing::Closing => {}
+        Framing::Length(length) => {
+            for part in ["content-length: ", &length.to_string(), "\r\n"] {
+                text.push_str(part);
+            }
+        }
+    }
+    text.push_str("\r\n");
+    text
 }
+
+/// About as many bytes as a head has; it grows if one has more.
+const HEAD_BYTES: usize = 1_024;
 
 /// Whether a `Connection` header holds a word.
 fn asks(headers: &HeaderMap, word: &str) -> bool {

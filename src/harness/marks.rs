@@ -25,7 +25,7 @@ pub(super) struct MarkCounts {
     counts: BTreeMap<String, (u64, u64)>,
 }
 
-/// `Ax` or `Zx`, and six syllables of two letters.
+/// `Ax` or `Zx`, and six syllables of two letters, the odd ones with a capital.
 const WORD_BYTES: usize = 14;
 
 impl MarkScanner {
@@ -36,7 +36,10 @@ impl MarkScanner {
         let mut start = 0;
         while let Some(window) = self.tail.get(start..start + WORD_BYTES) {
             let (kind, word) = window.split_at(2);
-            let is_mark = matches!(kind, b"Ax" | b"Zx") && word.iter().all(u8::is_ascii_lowercase);
+            let is_part = |part: &[u8]| {
+                part[0].is_ascii_uppercase() && part[1..].iter().all(u8::is_ascii_lowercase)
+            };
+            let is_mark = matches!(kind, b"Ax" | b"Zx") && word.chunks(4).all(is_part);
             if is_mark {
                 let mark = String::from_utf8_lossy(word).into_owned();
                 found.push(Found { mark, begins: kind == b"Ax" });

@@ -3,6 +3,7 @@
 mod actions;
 mod client;
 mod expectations;
+mod provider;
 mod rules;
 mod shadow;
 
@@ -13,7 +14,7 @@ use std::{
 
 use mock_server::{
     catalog,
-    plan::{Answers, ConnectionAct, ConnectionRule, Limits, Plan, ProviderName, Rule},
+    plan::{ConnectionAct, ConnectionRule, Limits, Plan, ProviderName, Rule},
     units::Span,
 };
 use serde_json::Value;
@@ -94,7 +95,7 @@ impl Checker<'_> {
             let message = "a time limit of 0s leaves no time".to_owned();
             self.at(&[Step::Key("time-limit")], message, "give the client some, or leave it out");
         }
-        self.answers(&document.provider.answers);
+        self.provider(&document.provider);
         if document.rules.len() > RULES_MAX {
             let message = format!("{} rules are more than {RULES_MAX}", document.rules.len());
             self.at(&[Step::Key("rules")], message, "split the scenario");
@@ -121,21 +122,6 @@ impl Checker<'_> {
         self.allowed(&document.allow);
         let provider = document.provider.clone();
         Plan { provider, connections, rules, limits: Limits::default() }
-    }
-
-    /// What the provider answers is said in one way.
-    fn answers(&mut self, answers: &Answers) {
-        let within =
-            |key: &'static str| vec![Step::Key("provider"), Step::Key("answers"), Step::Key(key)];
-        let given = [
-            ("call", answers.call.is_some()),
-            ("echo", answers.echo),
-            ("task", !answers.task.is_empty()),
-            ("text", answers.text.is_some()),
-            ("tokens", answers.tokens.is_some()),
-        ];
-        let given = given.into_iter().filter(|(_, given)| *given).map(|(key, _)| within(key));
-        self.only_one(&given.collect::<Vec<_>>(), "this already says what is answered");
     }
 
     /// Findings are allowed once each.

@@ -519,7 +519,7 @@ impl fmt::Display for TargetName {
 
 written_as_text! {
     /// Checks a text against a format of the language; `None` if there is no such format.
-    pub(super) fn check_format, otherwise mock_server::units::check;
+    pub(super) fn check_format, otherwise mock_server::quota::check;
     Factor, "multiple";
     TargetName, "target";
     TimesMean, "multiple of the mean";

@@ -7,4 +7,5 @@ mod ollama;
 mod openai;
 mod openrouter;
 mod play;
+mod quotas;
 mod recording;

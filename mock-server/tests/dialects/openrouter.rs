@@ -223,7 +223,7 @@ fn the_limit_of_free_models_is_told_when_it_is_hit() {
     let headers = &last.json()["error"]["metadata"]["headers"];
     assert_eq!((last.status, &headers["X-RateLimit-Limit"]), (429, &json!("2")));
     assert_eq!(headers["X-RateLimit-Reset"], last.header("x-ratelimit-reset"));
-    assert_eq!(last.header("retry-after"), "30");
+    assert_eq!(last.header("retry-after"), "60");
 }
 
 #[test]

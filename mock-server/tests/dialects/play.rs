@@ -1,6 +1,6 @@
 //! Asks a provider in memory, in virtual time, and reads what came over the wire.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use mock_server::{
     action::Action,
@@ -8,7 +8,7 @@ use mock_server::{
     draw::Draws,
     journal::Entry,
     lane::Lane,
-    memory,
+    memory::{self, MemoryConnector},
     plan::{Act, Pick, Plan, Provider, Rule, Scope, When},
     server,
 };
@@ -97,6 +97,39 @@ pub(crate) fn ask(plan: Plan, request: &[u8]) -> Got {
 
 /// The answers to requests, one after the other, each on a connection of its own.
 pub(crate) fn ask_all(plan: Plan, requests: &[Vec<u8>]) -> Vec<Got> {
+    converse(plan, |got| Some((Duration::ZERO, requests.get(got.len())?.clone())))
+}
+
+/// The answers to requests of which each may depend on the answers before it, and comes after a
+/// pause.
+pub(crate) fn converse(
+    plan: Plan,
+    mut next: impl FnMut(&[Got]) -> Option<(Duration, Vec<u8>)>,
+) -> Vec<Got> {
+    serve(plan, async |connector, lane| {
+        let mut answers = Vec::new();
+        while let Some((pause, request)) = next(&answers) {
+            if !pause.is_zero() {
+                lane.clock().sleep_until(lane.clock().now() + pause).await;
+            }
+            answers.push(exchange(&connector, &lane, &request).await);
+        }
+        answers
+    })
+}
+
+/// The answer to one request of a test that has its own order of things.
+pub(crate) async fn exchange(connector: &MemoryConnector, lane: &Lane, request: &[u8]) -> Got {
+    let mut stream = connector.connect().expect("the door is open");
+    stream.write_all(request).await.expect("the request is taken");
+    let mut bytes = Vec::new();
+    // A connection that is broken on purpose has still said what it said.
+    let _broken = stream.read_to_end(&mut bytes).await;
+    parse(&bytes, lane.journal().entries().to_vec())
+}
+
+/// Serves a provider in virtual time for as long as a test lasts.
+pub(crate) fn serve<T>(plan: Plan, test: impl AsyncFnOnce(MemoryConnector, Lane) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -111,18 +144,10 @@ pub(crate) fn ask_all(plan: Plan, requests: &[Vec<u8>]) -> Vec<Got> {
             let stopped = async { drop(stopped.await) };
             server::run(listener, served, Default::default(), stopped).await
         });
-        let mut answers = Vec::new();
-        for request in requests {
-            let mut stream = connector.connect().expect("the door is open");
-            stream.write_all(request).await.expect("the request is taken");
-            let mut bytes = Vec::new();
-            // A connection that is broken on purpose has still said what it said.
-            let _broken = stream.read_to_end(&mut bytes).await;
-            answers.push(parse(&bytes, lane.journal().entries().to_vec()));
-        }
+        let result = test(connector, lane).await;
         drop(stop);
         server.await.expect("the server does not panic").expect("the server ends well");
-        answers
+        result
     })
 }
 

@@ -205,9 +205,7 @@ fn can_serve(kind: ErrorKind, document: &Document, rules: &[Rule]) -> bool {
         ErrorKind::ContextLength => true,
         ErrorKind::NotFound => !provider.models.is_empty(),
         ErrorKind::Overloaded => provider.capacity.is_some(),
-        ErrorKind::RateLimited => {
-            provider.quota.requests.is_some() || provider.quota.tokens.is_some()
-        }
+        ErrorKind::RateLimited => provider.quota.limits_something(),
         _ => false,
     };
     scripted || by_itself
