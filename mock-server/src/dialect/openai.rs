@@ -60,6 +60,10 @@ impl Dialect for OpenAi {
         success::reply(exchange, answer)
     }
 
+    fn shares_window(&self) -> bool {
+        true
+    }
+
     fn cases(&self) -> &'static [Case] {
         error::CASES
     }

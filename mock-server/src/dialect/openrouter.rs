@@ -73,6 +73,10 @@ impl Dialect for OpenRouter {
         success::reply(exchange, answer)
     }
 
+    fn shares_window(&self) -> bool {
+        true
+    }
+
     fn cases(&self) -> &'static [Case] {
         error::CASES
     }

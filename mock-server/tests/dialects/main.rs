@@ -2,6 +2,12 @@
 //!
 //! `tests/fixtures/<provider>` holds recorded and quoted payloads; every file names its source.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
+
+mod anthropic;
+mod bedrock;
+mod cohere;
+mod gemini;
 mod mistral;
 mod ollama;
 mod openai;
