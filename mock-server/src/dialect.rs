@@ -586,6 +586,26 @@ mod tests {
             ),
             ("/openai/v1/chat/completions", bearer, (ProviderName::Azure, Some(Route::AzureChat))),
             ("/v1/message", "x-api-key", (ProviderName::Anthropic, None)),
+            (
+                "/mistral/v1/embeddings",
+                bearer,
+                (ProviderName::Mistral, Some(Route::MistralEmbeddings)),
+            ),
+            ("/mistral/v1/completions", bearer, (ProviderName::Mistral, None)),
+            ("/api/chat", bearer, (ProviderName::Ollama, Some(Route::OllamaChat))),
+            ("/api/pull", bearer, (ProviderName::Ollama, None)),
+            ("/ollama/v1/models/x", bearer, (ProviderName::Ollama, Some(Route::OllamaV1Models))),
+            (
+                "/api/v1/chat/completions",
+                bearer,
+                (ProviderName::OpenRouter, Some(Route::OpenRouterChat)),
+            ),
+            (
+                "/openrouter/models",
+                bearer,
+                (ProviderName::OpenRouter, Some(Route::OpenRouterModels)),
+            ),
+            ("/api/v1/key", bearer, (ProviderName::OpenRouter, None)),
         ] {
             assert_eq!(whose(path, header), expected, "{path}");
         }

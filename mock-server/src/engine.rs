@@ -157,8 +157,7 @@ impl Engine {
             levels: Vec::new(),
             window: bounds.window,
             output_max: bounds.output_max(request),
-            // A list of models asks for none of them.
-            unknown_model: bounds.unknown && !request.model.is_empty(),
+            unknown_model: bounds.unknown,
         };
         let plan = Arc::clone(&self.plan);
         for (index, rule) in plan.rules.iter().enumerate() {

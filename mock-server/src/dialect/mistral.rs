@@ -6,6 +6,7 @@
 
 mod error;
 mod read;
+mod schema;
 mod success;
 
 use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply};

@@ -30,7 +30,8 @@ impl Dialect for Ollama {
 
     fn recognises(&self, head: &Head<'_>) -> bool {
         let agent = head.headers.get("user-agent").unwrap_or_default();
-        agent.starts_with("ollama-") || agent.starts_with("ollama/")
+        let native = head.path.starts_with("/api/") && !head.path.starts_with("/api/v1/");
+        native || agent.starts_with("ollama-") || agent.starts_with("ollama/")
     }
 
     fn not_found(&self, _: &Head<'_>) -> &'static str {
@@ -44,9 +45,8 @@ impl Dialect for Ollama {
     }
 
     fn claims(&self, head: &Head<'_>) -> bool {
-        let own =
-            PATHS.iter().any(|(path, _)| path.starts_with("/api") && head.path.ends_with(path));
-        own || self.recognises(head)
+        let own = PATHS.iter().filter(|(path, _)| path.starts_with("/api"));
+        own.map(|(path, _)| path).any(|path| head.path.ends_with(path)) || self.recognises(head)
     }
 
     fn main_route(&self) -> Route {
