@@ -753,7 +753,7 @@ pub(super) fn usual(
     exchange: &Exchange<'_>,
 ) -> Option<&'static str> {
     let limited = exchange.decision.limited?;
-    let never = kind == RateLimited && place == Place::Answer && limited.wait.is_none();
+    let never = kind == RateLimited && place == Place::Answer && limited.never_fits();
     never.then_some("never")
 }
 
