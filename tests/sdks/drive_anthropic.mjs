@@ -28,7 +28,7 @@ async function call(base, { route: name, stream, id }) {
     return ["token count", null];
   }
   if (route === "models") {
-    await api.models.list();
+    await (id.includes("/not-found/") ? api.models.retrieve(model) : api.models.list());
     return ["models", null];
   }
   const made = await api.messages.create({ ...ask, stream });
@@ -44,6 +44,7 @@ async function call(base, { route: name, stream, id }) {
 function describe(raised) {
   return {
     status: raised.status,
+    code: raised.errorCode,
     type: raised.type,
     request_id: raised.requestID,
     official: raised instanceof APIError,

@@ -38,6 +38,8 @@ def call(base, failure):
                 return made, made.stop_reason
             case "count-tokens":
                 return api.messages.count_tokens(model=MODEL, messages=MESSAGES), None
+            case "models" if "/not-found/" in failure["id"]:
+                return api.models.retrieve(MODEL), None
             case "models":
                 return api.models.list(), None
 
@@ -48,6 +50,7 @@ def describe(raised):
     error = body.get("error") if isinstance(body, dict) else None
     return {
         "status": getattr(raised, "status_code", None),
+        "code": getattr(raised, "error_code", None),
         # Older versions have it in the body only.
         "type": getattr(raised, "type", error.get("type") if isinstance(error, dict) else None),
         "request_id": getattr(raised, "request_id", None),

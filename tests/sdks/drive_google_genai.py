@@ -19,11 +19,16 @@ MUST_CALL = types.GenerateContentConfig(
 )
 
 
+# A client that is let go closes its connections, even while one of its parts is in use.
+KEPT = []
+
+
 def client(base, case=None):
     """A client; it does not retry unless asked to."""
     headers = {CASE_HEADER: case} if case else {}
     options = types.HttpOptions(base_url=base, headers=headers, timeout=30_000)
-    return genai.Client(api_key="brownout-example-key", http_options=options)
+    KEPT.append(genai.Client(api_key="brownout-example-key", http_options=options))
+    return KEPT[-1]
 
 
 def end(made):

@@ -62,12 +62,20 @@ def chat_stream(base):
 
 
 def tools(base):
-    made = client(base).chat(**ASK, tools=[TOOL])
-    # Ollama cannot be told to call a tool; whether the model does is its own choice.
-    for tool_call in made.message.tool_calls or []:
-        assert tool_call.function.name == TOOL_NAME
-        arguments(tool_call.function.arguments)
+    # Ollama cannot be told to call a tool, so the server is.
+    made = client(base, "a tool call").chat(**ASK, tools=[TOOL])
+    tool_call = made.message.tool_calls[0]
+    assert tool_call.function.name == TOOL_NAME
+    arguments(tool_call.function.arguments)
     return made
+
+
+def tools_stream(base):
+    parts = list(client(base, "a tool call").chat(**ASK, tools=[TOOL], stream=True))
+    calls = [tool_call for part in parts for tool_call in part.message.tool_calls or []]
+    assert calls[0].function.name == TOOL_NAME and parts[-1].done
+    arguments(calls[0].function.arguments)
+    return parts[-1]
 
 
 def structured(base):
@@ -104,6 +112,7 @@ SUCCESSES = {
     "chat": chat,
     "chat, streamed": chat_stream,
     "chat with a tool": tools,
+    "chat with a tool, streamed": tools_stream,
     "chat, structured": structured,
     "generate": generate,
     "generate, streamed": generate_stream,

@@ -64,7 +64,9 @@ async function call(base, { provider, route: name, stream, id }) {
   if (route === "embeddings") {
     made = await api.embeddings.create({ model: EMBEDDING_MODEL, input: QUESTION });
   }
-  if (route === "models") made = await api.models.list();
+  if (route === "models") {
+    made = await (id.includes("/not-found/") ? api.models.retrieve(model) : api.models.list());
+  }
   if (stream) return await read(made);
   return [kind(made), made.choices?.[0]?.finish_reason ?? made.status];
 }

@@ -72,6 +72,8 @@ def call(base, failure):
                 made = api.completions.create(model=model, prompt=QUESTION, stream=failure["stream"])
             case "embeddings":
                 return api.embeddings.create(model=EMBEDDING_MODEL, input=QUESTION), None
+            case "models" if "/not-found/" in failure["id"]:
+                return api.models.retrieve(model), None
             case "models":
                 return api.models.list(), None
         if failure["stream"]:

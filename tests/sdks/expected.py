@@ -31,6 +31,16 @@ ANTHROPIC = OPENAI_PYTHON | {
 }
 ANTHROPIC_NODE = ANTHROPIC | {None: "APIError"}
 ANTHROPIC_OLDER = OPENAI_PYTHON | {413: "RequestTooLargeError", 529: "OverloadedError"}
+# Subclasses of those, by the code in an error's details.
+ANTHROPIC_CODES = {
+    "compaction_unavailable": "CompactionUnavailableError",
+    "contract_spend_limit_reached": "ContractSpendLimitReachedError",
+    "enforced_spend_limit_reached": "EnforcedSpendLimitReachedError",
+    "image_dimensions_too_large": "ImageDimensionsTooLargeError",
+    "organization_on_hold": "OrganizationOnHoldError",
+    "ramp_limit_exceeded": "RampLimitExceededError",
+    "request_body_too_large_after_decoding": "RequestBodyTooLargeAfterDecodingError",
+}
 COHERE = {
     400: "BadRequestError",
     401: "UnauthorizedError",
@@ -85,15 +95,17 @@ class Sent:
 
     def _json(self):
         text = self.bytes.decode("utf-8", "replace")
+        texts = [text]
         if self.in_stream:
-            data = [line[5:].strip() for line in text.splitlines() if line.startswith("data:")]
+            texts = [line[5:] for line in text.splitlines() if line.startswith("data:")]
             # A frame of Bedrock's is JSON between binary headers and a checksum.
-            found = re.search(r"\{.*\}", "".join(data) or text, re.DOTALL)
-            text = found.group() if found else ""
-        try:
-            return json.loads(text)
-        except ValueError:
-            return None
+            texts = texts or re.findall(r"\{.*\}", text, re.DOTALL)
+        for text in reversed(texts):
+            try:
+                return json.loads(text)
+            except ValueError:
+                pass
+        return None
 
     @property
     def envelope(self):
@@ -115,7 +127,7 @@ class Sent:
                 if isinstance(place.get(name), str):
                     return place[name]
         error = self.envelope.get("error")
-        return error if isinstance(error, str) else None
+        return error if isinstance(error, str) else (self.failed or {}).get("message")
 
     def request_id(self, provider):
         """Whether a request id is sent where the SDK looks for it."""
@@ -124,14 +136,20 @@ class Sent:
     @property
     def is_error(self):
         """Whether it is an error at all: a refused answer is a healthy one to an SDK."""
-        return self.status >= 400 or (self.in_stream and (self.error or self.is_exception))
+        return self.status >= 400 or (self.in_stream and self.is_exception)
 
     @property
     def is_exception(self):
-        """Whether a stream's event is an exception by its header or its name, or an error by its line."""
-        head = self.bytes[:200]
-        marks = [b":exception-type", b"event: error", b'"error":', b'"object":"error"']
-        return any(mark in head for mark in marks)
+        """Whether an event of a stream says by its name, or by what is in it, that it is an error."""
+        kinds = [self.envelope.get("type"), self.envelope.get("object")]
+        named = "error" in kinds or self.failed is not None or b":exception-type" in self.bytes
+        return named or bool(self.envelope.get("error"))
+
+    @property
+    def failed(self):
+        """The error of an OpenAI response that failed as a whole, if it is one."""
+        response = self.envelope.get("response")
+        return response.get("error") if isinstance(response, dict) else None
 
     @property
     def finish(self):
@@ -154,7 +172,7 @@ def openai_python(sent, provider, version):
     said = said if isinstance(said, dict) else {}
     expected = {"code": said.get("code"), "type": said.get("type")}
     if sent.in_stream:
-        return {"raised": "APIError", "status": None, "request_id": False, **expected}
+        return event_of_responses(sent) or {"raised": "APIError", "status": None, "request_id": False, **expected}
     return {
         "raised": by_status(OPENAI_PYTHON, sent.status),
         "status": sent.status,
@@ -163,10 +181,25 @@ def openai_python(sent, provider, version):
     }
 
 
+def event_of_responses(sent):
+    """What openai makes of an error that is an event of Responses: an event like any other."""
+    if sent.failed:
+        return {"raised": None, "official": None, "finish": f"failed: {sent.failed.get('code')}"}
+    if sent.envelope.get("type") == "error" and not sent.error:
+        return {"raised": None, "official": None, "finish": f"error event: {sent.envelope.get('code')}"}
+    return None
+
+
 def openai_node(sent, provider, version):
     """openai-node, `core/error.ts` and `core/streaming.ts`."""
     expected = {"code": sent.error.get("code"), "type": sent.error.get("type")}
     if sent.in_stream:
+        event = event_of_responses(sent)
+        if event and (sent.failed or version.startswith("6.")):
+            return event
+        if event:
+            # Since version 7 an event that is named `error` is raised as it is.
+            expected = {"code": sent.envelope.get("code"), "type": "error"}
         return {"raised": "APIError", "status": None, **expected}
     return {
         "raised": by_status(OPENAI_NODE, sent.status),
@@ -206,23 +239,51 @@ def ai(sent, provider, version):
     return {"raised": "StreamProviderError", "status": status, **expected}
 
 
+def async_openai(sent, provider, version):
+    """async-openai, `client.rs` and `error.rs`: types are strict, and a 5xx is a text."""
+    if sent.in_stream:
+        return event_of_responses(sent) or {"raised": "JSONDeserialize", "status": None}
+    if sent.status >= 500:
+        return {"raised": "ApiError", "status": sent.status, "code": None, "type": None}
+    texts = [sent.error.get(name) for name in ("type", "param", "code")]
+    if not isinstance(sent.error.get("message"), str) or any(not isinstance(one, str | None) for one in texts):
+        return {"raised": "JSONDeserialize", "status": None}
+    return {
+        "raised": "ApiError",
+        "status": sent.status,
+        "code": sent.error.get("code"),
+        "type": sent.error.get("type"),
+    }
+
+
 def anthropic_python(sent, provider, version):
     """anthropic-sdk-python, `_exceptions.py`, `_error_classes.py` and `_streaming.py`."""
-    table = ANTHROPIC_OLDER if version.startswith("0.") else ANTHROPIC
+    older = version.startswith("0.")
+    by_code = None if older else ANTHROPIC_CODES.get(anthropic_code(sent))
     # An error of a stream has the status of the stream, 200.
     return {
-        "raised": by_status(table, sent.status),
+        "raised": by_code or by_status(ANTHROPIC_OLDER if older else ANTHROPIC, sent.status),
         "status": sent.status,
+        "code": None if older else anthropic_code(sent),
         "type": sent.error.get("type"),
         "request_id": True if sent.in_stream else sent.request_id("anthropic"),
     }
 
 
+def anthropic_code(sent):
+    """The code in an error's details, if there is one."""
+    details = sent.error.get("details")
+    return details.get("error_code") if isinstance(details, dict) else None
+
+
 def anthropic_node(sent, provider, version):
     """anthropic-sdk-typescript, `core/error.ts` and `core/streaming.ts`."""
+    by_code = None if sent.in_stream else ANTHROPIC_CODES.get(anthropic_code(sent))
+    by_place = "APIError" if sent.in_stream else by_status(ANTHROPIC_NODE, sent.status)
     return {
-        "raised": "APIError" if sent.in_stream else by_status(ANTHROPIC_NODE, sent.status),
+        "raised": by_code or by_place,
         "status": None if sent.in_stream else sent.status,
+        "code": anthropic_code(sent),
         "type": sent.error.get("type"),
         "request_id": True if sent.in_stream else sent.request_id("anthropic"),
     }

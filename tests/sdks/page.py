@@ -26,7 +26,7 @@ PROVIDERS = {
 }
 
 
-def render(sdks, seen, by_id):
+def render(sdks, seen):
     """The page."""
     by_sdk = defaultdict(list)
     for sdk, version, all_told in seen:
@@ -38,7 +38,7 @@ def render(sdks, seen, by_id):
         parts.append(f"Versions {listed(version for version, _ in plays)}.\n")
         for provider in sdk.routes:
             heading = PROVIDERS[provider]
-            if rows := failure_rows(plays, provider, by_id):
+            if rows := failure_rows(plays, provider):
                 parts.append(f"### {heading}: failures\n")
                 parts.append(table(["failure", "route", "status", "raised", "code", "type", "id"], rows))
             if rows := success_rows(plays, provider):
@@ -65,7 +65,7 @@ def overview(sdks, by_sdk):
     return table(["SDK", "versions", "providers", "failures", "kinds of answers"], rows)
 
 
-def failure_rows(plays, provider, by_id):
+def failure_rows(plays, provider):
     """A row for each failure, or several where routes differ."""
     # What was seen, by failure, route and version.
     cells = defaultdict(lambda: defaultdict(dict))
@@ -75,9 +75,9 @@ def failure_rows(plays, provider, by_id):
                 cells[told["id"]][told["route"].split(".")[1]][version] = outcome(told)
     rows = []
     for name, routes in cells.items():
-        entry = by_id[name]
-        failure = f"`{entry['fault']}: {entry['case']}`"
-        if entry["place"] == "stream":
+        _, place, fault, case = name.split("/")
+        failure = f"`{fault}: {case}`"
+        if place == "stream":
             failure += ", in a stream"
         same = defaultdict(list)
         for route, versions in routes.items():

@@ -20,10 +20,12 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from dataclasses import dataclass, field
 
 import expected
 from deviations import DEVIATIONS
+from driver import TOOL_NAME
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -68,6 +70,7 @@ SDKS = [
         {"openai": ["chat", "responses", "completions", "embeddings"]},
         [["ai", "@ai-sdk/openai"], ["ai-6", "@ai-sdk/openai-3"]],
     ),
+    Sdk("async-openai", "Rust", "async-openai/Cargo.toml", expected.async_openai, {"openai": OPENAI_ROUTES}),
     Sdk("anthropic", "Python", "drive_anthropic.py", expected.anthropic_python, ANTHROPIC_PROVIDERS),
     Sdk(
         "@anthropic-ai/sdk",
@@ -118,6 +121,16 @@ def runs(sdk):
         for folder in sorted(OLDER.glob(f"{sdk.name}==*"), key=newest_first):
             yield folder.name.split("==")[1], [sys.executable, sdk.program], {"PYTHONPATH": str(folder)}
         return
+    if sdk.language == "Rust":
+        manifest = HERE / sdk.program
+        target = ROOT / "target" / "sdks"
+        subprocess.run(
+            ["cargo", "build", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", target], check=True
+        )
+        lock = tomllib.loads(manifest.with_name("Cargo.lock").read_text())
+        version = next(package["version"] for package in lock["package"] if package["name"] == sdk.name)
+        yield version, [str(target / "debug" / f"drive-{sdk.name}")], {}
+        return
     for packages in sdk.packages:
         manifests = [json.loads((NODE_MODULES / name / "package.json").read_text()) for name in packages]
         version = " with ".join(
@@ -155,6 +168,9 @@ def scenario(entries):
             if entry["place"] == "answer" or route.split(".")[1] in STREAMING:
                 when = {"route": route, "header": {"x-brownout-case": identity(entry)}}
                 rules.append({"when": when, "fault": fault})
+    # Ollama cannot be told to call a tool: its model decides.
+    script = [{"answer": {"call": TOOL_NAME}}]
+    rules.append({"when": {"header": {"x-brownout-case": "a tool call"}}, "script": script, "then": "repeat-last"})
     # JSON is YAML.
     return json.dumps({"brownout": 1, "name": "whatever the header names", "rules": rules}, indent=1)
 
@@ -198,7 +214,7 @@ def play(sdk, version, command, extra, base, entries):
 
 def wrong(sdk, version, told, by_id):
     """What an SDK did other than it should, in words; and the reason, if it is known to."""
-    sent = expected.Sent(by_id[told["id"]])
+    sent = expected.Sent(by_id[told["id"], told["route"]])
     want = {}
     if sent.is_error:
         want = {"official": True} | sdk.expect(sent, told["id"].split("/")[0], version)
@@ -241,8 +257,10 @@ def main():
     asked = parser.parse_args()
     listed = subprocess.run([asked.brownout, "catalog", "--format", "json"], capture_output=True, check=True)
     entries = json.loads(listed.stdout)["entries"]
-    by_id = {identity(entry): entry for entry in entries}
+    by_id = {(identity(entry), route): entry for entry in entries for route in entry["routes"]}
     sdks = [sdk for sdk in SDKS if asked.only in (None, sdk.name)]
+    # Before the server begins: some have to be built.
+    installed = [(sdk, *run) for sdk in sdks for run in runs(sdk)]
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "whatever-the-header-names.yaml"
         path.write_text(scenario(entries))
@@ -256,8 +274,7 @@ def main():
             with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
                 plays = [
                     (sdk, version, pool.submit(play, sdk, version, command, extra, base, entries))
-                    for sdk in sdks
-                    for version, command, extra in runs(sdk)
+                    for sdk, version, command, extra in installed
                 ]
                 seen = [(sdk, version, future.result()) for sdk, version, future in plays]
         finally:
@@ -287,7 +304,7 @@ def main():
         return 1 if mistakes else 0
     from page import render
 
-    page = render(sdks, seen, by_id)
+    page = render(sdks, seen)
     if asked.write:
         PAGE.write_text(page)
     elif not PAGE.exists() or PAGE.read_text() != page:
