@@ -65,10 +65,12 @@ async function call(base, { provider, route: name, stream, id }) {
     made = await api.embeddings.create({ model: EMBEDDING_MODEL, input: QUESTION });
   }
   if (route === "models") {
-    made = await (id.includes("/not-found/") ? api.models.retrieve(model) : api.models.list());
+    made = await (provider === "openai" && id.includes("/not-found/") ? api.models.retrieve(model) : api.models.list());
   }
   if (stream) return await read(made);
-  return [kind(made), made.choices?.[0]?.finish_reason ?? made.status];
+  const parts = made.output?.flatMap(({ content }) => content ?? []) ?? [];
+  const refused = made.choices?.[0]?.message?.refusal || parts.some(({ type }) => type === "refusal");
+  return [kind(made), refused ? "refusal" : (made.choices?.[0]?.finish_reason ?? made.status)];
 }
 
 function describe(raised) {

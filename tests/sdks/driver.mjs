@@ -22,7 +22,7 @@ export function check(holds, what) {
 
 // The first and the last word of every answer end with the name of the attempt.
 export function whole(text) {
-  check(/^Ax([a-z]+)\b.*\bZx\1$/s.test(text), `the text is whole: ${JSON.stringify(text)}`);
+  check(/^Ax([A-Za-z]+)\b.*\bZx\1$/s.test(text), `the text is whole: ${JSON.stringify(text)}`);
 }
 
 export function weather(value) {

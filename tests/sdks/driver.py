@@ -27,7 +27,7 @@ TOOL_SCHEMA = {
 }
 
 # The first and the last word of every answer; both end with the name of the attempt.
-MARKS = re.compile(r"\AAx([a-z]+)\b.*\bZx\1\Z", re.DOTALL)
+MARKS = re.compile(r"\AAx([A-Za-z]+)\b.*\bZx\1\Z", re.DOTALL)
 
 
 class Weather(pydantic.BaseModel):
@@ -89,7 +89,8 @@ def drive(call, successes, describe):
                     warnings.simplefilter("error")
                     told["parsed"] = public_name(type(succeed(task["base"])))
             except Exception as raised:
-                told["failed"] = f"{type(raised).__name__}: {raised}"
+                why = raised.__cause__ or raised
+                told["failed"] = f"{type(raised).__name__}: {why}"
             say(told)
 
 

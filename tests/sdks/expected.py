@@ -100,7 +100,8 @@ class Sent:
             texts = [line[5:] for line in text.splitlines() if line.startswith("data:")]
             # A frame of Bedrock's is JSON between binary headers and a checksum.
             texts = texts or re.findall(r"\{.*\}", text, re.DOTALL)
-        for text in reversed(texts):
+        # Of several events the first is what an SDK sees.
+        for text in texts:
             try:
                 return json.loads(text)
             except ValueError:
@@ -154,6 +155,8 @@ class Sent:
     @property
     def finish(self):
         """How an answer that is no error says that it ended."""
+        if re.search(rb'"refusal"\s*:\s*"', self.bytes):
+            return "refusal"
         found = re.search(
             r'"(?:finish_reason|stop_reason|finishReason|blockReason|stopReason|done_reason)"\s*:\s*"([^"]+)"',
             self.bytes.decode("utf-8", "replace"),
@@ -214,16 +217,19 @@ def ai(sent, provider, version):
 
     `openai-stream-error.ts` reads a status out of the error's words, since the stream has none.
     """
-    expected = {"code": sent.error.get("code"), "type": sent.error.get("type")}
     if not sent.in_stream:
         return {
             "raised": "APICallError",
             "status": sent.status,
+            "code": sent.error.get("code"),
+            "type": sent.error.get("type"),
             "request_id": sent.request_id("openai"),
-            **expected,
         }
-    # Version 6 hands on the provider's object as it is.
-    if version.startswith("6."):
+    said = {**(sent.error or sent.envelope), **(sent.failed or {})}
+    expected = {"code": said.get("code"), "type": "response.failed" if sent.failed else said.get("type")}
+    older = version.startswith("6.")
+    # Version 6 hands on the object that it made of the event, and of Chat the provider's own.
+    if older and "type" not in sent.envelope:
         return {"raised": "Object", "status": None, "official": False, **expected}
     words = f"{expected['code'] or ''} {expected['type'] or ''}".lower()
     statuses = [
@@ -236,7 +242,12 @@ def ai(sent, provider, version):
         (["timeout"], 504),
     ]
     status = next((status for terms, status in statuses if any(term in words for term in terms)), 500)
-    return {"raised": "StreamProviderError", "status": status, **expected}
+    return {"raised": "Object" if older else "StreamProviderError", "status": status, "official": not older, **expected}
+
+
+def ai_finish(finish):
+    """How the AI SDK calls the end of an answer; a refusal is one that was filtered."""
+    return {"content_filter": "content-filter", "refusal": "content-filter"}.get(finish, finish)
 
 
 def async_openai(sent, provider, version):
@@ -319,8 +330,8 @@ def mistralai(sent, provider, version):
 def cohere(sent, provider, version):
     """cohere-python, `v2/raw_client.py`."""
     return {
-        # No status but those of the table has a class.
-        "raised": COHERE.get(sent.status, "ApiError"),
+        # No status but those of the table has a class, and none whose body is no JSON.
+        "raised": COHERE.get(sent.status, "ApiError") if sent.json is not None else "ApiError",
         "status": sent.status,
         "code": sent.envelope.get("error_type"),
         "request_id": sent.request_id("cohere"),

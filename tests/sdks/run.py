@@ -45,7 +45,8 @@ class Sdk:
     routes: dict
     # The packages that hold it, the newest first; of Node, by the names in package.json.
     packages: list = field(default_factory=list)
-    versions: list = field(default_factory=list)
+    # How it calls the end of an answer.
+    finish: object = str
 
     @property
     def title(self):
@@ -69,6 +70,7 @@ SDKS = [
         expected.ai,
         {"openai": ["chat", "responses", "completions", "embeddings"]},
         [["ai", "@ai-sdk/openai"], ["ai-6", "@ai-sdk/openai-3"]],
+        finish=expected.ai_finish,
     ),
     Sdk("async-openai", "Rust", "async-openai/Cargo.toml", expected.async_openai, {"openai": OPENAI_ROUTES}),
     Sdk("anthropic", "Python", "drive_anthropic.py", expected.anthropic_python, ANTHROPIC_PROVIDERS),
@@ -158,16 +160,17 @@ def failures(sdk, entries):
 
 def scenario(entries):
     """A scenario that plays whatever case the header names."""
-    rules = []
+    faults = {}
     for entry in entries:
-        if entry["place"] == "answer":
-            fault = {entry["fault"]: {"case": entry["case"]}}
-        else:
+        fault = {entry["fault"]: {"case": entry["case"]}}
+        if entry["place"] == "stream":
             fault = {"stream-error": {"error": entry["fault"], "case": entry["case"], "after": 2}}
-        for route in entry["routes"]:
-            if entry["place"] == "answer" or route.split(".")[1] in STREAMING:
-                when = {"route": route, "header": {"x-brownout-case": identity(entry)}}
-                rules.append({"when": when, "fault": fault})
+        faults[identity(entry)] = (entry["provider"], fault)
+    # The provider is enough: where several routes share a name, each plays its own.
+    rules = [
+        {"when": {"provider": provider, "header": {"x-brownout-case": case}}, "fault": fault}
+        for case, (provider, fault) in faults.items()
+    ]
     # Ollama cannot be told to call a tool: its model decides.
     script = [{"answer": {"call": TOOL_NAME}}]
     rules.append({"when": {"header": {"x-brownout-case": "a tool call"}}, "script": script, "then": "repeat-last"})
@@ -219,7 +222,7 @@ def wrong(sdk, version, told, by_id):
     if sent.is_error:
         want = {"official": True} | sdk.expect(sent, told["id"].split("/")[0], version)
     else:
-        want = {"raised": None, "finish": sent.finish}
+        want = {"raised": None, "finish": sdk.finish(sent.finish)}
     reason = None
     for deviation in DEVIATIONS:
         if deviation.holds(sdk, version, told, sent):
@@ -282,7 +285,6 @@ def main():
             server.wait()
     mistakes = []
     for sdk, version, all_told in seen:
-        sdk.versions.append(version)
         for told in all_told:
             who = f"{sdk.name} {version} ({sdk.language})"
             if asked.show:

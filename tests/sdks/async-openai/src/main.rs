@@ -74,7 +74,11 @@ async fn call(client: &Client<OpenAIConfig>, route: &str, streaming: bool) -> Ma
     match (route, streaming) {
         ("chat", false) => {
             let made = client.chat().create(request(chat(json!({})))).await?;
-            Ok(("CreateChatCompletionResponse", finish(&json!(made.choices[0].finish_reason))))
+            let end = match &made.choices[0].message.refusal {
+                Some(_) => Some("refusal".to_owned()),
+                None => finish(&json!(made.choices[0].finish_reason)),
+            };
+            Ok(("CreateChatCompletionResponse", end))
         }
         ("chat", true) => {
             let mut stream = client.chat().create_stream(request(chat(json!({})))).await?;
@@ -86,8 +90,10 @@ async fn call(client: &Client<OpenAIConfig>, route: &str, streaming: bool) -> Ma
             Ok(("CreateChatCompletionStreamResponse", end))
         }
         ("responses", false) => {
-            let made = client.responses().create(request(responses(json!({})))).await?;
-            Ok(("Response", finish(&json!(made.status))))
+            let made = json!(client.responses().create(request(responses(json!({})))).await?);
+            let refused = made["output"][0]["content"][0]["type"] == "refusal";
+            let end = if refused { Some("refusal".to_owned()) } else { finish(&made["status"]) };
+            Ok(("Response", end))
         }
         ("responses", true) => {
             let mut stream = client.responses().create_stream(request(responses(json!({})))).await?;
