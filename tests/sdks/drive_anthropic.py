@@ -1,5 +1,7 @@
 """Drives anthropic: against Anthropic."""
 
+import functools
+
 import anthropic
 from driver import CASE_HEADER, QUESTION, TOOL_ABOUT, TOOL_NAME, TOOL_SCHEMA, Weather
 from driver import arguments, drive, weather, whole
@@ -11,37 +13,37 @@ ASK = {"model": MODEL, "max_tokens": 500, "messages": MESSAGES}
 ASK_TOOL = {**ASK, "tools": [TOOL], "tool_choice": {"type": "any"}}
 
 
-def client(base, case=None):
-    """A client that neither retries nor guesses: what does not fit the SDK's models is an error."""
+@functools.cache
+def client(base, strict=True):
+    """A client that does not retry and, if strict, takes nothing but what fits the SDK's models."""
     return anthropic.Anthropic(
         base_url=base,
         api_key="sk-ant-brownout-example-key",
         max_retries=0,
         timeout=30,
-        default_headers={CASE_HEADER: case} if case else {},
-        _strict_response_validation=case is None,
+        _strict_response_validation=strict,
     )
 
 
 def call(base, failure):
     """One call of the route that a failure is to be met on."""
-    with client(base, failure["id"]) as api:
-        match failure["route"].split(".")[1]:
-            case "messages" if failure["stream"]:
-                finish = None
-                for event in api.messages.create(**ASK, stream=True):
-                    if event.type == "message_delta":
-                        finish = event.delta.stop_reason
-                return event, finish
-            case "messages":
-                made = api.messages.create(**ASK)
-                return made, made.stop_reason
-            case "count-tokens":
-                return api.messages.count_tokens(model=MODEL, messages=MESSAGES), None
-            case "models" if "/not-found/" in failure["id"]:
-                return api.models.retrieve(MODEL), None
-            case "models":
-                return api.models.list(), None
+    api = client(base, strict=False).with_options(default_headers={CASE_HEADER: failure["id"]})
+    match failure["route"].split(".")[1]:
+        case "messages" if failure["stream"]:
+            finish = None
+            for event in api.messages.create(**ASK, stream=True):
+                if event.type == "message_delta":
+                    finish = event.delta.stop_reason
+            return event, finish
+        case "messages":
+            made = api.messages.create(**ASK)
+            return made, made.stop_reason
+        case "count-tokens":
+            return api.messages.count_tokens(model=MODEL, messages=MESSAGES), None
+        case "models" if "/not-found/" in failure["id"]:
+            return api.models.retrieve(MODEL), None
+        case "models":
+            return api.models.list(), None
 
 
 def describe(raised):

@@ -1,5 +1,7 @@
 """Drives openai: against OpenAI, Azure OpenAI and OpenRouter."""
 
+import functools
+
 import openai
 from driver import CASE_HEADER, QUESTION, TOOL_ABOUT, TOOL_NAME, TOOL_SCHEMA, Weather
 from driver import arguments, drive, unit, weather, whole
@@ -36,14 +38,14 @@ LAX = {
 }
 
 
-def client(base, provider, case=None, strict=True):
+@functools.cache
+def client(base, provider, strict):
     """A client that does not retry and, if strict, takes nothing but what fits the SDK's models."""
     options = {
         "api_key": "sk-brownout-example-key",
         "max_retries": 0,
         "timeout": 30,
-        "default_headers": {CASE_HEADER: case} if case else {},
-        "_strict_response_validation": strict and case is None,
+        "_strict_response_validation": strict,
     }
     if provider == "azure":
         return openai.AzureOpenAI(azure_endpoint=base, api_version="2025-04-01-preview", **options)
@@ -82,24 +84,24 @@ def read(stream):
 def call(base, failure):
     """One call of the route that a failure is to be met on."""
     provider, route = failure["provider"], failure["route"].split(".")[1]
-    with client(base, provider, failure["id"]) as api:
-        model = MODELS[provider].get(route, MODELS[provider]["generate"])
-        match route:
-            case "chat":
-                made = api.chat.completions.create(model=model, messages=MESSAGES, stream=failure["stream"])
-            case "responses":
-                made = api.responses.create(model=model, input=QUESTION, stream=failure["stream"])
-            case "completions":
-                made = api.completions.create(model=model, prompt=QUESTION, stream=failure["stream"])
-            case "embeddings":
-                return api.embeddings.create(model=EMBEDDING_MODEL, input=QUESTION), None
-            case "models" if provider == "openai" and "/not-found/" in failure["id"]:
-                return api.models.retrieve(model), None
-            case "models":
-                return api.models.list(), None
-        if failure["stream"]:
-            return read(made)
-        return made, end(made)
+    api = client(base, provider, False).with_options(default_headers={CASE_HEADER: failure["id"]})
+    model = MODELS[provider].get(route, MODELS[provider]["generate"])
+    match route:
+        case "chat":
+            made = api.chat.completions.create(model=model, messages=MESSAGES, stream=failure["stream"])
+        case "responses":
+            made = api.responses.create(model=model, input=QUESTION, stream=failure["stream"])
+        case "completions":
+            made = api.completions.create(model=model, prompt=QUESTION, stream=failure["stream"])
+        case "embeddings":
+            return api.embeddings.create(model=EMBEDDING_MODEL, input=QUESTION), None
+        case "models" if provider == "openai" and "/not-found/" in failure["id"]:
+            return api.models.retrieve(model), None
+        case "models":
+            return api.models.list(), None
+    if failure["stream"]:
+        return read(made)
+    return made, end(made)
 
 
 def describe(raised):
@@ -120,7 +122,7 @@ def successes(provider):
     lax = False
 
     def api(base):
-        return client(base, provider, strict=not lax)
+        return client(base, provider, not lax)
 
     def chat(base):
         made = api(base).chat.completions.create(model=model, messages=MESSAGES)

@@ -93,7 +93,7 @@ def failure_rows(plays, provider):
 def outcome(told):
     """What one SDK made of one failure, by column."""
     if "raised" not in told:
-        return "", f"nothing: `{told['parsed']}`, {told['finish'] or 'no finish'}", "", "", ""
+        return "", f"nothing: `{told['parsed']}`, {told.get('finish') or 'no finish'}", "", "", ""
     status = told.get("status")
     return (
         "" if status is None else str(status),

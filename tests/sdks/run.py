@@ -200,7 +200,7 @@ def play(sdk, version, command, extra, base, entries):
         env=environment(extra),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     told = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
     if ran.returncode != 0:
@@ -260,6 +260,7 @@ def main():
     asked = parser.parse_args()
     listed = subprocess.run([asked.brownout, "catalog", "--format", "json"], capture_output=True, check=True)
     entries = json.loads(listed.stdout)["entries"]
+    entries = sorted(entries, key=lambda entry: entry["place"])
     by_id = {(identity(entry), route): entry for entry in entries for route in entry["routes"]}
     sdks = [sdk for sdk in SDKS if asked.only in (None, sdk.name)]
     # Before the server begins: some have to be built.
