@@ -1,5 +1,6 @@
 """Writes `docs/sdks.md`: a plain function from what was seen to text."""
 
+import inspect
 from collections import defaultdict
 
 INTRO = """# What the official SDKs make of it
@@ -35,7 +36,7 @@ def render(sdks, seen):
     for sdk in sdks:
         plays = by_sdk[id(sdk)]
         parts.append(f"## {sdk.title}\n")
-        parts.append(f"Versions {listed(version for version, _ in plays)}.\n")
+        parts.append(f"Versions {listed(version for version, _ in plays)}. What it has to raise is held to {source(sdk)}\n")
         for provider in sdk.routes:
             heading = PROVIDERS[provider]
             if rows := failure_rows(plays, provider):
@@ -44,9 +45,6 @@ def render(sdks, seen):
             if rows := success_rows(plays, provider):
                 parts.append(f"### {heading}: answers\n")
                 parts.append(table(["call", "parsed as"], rows))
-        if notes := reasons(plays):
-            parts.append("Known of this SDK:\n")
-            parts.append("".join(f"- {note}\n" for note in notes))
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
@@ -114,10 +112,9 @@ def success_rows(plays, provider):
     return [[name, merge(versions)] for name, versions in cells.items()]
 
 
-def reasons(plays):
-    """Why an SDK does other than its own classes say, each reason once."""
-    found = [told["reason"] for _, all_told in plays for told in all_told if told.get("reason")]
-    return list(dict.fromkeys(found))
+def source(sdk):
+    """Where it is known from what the SDK should do, and what is peculiar to it."""
+    return " ".join(inspect.getdoc(sdk.expect).split())
 
 
 def merge(by_version):
