@@ -61,7 +61,7 @@ pub(crate) fn sdk_clients() -> Vec<(String, &'static str)> {
     let mut clients = Vec::new();
     for (program, imports, flag, files) in runtimes {
         let mut command = Command::new(&program);
-        command.args([flag, imports]).current_dir(root().join("tests/clients"));
+        command.args([flag, imports]).current_dir(root().join("tests"));
         if command.output().is_ok_and(|output| output.status.success()) {
             clients.extend(files.map(|file| (program.clone(), file)));
             continue;
