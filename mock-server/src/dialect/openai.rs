@@ -141,7 +141,7 @@ impl Dialect for OpenAi {
     }
 
     fn needed(&self, request: &Request) -> u64 {
-        longest(request).saturating_add(request.output_tokens_max.unwrap_or(0))
+        longest(request)
     }
 }
 
