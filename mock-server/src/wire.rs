@@ -206,6 +206,8 @@ impl Takeover {
     /// back if it stays open.
     pub(crate) async fn play<S: Stream>(self, mut stamped: Stamped<S>) -> Option<Stamped<S>> {
         let Self { timeline, mut recorder, manner } = self;
+        // Whoever reads the head must not think that another request may follow.
+        let manner = if timeline.end == End::Last { manner.closing() } else { manner };
         let clock = stamped.stamps.clock;
         // An error means that the client has left; dropping the recorder says so.
         write(&timeline, &mut recorder, manner, &mut stamped).await.ok()?;

@@ -38,16 +38,6 @@ function say(told) {
   console.log(JSON.stringify(told));
 }
 
-// What a call makes; made again if its connection was one that the server had just closed.
-async function again(make) {
-  try {
-    return await make();
-  } catch (raised) {
-    if (!/^(Connection error|Cannot connect|fetch failed)/.test(raised?.message)) throw raised;
-    return await make();
-  }
-}
-
 // `call(base, failure)` makes the call of a failure and returns what it parsed and how that ended;
 // `successes[provider]` is a table of calls, each returning what kind of answer it parsed;
 // `describe` tells status, code and request id of an error, and whether it is the SDK's own.
@@ -56,7 +46,7 @@ export async function drive(call, successes, describe) {
   for (const failure of task.failures) {
     const told = { id: failure.id, route: failure.route, stream: failure.stream };
     try {
-      const [parsed, finish] = await again(() => call(task.base, failure));
+      const [parsed, finish] = await call(task.base, failure);
       Object.assign(told, { parsed, finish });
     } catch (raised) {
       const message = raised?.message ?? String(raised);
@@ -68,7 +58,7 @@ export async function drive(call, successes, describe) {
     for (const [name, succeed] of Object.entries(successes[provider])) {
       const told = { success: name, provider };
       try {
-        told.parsed = await again(() => succeed(task.base));
+        told.parsed = await succeed(task.base);
       } catch (raised) {
         told.failed = `${raised?.constructor?.name}: ${raised?.message}`;
       }

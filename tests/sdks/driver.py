@@ -63,16 +63,6 @@ def public_name(kind):
     return kind.__name__
 
 
-def again(make):
-    """What a call makes; made again if its connection was one that the server had just closed."""
-    try:
-        return make()
-    except Exception as raised:
-        if "ConnectionError" not in type(raised).__name__ and "ProtocolError" not in type(raised).__name__:
-            raise
-        return make()
-
-
 def drive(call, successes, describe):
     """Does the task on standard input.
 
@@ -84,7 +74,7 @@ def drive(call, successes, describe):
     for failure in task["failures"]:
         told = {"id": failure["id"], "route": failure["route"], "stream": failure["stream"]}
         try:
-            parsed, finish = again(lambda: call(task["base"], failure))
+            parsed, finish = call(task["base"], failure)
             told |= {"parsed": public_name(type(parsed)), "finish": finish}
         except Exception as raised:
             told |= {"raised": public_name(type(raised)), **describe(raised)}
@@ -97,7 +87,7 @@ def drive(call, successes, describe):
                 # What a model does not expect, it warns of.
                 with warnings.catch_warnings():
                     warnings.simplefilter("error")
-                    told["parsed"] = public_name(type(again(lambda: succeed(task["base"]))))
+                    told["parsed"] = public_name(type(succeed(task["base"])))
             except Exception as raised:
                 why = raised.__cause__ or raised
                 told["failed"] = f"{type(raised).__name__}: {why}"
