@@ -12,7 +12,9 @@ mod virtual_time;
 
 use std::time::Duration;
 
-use mock_server::{draw::Draws, engine::RuleReport, journal::Entry, lane::Lane};
+use mock_server::{
+    draw::Draws, engine::RuleReport, journal::Entry, lane::Lane, lanes::LaneRefusal,
+};
 use resilience_core::{Mistakes, PolicyMistake};
 
 pub use command::{CommandError, CommandLine};
@@ -48,6 +50,8 @@ pub struct Record {
     pub journal_full: bool,
     /// How often the server had no room for a connection.
     pub connection_limit_hits: u64,
+    /// Why requests got no lane, and how many did not.
+    pub lane_refusals: Option<(LaneRefusal, u64)>,
     /// Who made the requests.
     pub application: Application,
     /// How well times were measured.
@@ -78,6 +82,28 @@ impl Mode {
 }
 
 impl Record {
+    /// What a lane knows of a run.
+    pub fn of(
+        lane: &Lane,
+        seed: u64,
+        application: Application,
+        precision: Precision,
+        took: Duration,
+    ) -> Self {
+        let journal = lane.journal();
+        Self {
+            seed,
+            entries: journal.entries().to_vec(),
+            rules: lane.rule_reports(),
+            journal_full: journal.is_full(),
+            connection_limit_hits: lane.connection_limit_hits(),
+            lane_refusals: lane.lane_refusals(),
+            application,
+            precision,
+            took,
+        }
+    }
+
     /// Judges the run.
     pub fn judge(&self, scenario: &Scenario) -> Verdict {
         judge(&Evidence {
@@ -86,6 +112,7 @@ impl Record {
             rules: &self.rules,
             journal_full: self.journal_full,
             connection_limit_hits: self.connection_limit_hits,
+            lane_refusals: self.lane_refusals,
             application: &self.application,
             precision: self.precision,
         })
@@ -119,26 +146,5 @@ pub fn draws(scenario: &Scenario, seed: u64) -> Draws {
 fn post(lane: &Lane, reports: &[CallReport]) {
     for report in reports {
         lane.post_outcome(Some(report.name.clone()), report.result.is_ok(), Some(report.began));
-    }
-}
-
-/// What the lane knows when the run is over.
-fn record(
-    lane: &Lane,
-    seed: u64,
-    application: Application,
-    precision: Precision,
-    took: Duration,
-) -> Record {
-    let journal = lane.journal();
-    Record {
-        seed,
-        entries: journal.entries().to_vec(),
-        rules: lane.rule_reports(),
-        journal_full: journal.is_full(),
-        connection_limit_hits: lane.connection_limit_hits(),
-        application,
-        precision,
-        took,
     }
 }

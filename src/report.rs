@@ -18,7 +18,7 @@ pub use terminal::{Terminal, printable};
 use crate::{
     harness::{Mode, Record},
     scenario::Scenario,
-    verdict::{Status, Verdict},
+    verdict::{Spending, Status, Verdict},
 };
 
 /// What became of a suite.
@@ -69,6 +69,12 @@ impl SuiteReport {
             }
         }
         summary
+    }
+
+    /// What all of them were billed.
+    pub fn spending(&self) -> Spending {
+        let judged = self.scenarios.iter().filter_map(|scenario| scenario.judged.as_ref());
+        judged.fold(Spending::default(), |sum, (_, verdict)| sum.plus(verdict.spending))
     }
 }
 

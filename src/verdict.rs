@@ -8,15 +8,19 @@ mod house;
 mod judge;
 mod likelihood;
 mod outcome;
+mod spending;
 mod waits;
 
 use std::time::Duration;
 
-use mock_server::{action::ErrorKind, engine::RuleReport, journal::Entry, plan::ProviderName};
+use mock_server::{
+    action::ErrorKind, engine::RuleReport, journal::Entry, lanes::LaneRefusal, plan::ProviderName,
+};
 
 pub use calls::{Attempt, Call, calls};
 pub use judge::judge;
 pub use outcome::MarkCount;
+pub use spending::{Spending, Spent};
 
 use crate::scenario::{self, BuiltIn, Formula, Scenario};
 
@@ -33,6 +37,8 @@ pub struct Evidence<'a> {
     pub journal_full: bool,
     /// How often the server had no room for a connection.
     pub connection_limit_hits: u64,
+    /// Why requests got no lane, and how many did not.
+    pub lane_refusals: Option<(LaneRefusal, u64)>,
     /// Who made the requests.
     pub application: &'a Application,
     /// How well times were measured.
@@ -95,6 +101,8 @@ pub struct Verdict {
     pub calls: u64,
     /// From the first request to the last end.
     pub elapsed: Duration,
+    /// What its attempts were billed.
+    pub spending: Spending,
 }
 
 /// What a claim came to; a greater one outweighs a lesser.
@@ -162,6 +170,8 @@ pub enum Violation {
     ConnectionLimit { most: usize, hits: u64 },
     /// The journal reached its limit.
     JournalFull { entries: usize },
+    /// Requests asked for lanes that they could not have.
+    LaneRefused { why: LaneRefusal, requests: u64 },
     /// A call waited the same again and again.
     NoBackoff { call: u64, waits: Vec<Duration> },
     /// No request came.
@@ -238,6 +248,7 @@ impl Violation {
             | Self::CommandFailed { .. }
             | Self::ConnectionLimit { .. }
             | Self::JournalFull { .. }
+            | Self::LaneRefused { .. }
             | Self::NoRequest
             | Self::NotExercised { .. }
             | Self::OverTime { .. }

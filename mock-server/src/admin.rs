@@ -2,7 +2,7 @@
 //! application posts its outcomes.
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     middleware::{self, Next},
@@ -11,34 +11,41 @@ use axum::{
 };
 use serde::Deserialize;
 
-use crate::{lane::Lane, server::tidy};
+use crate::lanes::{LaneName, LaneRefusal, Lanes};
 
 /// Where it all stands.
 const ROOT: &str = "/_brownout";
 
 /// The routes that every server has, those of its owner beside them, and nothing else.
-pub(crate) fn router(lane: Lane, own: Router) -> Router {
+///
+/// Each request carries the name of the lane that it speaks of as an extension.
+pub(crate) fn router(lanes: Lanes, own: Router) -> Router {
     let routes = Router::new()
         .route("/health", get(async || "ok\n"))
         .route("/journal", get(journal))
+        .route("/lanes", get(list))
         .route("/outcome", post(outcome))
         .route("/reset", post(reset))
-        .with_state(lane)
+        .with_state(lanes)
         .merge(own)
         .fallback(async || (StatusCode::NOT_FOUND, "there is no such page here\n"));
     Router::new().nest(ROOT, routes).layer(middleware::from_fn(guard))
 }
 
-/// The tidy form of a path that is meant for the server itself; a slash too many does not make a
-/// request to a provider of it.
-pub(crate) fn own(uri: &Uri) -> Option<Uri> {
-    let path = tidy(uri.path());
+/// The address of a page of the server itself, if a tidy path without its lane is that of one.
+pub(crate) fn own(path: &str, query: &str) -> Option<Uri> {
     let rest = path.strip_prefix(ROOT)?;
     if !rest.is_empty() && !rest.starts_with('/') {
         return None;
     }
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    format!("{path}{query}").parse().ok()
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{path}{mark}{query}").parse().ok()
+}
+
+/// Tells in plain text, which no client takes for its provider's, why a request gets no lane.
+pub(crate) fn refused(refusal: LaneRefusal) -> Response {
+    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    (status, format!("{refusal}\n")).into_response()
 }
 
 /// Refuses requests that a web page could have made: the Host must be a loopback name, and the
@@ -77,8 +84,9 @@ fn is_loopback(authority: &str) -> bool {
     ["127.0.0.1", "localhost", "::1"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// The journal so far, one JSON object a line.
-async fn journal(State(lane): State<Lane>) -> Response {
+/// The journal of a lane so far, one JSON object a line.
+async fn journal(State(lanes): State<Lanes>, Extension(name): Extension<LaneName>) -> Response {
+    let Some(lane) = lanes.find(&name) else { return unknown(&name) };
     let journal = lane.journal();
     let mut text = String::new();
     for entry in journal.entries() {
@@ -86,6 +94,23 @@ async fn journal(State(lane): State<Lane>) -> Response {
         text.push('\n');
     }
     ([(header::CONTENT_TYPE, "application/jsonl")], text).into_response()
+}
+
+/// How each lane stands, and how many requests got none.
+async fn list(State(lanes): State<Lanes>) -> Json<serde_json::Value> {
+    let default = lanes.default_lane();
+    let refused = default.lane_refusals().map_or(0, |(_, count)| count);
+    Json(serde_json::json!({
+        "lanes": lanes.counts(),
+        "lanes-max": default.plan().limits.lanes_max,
+        "refused": refused,
+    }))
+}
+
+/// The answer to a question about a lane that there is not.
+pub(crate) fn unknown(name: &LaneName) -> Response {
+    let message = format!("there is no lane `{name}`: its first request makes it\n");
+    (StatusCode::NOT_FOUND, message).into_response()
 }
 
 /// What an application says of a call that has ended for it.
@@ -98,12 +123,24 @@ struct Posted {
     success: bool,
 }
 
-async fn outcome(State(lane): State<Lane>, Json(posted): Json<Posted>) -> StatusCode {
-    lane.post_outcome(posted.call, posted.success, None);
-    StatusCode::NO_CONTENT
+async fn outcome(
+    State(lanes): State<Lanes>,
+    Extension(name): Extension<LaneName>,
+    Json(posted): Json<Posted>,
+) -> Response {
+    match lanes.open(&name) {
+        Ok(lane) => {
+            lane.post_outcome(posted.call, posted.success, None);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(refusal) => refused(refusal),
+    }
 }
 
-async fn reset(State(lane): State<Lane>) -> StatusCode {
-    lane.reset();
+/// Takes a lane back to its beginning; one that has never begun is there already.
+async fn reset(State(lanes): State<Lanes>, Extension(name): Extension<LaneName>) -> StatusCode {
+    if let Some(lane) = lanes.find(&name) {
+        lane.reset();
+    }
     StatusCode::NO_CONTENT
 }

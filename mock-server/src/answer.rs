@@ -75,9 +75,10 @@ pub enum Finish {
 pub struct Mark(pub String);
 
 impl Answer {
-    /// Writes the answer to a request.
+    /// Writes the answer to a request, of at most so many tokens.
     pub fn new(
         request: &Request,
+        most: Option<u64>,
         answers: &Answers,
         own: Option<&action::Answer>,
         attempt: u64,
@@ -85,7 +86,8 @@ impl Answer {
     ) -> Self {
         let tokenizer = Tokenizer::of(&request.model);
         let mark = Mark::new(attempt, draws);
-        let mut writer = Writer { request, tokenizer, mark: &mark, attempt, draws, choice: 0 };
+        let mut writer =
+            Writer { request, most, tokenizer, mark: &mark, attempt, draws, choice: 0 };
         let reasoning =
             if request.wishes.reasons { pieces(&writer.thoughts()) } else { Vec::new() };
         let reasoning_tokens = reasoning.iter().map(|piece| tokenizer.count(piece)).sum();
@@ -173,6 +175,8 @@ fn step(request: &Request, task: &[TaskStep]) -> Vec<String> {
 /// Writes the choices of one answer.
 struct Writer<'a> {
     request: &'a Request,
+    /// The most tokens of a choice.
+    most: Option<u64>,
     tokenizer: Tokenizer,
     mark: &'a Mark,
     attempt: u64,
@@ -243,7 +247,7 @@ impl Writer<'_> {
             whole.truncate(at);
         }
         let output_tokens = self.tokenizer.count(&whole);
-        match self.request.output_tokens_max {
+        match self.most {
             Some(most) if output_tokens > most => Choice::cut(&whole, most, self.tokenizer),
             _ => Choice { pieces: pieces(&whole), calls: Vec::new(), finish, output_tokens },
         }
@@ -438,7 +442,7 @@ mod tests {
     }
 
     fn write(request: &Request, answers: &Answers, attempt: u64) -> Answer {
-        Answer::new(request, answers, None, attempt, Draws::new(1))
+        Answer::new(request, request.output_tokens_max, answers, None, attempt, Draws::new(1))
     }
 
     #[test]

@@ -6,9 +6,16 @@
 
 pub(crate) mod anthropic;
 pub(crate) mod azure;
+pub(crate) mod bedrock;
 mod case;
+mod chat;
+pub(crate) mod cohere;
+pub(crate) mod gemini;
+pub(crate) mod mistral;
+pub(crate) mod ollama;
 pub(crate) mod openai;
-pub(crate) mod unserved;
+pub(crate) mod openrouter;
+mod vector;
 
 use std::{fmt, time::Duration};
 
@@ -49,6 +56,11 @@ pub(crate) trait Dialect: Provider {
     /// The route of a path. SDKs build paths in many ways, so routes are found by their ends.
     fn route(&self, head: &Head<'_>) -> Option<Route>;
 
+    /// Whether a path that other providers have too is its own without its name before it.
+    fn claims(&self, _: &Head<'_>) -> bool {
+        true
+    }
+
     /// The route that most requests go to.
     fn main_route(&self) -> Route;
 
@@ -77,10 +89,15 @@ pub(crate) trait Dialect: Provider {
         retry_after(exchange.decision, exchange.moment.wall)
     }
 
-    /// How many tokens must fit into the model's window at once. Of several texts that are read
-    /// each for itself it is the longest.
+    /// How many tokens of the input must fit into the model's window at once. Of several texts that
+    /// are read each for itself it is the longest.
     fn needed(&self, request: &Request) -> u64 {
-        request.input_tokens.saturating_add(request.output_tokens_max.unwrap_or(0))
+        request.input_tokens
+    }
+
+    /// Whether the output that is asked for must fit into the window beside the input.
+    fn shares_window(&self) -> bool {
+        false
     }
 
     /// The refusal of a model that does not exist.
@@ -186,10 +203,17 @@ pub(crate) enum EventKind {
 }
 
 /// Every dialect that is served, those first whose paths could be taken for another's.
-static SERVED: [&dyn Dialect; 3] = [&anthropic::Anthropic, &azure::Azure, &openai::OpenAi];
-
-/// The providers that are recognised, but not served yet.
-static UNSERVED: [&dyn Provider; 1] = [&unserved::Gemini];
+static SERVED: [&dyn Dialect; 9] = [
+    &bedrock::Bedrock,
+    &gemini::Gemini,
+    &azure::Azure,
+    &anthropic::Anthropic,
+    &cohere::Cohere,
+    &mistral::Mistral,
+    &ollama::Ollama,
+    &openrouter::OpenRouter,
+    &openai::OpenAi,
+];
 
 /// Every dialect that is served.
 pub(crate) fn served() -> impl Iterator<Item = &'static dyn Dialect> {
@@ -216,11 +240,7 @@ pub(crate) fn find(head: &Head<'_>) -> Found {
             None => Found::Unserved(dialect),
         };
     }
-    // Azure's paths end like OpenAI's, so it is asked first.
-    if let Some(&provider) = UNSERVED.iter().find(|provider| provider.recognises(head)) {
-        return Found::Unserved(provider);
-    }
-    for dialect in SERVED {
+    for dialect in SERVED.into_iter().filter(|dialect| dialect.claims(head)) {
         if let Some(route) = dialect.route(head) {
             return Found::Served(dialect, route);
         }
@@ -332,9 +352,23 @@ impl Moment {
         self.id(what, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", length)
     }
 
+    /// An id of the letters that Bitcoin's addresses are made of: none looks like another.
+    fn base58(&self, what: &str, length: u64) -> String {
+        self.id(what, b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz", length)
+    }
+
     /// An id of hexadecimal digits.
     fn hex(&self, what: &str, length: u64) -> String {
         self.id(what, b"0123456789abcdef", length)
+    }
+
+    /// An id of 32 hexadecimal digits in groups, as version 4 of
+    /// [RFC 9562](https://www.rfc-editor.org/rfc/rfc9562#section-5.4) has them.
+    fn uuid(&self, what: &str) -> String {
+        let digits = self.hex(what, 32);
+        let variant = self.id(&format!("{what} variant"), b"89ab", 1);
+        let [first, second, third] = [&digits[..8], &digits[8..12], &digits[13..16]];
+        format!("{first}-{second}-4{third}-{variant}{}-{}", &digits[17..20], &digits[20..])
     }
 
     /// The id that Cloudflare, in front of both providers, gives a request.
@@ -532,8 +566,28 @@ mod tests {
             ("/anthropic/v1/messages", bearer, messages),
             ("/v1/threads/x/messages", bearer, (ProviderName::OpenAi, None)),
             ("/v1/chat/completions", bearer, chat),
-            ("/v1beta/openai/chat/completions", bearer, (ProviderName::Gemini, None)),
+            (
+                "/v1beta/openai/chat/completions",
+                bearer,
+                (ProviderName::Gemini, Some(Route::GeminiGenerate)),
+            ),
+            ("/v1beta/openai/embeddings", bearer, (ProviderName::Gemini, None)),
+            ("/v1beta/models", bearer, (ProviderName::Gemini, Some(Route::GeminiModels))),
+            (
+                "/models/m:generateContent",
+                bearer,
+                (ProviderName::Gemini, Some(Route::GeminiGenerate)),
+            ),
+            ("/v1/models", "x-goog-api-key", (ProviderName::Gemini, Some(Route::GeminiModels))),
+            ("/v1/models", "x-api-key", (ProviderName::Anthropic, Some(Route::AnthropicModels))),
+            ("/v1/v1/messages", bearer, messages),
+            (
+                "/v1/messages/count_tokens",
+                bearer,
+                (ProviderName::Anthropic, Some(Route::AnthropicCountTokens)),
+            ),
             ("/openai/v1/chat/completions", bearer, (ProviderName::Azure, Some(Route::AzureChat))),
+            ("/openai/v1/models", bearer, (ProviderName::Azure, None)),
             ("/v1/message", "x-api-key", (ProviderName::Anthropic, None)),
         ] {
             assert_eq!(whose(path, header), expected, "{path}");

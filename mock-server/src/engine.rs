@@ -13,7 +13,7 @@ use crate::{
     identity::{Evidence, Identity, Served},
     journal::RuleHit,
     models,
-    plan::{Act, Model, Pick, Plan, ProviderName, Rule, Scope, Service, Then, matches},
+    plan::{Act, Model, Pick, Plan, Rule, Scope, Service, Then, matches},
     quota::{Ask, Level, Limited, Quotas},
     request::{Fingerprint, Request},
 };
@@ -157,7 +157,8 @@ impl Engine {
             levels: Vec::new(),
             window: bounds.window,
             output_max: bounds.output_max(request),
-            unknown_model: bounds.unknown,
+            // A list of models asks for none of them.
+            unknown_model: bounds.unknown && !request.model.is_empty(),
         };
         let plan = Arc::clone(&self.plan);
         for (index, rule) in plan.rules.iter().enumerate() {
@@ -405,19 +406,10 @@ impl Bounds {
         let facts = models::facts(&request.model);
         let input_alone = facts.and_then(|facts| facts.max_input_tokens);
         let real = input_alone.or(facts.map(|facts| facts.context_window)).unwrap_or(WINDOW);
-        // Gemini, Cohere, Mistral and Bedrock measure the input alone, and OpenAI wherever a model
-        // has a limit of its own for it.
-        let shared = match request.route.provider() {
-            ProviderName::Anthropic
-            | ProviderName::Azure
-            | ProviderName::OpenAi
-            | ProviderName::OpenRouter => input_alone.is_none(),
-            ProviderName::Bedrock
-            | ProviderName::Cohere
-            | ProviderName::Gemini
-            | ProviderName::Mistral
-            | ProviderName::Ollama => false,
-        };
+        // Where a model has a limit of its own for the input, nothing else is measured.
+        let dialect = dialect::of(request.route.provider());
+        let shared =
+            dialect.is_some_and(|dialect| dialect.shares_window()) && input_alone.is_none();
         Self {
             unknown: false,
             window: model.and_then(|model| model.window).unwrap_or(real),
@@ -430,9 +422,10 @@ impl Bounds {
 
     /// Whether a request fits into the window.
     fn fit(&self, request: &Request) -> bool {
-        let dialect = dialect::of(request.route.provider()).filter(|_| self.shared);
+        let dialect = dialect::of(request.route.provider());
         let needed = dialect.map_or(request.input_tokens, |dialect| dialect.needed(request));
-        needed <= self.window
+        let output = request.output_tokens_max.filter(|_| self.shared).unwrap_or(0);
+        needed.saturating_add(output) <= self.window
     }
 
     /// The most output tokens of the answer to a request.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::{ErrorKind, HintForm},
+    bill::Billed,
     identity::Evidence,
     plan::{ProviderName, Route},
     request::Fingerprint,
@@ -109,6 +110,9 @@ pub struct Ended {
     pub events: u64,
     /// Who ended it, and how.
     pub end: EndKind,
+    /// What it was billed.
+    #[serde(default, skip_serializing_if = "Billed::is_nothing")]
+    pub billed: Billed,
 }
 
 /// Who ended an attempt, and how.

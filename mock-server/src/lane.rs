@@ -12,14 +12,16 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
+    bill::Bill,
     clock::Clock,
     draw::Draws,
     engine::{Decision, Engine, RuleReport},
     identity::Served,
     journal::{Claimed, ConnectionEvent, EndKind, Ended, Entry, Journal, PostedOutcome},
+    lanes::{LaneCount, LaneName, LaneRefusal},
     plan::{ConnectionAct, Plan},
     request::Request,
-    timeline::{Output, Timeline},
+    timeline::Timeline,
 };
 
 /// One lane of a server; clones share it.
@@ -45,6 +47,9 @@ struct State {
     connections: u64,
     /// How often all connections that there may be were open.
     limit_hits: u64,
+    /// Why the last request got no lane, and how many did not.
+    refused: Option<(LaneRefusal, u64)>,
+    attempts: u64,
     stopping: bool,
     /// Attempts of an earlier generation belong to no entry of the journal.
     generation: u64,
@@ -62,7 +67,8 @@ pub(crate) struct Recorder {
     head_at: Option<Duration>,
     body_bytes: u64,
     events: u64,
-    output: Output,
+    bill: Bill,
+    claimed_at: Duration,
     ended: bool,
 }
 
@@ -74,6 +80,8 @@ impl Lane {
             journal: Journal::new(plan.limits.journal_entries_max),
             connections: 0,
             limit_hits: 0,
+            refused: None,
+            attempts: 0,
             stopping: false,
             generation: 0,
         };
@@ -111,6 +119,8 @@ impl Lane {
         state.journal = Journal::new(self.shared.plan.limits.journal_entries_max);
         state.generation += 1;
         state.limit_hits = 0;
+        state.refused = None;
+        state.attempts = 0;
         drop(state);
         self.shared.started.notify_waiters();
     }
@@ -120,6 +130,35 @@ impl Lane {
     /// [`connections_max`]: crate::plan::Limits::connections_max
     pub fn connection_limit_hits(&self) -> u64 {
         self.state().limit_hits
+    }
+
+    /// Why requests to its server got no lane of their own, and how many did not; the default
+    /// lane keeps count.
+    pub fn lane_refusals(&self) -> Option<(LaneRefusal, u64)> {
+        self.state().refused
+    }
+
+    /// Notes that a request got no lane.
+    pub(crate) fn refuse_lane(&self, refusal: LaneRefusal) {
+        let mut state = self.state();
+        let before = state.refused.map_or(0, |(_, count)| count);
+        state.refused = Some((refusal, before + 1));
+    }
+
+    /// How it stands, under its name.
+    pub(crate) fn count(&self, lane: LaneName) -> LaneCount {
+        let state = self.state();
+        LaneCount {
+            lane,
+            attempts: state.attempts,
+            entries: state.journal.entries().len(),
+            journal_full: state.journal.is_full(),
+        }
+    }
+
+    /// The plan that it follows, to be shared.
+    pub(crate) fn shared_plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.shared.plan)
     }
 
     /// Records what the application says of a call.
@@ -234,9 +273,10 @@ impl Lane {
         let mut state = self.state();
         let first = state.engine.started().is_none();
         let decision = decide(&mut state.engine, now);
-        let timeline = compose(&decision, now);
+        let mut timeline = compose(&decision, now);
         state.journal.record(Entry::Claimed(Box::new(claim(&decision, &timeline, now))));
-        let recorder = self.recorder(&state, decision.attempt, Some(decision.call), &timeline);
+        let (attempt, call) = (decision.attempt, Some(decision.call));
+        let recorder = self.recorder(&mut state, attempt, call, &mut timeline, now);
         drop(state);
         if first {
             self.shared.started.notify_waiters();
@@ -263,9 +303,9 @@ impl Lane {
         let now = self.shared.clock.now();
         let mut state = self.state();
         let attempt = state.engine.count_unserved(now);
-        let timeline = compose(attempt, now);
+        let mut timeline = compose(attempt, now);
         state.journal.record(Entry::Claimed(Box::new(claim(attempt, &timeline, now))));
-        let recorder = self.recorder(&state, attempt, None, &timeline);
+        let recorder = self.recorder(&mut state, attempt, None, &mut timeline, now);
         drop(state);
         self.shared.started.notify_waiters();
         (timeline, recorder)
@@ -276,13 +316,16 @@ impl Lane {
         self.shared.draws
     }
 
+    /// Counts an attempt, and takes its bill into keeping.
     fn recorder(
         &self,
-        state: &State,
+        state: &mut State,
         attempt: u64,
         call: Option<u64>,
-        timeline: &Timeline,
+        timeline: &mut Timeline,
+        now: Duration,
     ) -> Recorder {
+        state.attempts += 1;
         Recorder {
             lane: self.clone(),
             generation: state.generation,
@@ -293,7 +336,8 @@ impl Lane {
             head_at: None,
             body_bytes: 0,
             events: 0,
-            output: timeline.output.clone(),
+            bill: std::mem::take(&mut timeline.bill),
+            claimed_at: now,
             ended: false,
         }
     }
@@ -355,6 +399,7 @@ impl Recorder {
             EndKind::ClientLeft if state.stopping => EndKind::Stopped,
             end => end,
         };
+        let billed = self.bill.at(now.saturating_sub(self.claimed_at));
         state.journal.record(Entry::Ended(Ended {
             attempt: self.attempt,
             at: nanos(now),
@@ -363,11 +408,11 @@ impl Recorder {
             body_bytes: self.body_bytes,
             events: self.events,
             end,
+            billed,
         }));
         if let Some(call) = self.call {
             let served = if end == EndKind::Complete { self.served } else { Served::Broken };
-            let generated = self.output.generated(self.head_at.is_some(), self.events);
-            state.engine.ended(self.attempt, call, served, generated, now);
+            state.engine.ended(self.attempt, call, served, billed.output_tokens, now);
         }
     }
 }

@@ -40,6 +40,7 @@ pub mod catalog;
 pub mod engine;
 
 pub mod answer;
+pub mod bill;
 pub mod draw;
 pub mod identity;
 pub mod models;
@@ -56,6 +57,7 @@ mod timeline;
 pub mod clock;
 pub mod door;
 pub mod lane;
+pub mod lanes;
 pub mod memory;
 pub mod server;
 

@@ -13,6 +13,8 @@ pub struct ModelFacts {
     pub max_input_tokens: Option<u64>,
     /// The most output tokens of one answer.
     pub max_output_tokens: Option<u64>,
+    /// How long the vectors of an embedding model are.
+    pub dimensions: Option<u64>,
     /// The tokenizer, or `approx` if none is public.
     pub encoding: Option<String>,
     /// The dated name that answers carry when the alias was asked for.
@@ -24,7 +26,26 @@ static MODELS: LazyLock<BTreeMap<String, ModelFacts>> = LazyLock::new(|| {
 });
 
 /// The facts of a model, by its name or by the longest known name that it begins with.
+///
+/// Names that others gave it are understood: `anthropic/claude-haiku-4.5` with the vendor before it
+/// and dots in its version, `gpt-oss:20b` with a tag, and Bedrock's, which puts accounts, regions
+/// and makers before a name, as in `us.anthropic.claude-haiku-4-5-20251001-v1:0`.
 pub fn facts(model: &str) -> Option<&'static ModelFacts> {
+    if let Some(facts) = named(model) {
+        return Some(facts);
+    }
+    let last = model.rsplit('/').next().unwrap_or(model);
+    let bare = last.replace(':', "-");
+    let dashed = bare.starts_with("claude-").then(|| bare.replace('.', "-"));
+    let parts = last.match_indices('.').filter_map(|(dot, _)| {
+        let before = last[..dot].chars().all(|letter| letter.is_ascii_lowercase() || letter == '.');
+        before.then(|| &last[dot + 1..])
+    });
+    let own = [Some(bare.as_str()), dashed.as_deref(), Some(last)];
+    own.into_iter().flatten().chain(parts).find_map(named)
+}
+
+fn named(model: &str) -> Option<&'static ModelFacts> {
     if let Some(facts) = MODELS.get(model) {
         return Some(facts);
     }
@@ -54,6 +75,14 @@ mod tests {
         assert_eq!(window("gpt-4o-mini-2099-01-01"), Some(128_000));
         assert_eq!(window("claude-haiku-4-5-20251001"), Some(200_000));
         assert_eq!(window("gpt-4ox"), None);
+        assert_eq!(window("anthropic/claude-haiku-4.5"), Some(200_000));
+        assert_eq!(window("openai/gpt-4.1:free"), window("gpt-4.1"));
+        assert_eq!(window("gpt-oss:20b"), Some(131_072));
+        assert_eq!(window("us.amazon.nova-pro-v1:0"), Some(300_000));
+        assert_eq!(window("us.anthropic.claude-haiku-4-5-20251001-v1:0"), Some(200_000));
+        let profile = "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/";
+        assert_eq!(window(&format!("{profile}eu.amazon.nova-micro-v1:0")), Some(128_000));
+        assert_eq!(window("my-own.gpt-4o"), None);
         assert_eq!(
             facts("claude-haiku-4-5").unwrap().resolved_model.as_deref(),
             Some("claude-haiku-4-5-20251001")

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::{
     action::{Action, Dimension},
     quota::Tier,
-    units::{Delay, Length, Ordinals, Portion, Rate, Share, Span, TaskStep},
+    units::{Delay, Length, Ordinals, Portion, Price, Rate, Share, Span, TaskStep},
 };
 
 /// What one lane's provider does.
@@ -24,6 +24,8 @@ pub struct Plan {
     pub connections: Vec<ConnectionRule>,
     /// What it does to requests, tried in order.
     pub rules: Vec<Rule>,
+    /// What tells the lanes of its server apart, where a request does not name one.
+    pub lanes: LaneKey,
     /// Where it stops.
     pub limits: Limits,
 }
@@ -166,8 +168,14 @@ routes! {
     BedrockCountTokens: Bedrock, Count, "bedrock.count-tokens";
     /// Cohere's Chat.
     CohereChat: Cohere, Generate, "cohere.chat";
+    /// Cohere's Chat, version 1.
+    CohereChatV1: Cohere, Generate, "cohere.chat-v1";
     /// Cohere's Embed.
     CohereEmbed: Cohere, Embed, "cohere.embed";
+    /// Cohere's Embed, version 1.
+    CohereEmbedV1: Cohere, Embed, "cohere.embed-v1";
+    /// Cohere's list of models.
+    CohereModels: Cohere, List, "cohere.models";
     /// Gemini's token counting.
     GeminiCountTokens: Gemini, Count, "gemini.count-tokens";
     /// Gemini's embeddings.
@@ -180,16 +188,34 @@ routes! {
     MistralChat: Mistral, Generate, "mistral.chat";
     /// Mistral's Embeddings.
     MistralEmbeddings: Mistral, Embed, "mistral.embeddings";
+    /// Mistral's completion in the middle of a text.
+    MistralFim: Mistral, Generate, "mistral.fim";
     /// Mistral's list of models.
     MistralModels: Mistral, List, "mistral.models";
     /// Ollama's Chat.
     OllamaChat: Ollama, Generate, "ollama.chat";
     /// Ollama's embeddings.
     OllamaEmbed: Ollama, Embed, "ollama.embed";
+    /// Ollama's embedding of one prompt, as it was before.
+    OllamaEmbeddings: Ollama, Embed, "ollama.embeddings";
     /// Ollama's text completion.
     OllamaGenerate: Ollama, Generate, "ollama.generate";
     /// Ollama's list of models.
     OllamaModels: Ollama, List, "ollama.models";
+    /// Ollama's list of the models in memory.
+    OllamaPs: Ollama, List, "ollama.ps";
+    /// What Ollama tells of one model.
+    OllamaShow: Ollama, List, "ollama.show";
+    /// Chat Completions in OpenAI's form.
+    OllamaV1Chat: Ollama, Generate, "ollama.v1-chat";
+    /// Completions in OpenAI's form.
+    OllamaV1Completions: Ollama, Generate, "ollama.v1-completions";
+    /// Embeddings in OpenAI's form.
+    OllamaV1Embeddings: Ollama, Embed, "ollama.v1-embeddings";
+    /// The list of models in OpenAI's form.
+    OllamaV1Models: Ollama, List, "ollama.v1-models";
+    /// Ollama's version.
+    OllamaVersion: Ollama, List, "ollama.version";
     /// OpenAI's Chat Completions.
     OpenAiChat: OpenAi, Generate, "openai.chat";
     /// OpenAI's legacy Completions.
@@ -202,6 +228,10 @@ routes! {
     OpenAiResponses: OpenAi, Generate, "openai.responses";
     /// OpenRouter's Chat Completions.
     OpenRouterChat: OpenRouter, Generate, "openrouter.chat";
+    /// OpenRouter's Completions.
+    OpenRouterCompletions: OpenRouter, Generate, "openrouter.completions";
+    /// OpenRouter's Embeddings.
+    OpenRouterEmbeddings: OpenRouter, Embed, "openrouter.embeddings";
     /// OpenRouter's list of models.
     OpenRouterModels: OpenRouter, List, "openrouter.models";
 }
@@ -255,6 +285,17 @@ pub enum Scope {
     Lane,
 }
 
+/// What tells lanes apart, where a request names none in its path or header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LaneKey {
+    /// Nothing: whoever names no lane has the default one.
+    #[default]
+    ByAddress,
+    /// The key: each has a lane of its own, named by its fingerprint.
+    ByKey,
+}
+
 /// What follows the last step of a script.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -280,6 +321,9 @@ pub struct Provider {
     pub latency: Latency,
     /// The models it knows, by name or pattern; if any are listed, all others are unknown.
     pub models: IndexMap<String, Model>,
+    /// What tokens cost, by model name or pattern; the first that matches holds.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub prices: IndexMap<String, Prices>,
     /// What it answers.
     pub answers: Answers,
     /// How many requests it works on at a time; one more is answered as overloaded.
@@ -407,6 +451,16 @@ pub struct Model {
     pub output: Option<u64>,
 }
 
+/// What the tokens of a model cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Prices {
+    /// What is read, such as `$2.50/M`.
+    pub input: Price,
+    /// What is written, thoughts included, such as `$10/M`.
+    pub output: Price,
+}
+
 /// What the provider answers in health, in one of these ways; if none is given, plausible words.
 ///
 /// A request that insists on a tool or on JSON gets it, whatever is said here.
@@ -471,6 +525,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// The most journal entries of a run.
     pub journal_entries_max: usize,
+    /// The most lanes of a server, the default one included.
+    pub lanes_max: usize,
 }
 
 impl Default for Limits {
@@ -481,6 +537,8 @@ impl Default for Limits {
             connections_max: 4_096,
             // About a gigabyte of journal in memory.
             journal_entries_max: 1_000_000,
+            // A large suite's tests, each with a lane of its own; an idle one is a few kilobytes.
+            lanes_max: 1_000,
         }
     }
 }

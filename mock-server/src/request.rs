@@ -174,6 +174,17 @@ impl Default for Wishes {
 }
 
 impl Headers {
+    /// The name under which the target stands, path and query: that of HTTP/2's pseudo-header,
+    /// which no header can have.
+    pub const TARGET: &str = ":path";
+
+    /// The target of the request, as far as it is known.
+    ///
+    /// Some providers say in it which model is asked, and in which form it is to answer.
+    pub fn target(&self) -> &str {
+        self.get(Self::TARGET).unwrap_or_default()
+    }
+
     /// The first value of a header.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()

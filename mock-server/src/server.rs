@@ -17,25 +17,30 @@ use crate::{
     identity::{CALL_HEADER, Served},
     journal::Claimed,
     lane::{Lane, Recorder, nanos},
+    lanes::{LaneRefusal, Lanes},
     plan::{Latency, ProviderName, Route},
     request::{Conversation, Fingerprint, Headers, Request},
     timeline::{self, End, Timeline},
     wire::{self, Connection, Manner},
 };
 
-/// Serves a lane until told to stop; every connection is closed before it returns.
+/// Serves lanes until told to stop; every connection is closed before it returns.
 ///
+/// A single lane is served as the default one, beside which others are made as they are asked for.
+/// What happens to connections before any request is the default lane's affair.
 /// The caller opens the door and says when to stop, so that a test gets a free port, and a tool a
-/// signal. `admin` is served under `/_brownout/`, beside health, journal and reset.
+/// signal. `admin` is served under `/_brownout/`, beside health, journal and reset; each of its
+/// requests carries the [`LaneName`](crate::lanes::LaneName) that it speaks of as an extension.
 pub async fn run(
     door: impl Door,
-    lane: Lane,
+    lanes: impl Into<Lanes>,
     admin: Router,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let admin = admin::router(lane.clone(), admin);
-    let served = accept(door, &lane, &admin, shutdown).await;
-    lane.stop();
+    let lanes = lanes.into();
+    let admin = admin::router(lanes.clone(), admin);
+    let served = accept(door, &lanes, &admin, shutdown).await;
+    lanes.stop();
     served
 }
 
@@ -46,10 +51,11 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(10);
 /// Accepts until told to stop, refusing while the plan says so.
 async fn accept(
     mut door: impl Door,
-    lane: &Lane,
+    lanes: &Lanes,
     admin: &Router,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
+    let lane = lanes.default_lane();
     let clock = lane.clock();
     let mut shutdown = pin!(shutdown);
     let mut connections = JoinSet::new();
@@ -89,8 +95,8 @@ async fn accept(
                 Ok(mut stream) if lane.refusing().0.is_some() => stream.reset(),
                 Ok(stream) => {
                     let (number, delay) = lane.connect();
-                    let (lane, admin) = (lane.clone(), admin.clone());
-                    connections.spawn(serve(stream, number, delay, lane, admin));
+                    let (lanes, admin) = (lanes.clone(), admin.clone());
+                    connections.spawn(serve(stream, number, delay, lanes, admin));
                 }
                 // The connection is gone, the door is not.
                 Err(error) if is_of_one_connection(&error) => {}
@@ -102,32 +108,25 @@ async fn accept(
         }
     }
     // Told before the connections are dropped, so that their ends say who ended them.
-    lane.stop();
+    lanes.stop();
     connections.shutdown().await;
     Ok(())
 }
 
 /// Serves one connection to its end.
-async fn serve<S: Stream>(stream: S, number: u64, delay: Duration, lane: Lane, admin: Router) {
-    let clock = lane.clock();
+async fn serve<S: Stream>(stream: S, number: u64, delay: Duration, lanes: Lanes, admin: Router) {
+    let clock = lanes.default_lane().clock();
     if !delay.is_zero() {
         clock.sleep_until(clock.now() + delay).await;
     }
-    let _open = Open { lane: lane.clone(), number };
+    let _open = Open { lanes: lanes.clone(), number };
     let (mut stamped, connection, mut takeover) = wire::stamp(stream, number, clock);
     loop {
-        let service = service_fn(|mut request: hyper::Request<Incoming>| {
-            let (lane, connection, mut admin) = (lane.clone(), connection.clone(), admin.clone());
+        let service = service_fn(|request: hyper::Request<Incoming>| {
+            let (lanes, connection, admin) = (lanes.clone(), connection.clone(), admin.clone());
             async move {
                 connection.head_read();
-                if let Some(uri) = admin::own(request.uri()) {
-                    // It is no attempt, and what comes after it is another request.
-                    connection.request_read(Duration::ZERO);
-                    *request.uri_mut() = uri;
-                    tower_service::Service::call(&mut admin, request.map(Body::new)).await
-                } else {
-                    Ok::<_, Infallible>(answer(&lane, &connection, request).await)
-                }
+                Ok::<_, Infallible>(respond(&lanes, &connection, admin, request).await)
             }
         });
         let mut http = http1::Builder::new()
@@ -152,15 +151,65 @@ async fn serve<S: Stream>(stream: S, number: u64, delay: Duration, lane: Lane, a
     }
 }
 
-/// A connection; its lane is told when it is closed, however that comes about.
+/// Answers a request, of whatever kind and lane.
+async fn respond(
+    lanes: &Lanes,
+    connection: &Connection,
+    mut admin: Router,
+    mut request: hyper::Request<Incoming>,
+) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    // A slash too many does not make a request to a provider of one that is meant for us.
+    let path = tidy(request.uri().path());
+    let address = lanes.address(&path, query, request.headers());
+    let own = match &address {
+        Ok(address) => admin::own(&address.path, query),
+        Err(_) => None,
+    };
+    match (address, own) {
+        (Ok(address), Some(uri)) => {
+            // It is no attempt, and what comes after it is another request.
+            connection.request_read(Duration::ZERO);
+            *request.uri_mut() = uri;
+            request.extensions_mut().insert(address.lane);
+            let Ok(response) =
+                tower_service::Service::call(&mut admin, request.map(Body::new)).await;
+            response
+        }
+        (Ok(address), None) => match lanes.open(&address.lane) {
+            Ok(lane) => answer(&lane, connection, address.path, request).await,
+            Err(refusal) => refuse_lane(lanes, connection, refusal, request).await,
+        },
+        (Err(refusal), _) => refuse_lane(lanes, connection, refusal, request).await,
+    }
+}
+
+/// Answers a request that gets no lane, without reading more of it than its head.
+async fn refuse_lane(
+    lanes: &Lanes,
+    connection: &Connection,
+    refusal: LaneRefusal,
+    request: hyper::Request<Incoming>,
+) -> Response {
+    lanes.default_lane().refuse_lane(refusal);
+    let (parts, _) = request.into_parts();
+    let timeline = Timeline::reply(
+        plain(refusal.status(), &refusal.to_string()),
+        // No provider would say this, so no client is judged by what it makes of it.
+        Served::Broken,
+    );
+    connection.play(timeline, None, Manner::of(&parts).closing()).await
+}
+
+/// A connection; all lanes are told when it is closed, however that comes about.
 struct Open {
-    lane: Lane,
+    lanes: Lanes,
     number: u64,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.lane.disconnect(self.number);
+        self.lanes.disconnect(self.number);
     }
 }
 
@@ -202,19 +251,21 @@ async fn read_body(
     }
 }
 
-/// Answers a request to the provider.
+/// Answers a request to the provider; the path is that of the provider.
 async fn answer(
     lane: &Lane,
     connection: &Connection,
+    path: String,
     request: hyper::Request<Incoming>,
 ) -> Response {
     let (parts, body) = request.into_parts();
+    let query = parts.uri.query().unwrap_or_default();
+    let target = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
     let headers = parts.headers.iter().map(|(name, value)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     });
-    let headers = Headers(headers.collect());
-    let path = tidy(parts.uri.path());
-    let query = parts.uri.query().unwrap_or_default();
+    let target = (Headers::TARGET.to_owned(), target);
+    let headers = Headers([target].into_iter().chain(headers).collect());
     let head = Head { method: parts.method.as_str(), path: &path, query, headers: &headers };
     let manner = Manner::of(&parts);
     let (body, manner) = match read_body(&parts, body, lane.plan().limits.body_bytes_max).await {
@@ -226,7 +277,7 @@ async fn answer(
             return connection.play(Timeline::silent(End::Close), None, manner.closing()).await;
         }
         Err(BodyMistake::Malformed) => {
-            let timeline = Timeline::reply(malformed(), Served::Broken);
+            let timeline = Timeline::reply(plain(400, "Bad Request"), Served::Broken);
             return connection.play(timeline, None, manner.closing()).await;
         }
     };
@@ -302,10 +353,14 @@ async fn answer(
     connection.play(timeline, Some(recorder), manner).await
 }
 
-/// The answer to what is no HTTP; it is nobody's in particular.
-fn malformed() -> Reply {
-    let headers = vec![("content-type", "text/plain".to_owned())];
-    Reply { status: 400, headers, body: ReplyBody::Whole(Bytes::from_static(b"Bad Request\n")) }
+/// An answer of our own, in no provider's shape; nobody is to come back for another one.
+fn plain(status: u16, message: &str) -> Reply {
+    let headers = vec![
+        ("content-type", "text/plain; charset=utf-8".to_owned()),
+        // The SDKs generated by Stainless obey it.
+        ("x-should-retry", "false".to_owned()),
+    ];
+    Reply { status, headers, body: ReplyBody::Whole(Bytes::from(format!("{message}\n"))) }
 }
 
 /// Records and words a refusal by the provider of a request that no rule ever sees.
@@ -395,7 +450,7 @@ fn moment(lane: &Lane, attempt: u64, now: Duration) -> Moment {
 }
 
 /// A path without empty segments: SDKs join a base URL and a route with one slash too many.
-pub(crate) fn tidy(path: &str) -> String {
+fn tidy(path: &str) -> String {
     let segments = path.split('/').filter(|segment| !segment.is_empty());
     segments.fold(String::new(), |path, segment| path + "/" + segment)
 }

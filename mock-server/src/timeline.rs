@@ -9,10 +9,10 @@ use bytes::Bytes;
 use crate::{
     action::{Action, CutEnd, ErrorKind},
     answer::{Answer, Mark},
+    bill::Bill,
     dialect::{self, Dialect, Event, EventKind, Exchange, Pace, Place, Refusal, Reply, ReplyBody},
     identity::Served,
     plan::{Provider, Service},
-    request::Request,
 };
 
 /// What goes out, and when.
@@ -30,17 +30,8 @@ pub(crate) struct Timeline {
     pub(crate) served: Served,
     /// The mark around its text.
     pub(crate) mark: Option<Mark>,
-    /// The output tokens that it carries.
-    pub(crate) output: Output,
-}
-
-/// The output tokens that an answer carries, and when they are generated.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Output {
-    /// Those of an answer that is sent at once.
-    whole: u64,
-    /// Those of a stream, after each of its events.
-    after: Vec<u64>,
+    /// What it is billed.
+    pub(crate) bill: Bill,
 }
 
 /// A status with its headers.
@@ -126,9 +117,8 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
     };
     let writes = exchange.request.route.service() == Service::Generate;
     let answer = if writes {
-        let output_tokens_max = exchange.decision.output_max;
-        let request = Request { output_tokens_max, ..exchange.request.clone() };
-        Answer::new(&request, &provider.answers, own, moment.attempt, moment.draws)
+        let most = exchange.decision.output_max;
+        Answer::new(exchange.request, most, &provider.answers, own, moment.attempt, moment.draws)
     } else {
         Answer::default()
     };
@@ -148,6 +138,11 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
     } else {
         timeline.spread(&kinds, pace);
     }
+    timeline.bill = if timeline.is_stream() {
+        Bill::stream(exchange.request, answer, provider, timeline.due())
+    } else {
+        Bill::whole(exchange.request, answer, provider, pace, timeline.head_after)
+    };
     match &exchange.decision.action {
         Action::CutStream(cut) => {
             timeline.keep_texts(cut.after);
@@ -168,7 +163,7 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
             let case = dialect::case(dialect, &exchange, error.error, Place::Stream, name)
                 .expect("the engine plays only what the provider knows");
             let bytes = case.frame(dialect, &exchange);
-            timeline.pieces.push(Piece { after: Duration::ZERO, bytes, event: true, text: false });
+            timeline.pieces.push(Piece { after: case.after, bytes, event: true, text: false });
             // Recorded: nothing follows an error event, not even on the connection.
             timeline.end = End::Last;
             timeline.served = Served::Broken;
@@ -180,36 +175,10 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
         }
         _ => {}
     }
-    timeline.output = Output::of(&timeline, answer.output_tokens(), &kinds);
+    if timeline.is_stream() {
+        timeline.bill.cut(timeline.pieces.iter().filter(|piece| piece.text).count());
+    }
     timeline
-}
-
-impl Output {
-    /// The tokens of an answer, of which a stream may keep only the first events.
-    fn of(timeline: &Timeline, tokens: u64, kinds: &[EventKind]) -> Self {
-        let texts = kinds.iter().filter(|kind| **kind == EventKind::Text).count();
-        let Some(texts) = u64::try_from(texts).ok().filter(|texts| 0 < *texts) else {
-            return Self { whole: tokens, after: Vec::new() };
-        };
-        // Each event with text carries its share.
-        let mut sent = 0_u64;
-        let after = timeline.pieces.iter().map(|piece| {
-            sent += u64::from(piece.text);
-            let share = u128::from(tokens) * u128::from(sent) / u128::from(texts);
-            u64::try_from(share).unwrap_or(tokens)
-        });
-        Self { whole: tokens, after: after.collect() }
-    }
-
-    /// How many were generated when so much was sent: an answer that is sent at once is generated
-    /// before its head.
-    pub(crate) fn generated(&self, head_sent: bool, events: u64) -> u64 {
-        if self.after.is_empty() {
-            return if head_sent { self.whole } else { 0 };
-        }
-        let events = usize::try_from(events).unwrap_or(usize::MAX).min(self.after.len());
-        events.checked_sub(1).and_then(|last| self.after.get(last)).copied().unwrap_or(0)
-    }
 }
 
 impl Timeline {
@@ -233,7 +202,7 @@ impl Timeline {
             end: End::Complete,
             served,
             mark: None,
-            output: Output::default(),
+            bill: Bill::default(),
         }
     }
 
@@ -246,7 +215,7 @@ impl Timeline {
             end,
             served: Served::Broken,
             mark: None,
-            output: Output::default(),
+            bill: Bill::default(),
         }
     }
 
@@ -276,6 +245,21 @@ impl Timeline {
                 }
             }
         }
+    }
+
+    /// Whether its body is a stream of events.
+    fn is_stream(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| head.content_length.is_none())
+    }
+
+    /// When each event with text is sent, counted from the claim.
+    fn due(&self) -> Vec<Duration> {
+        let mut at = self.head_after;
+        let times = self.pieces.iter().map(|piece| {
+            at += piece.after;
+            piece.text.then_some(at)
+        });
+        times.flatten().collect()
     }
 
     /// Keeps a number of events with text; the opening ones stay, and at least one is held back.

@@ -17,6 +17,8 @@ pub enum Tokenizer {
     Cl100k,
     /// A quarter of the characters, rounded up; there is no public tokenizer.
     Estimate,
+    /// Words, digits and signs: an estimate too, and exact for what was recorded of Gemini.
+    Gemini,
     /// `o200k_base`: GPT-4o and everything of OpenAI's since.
     O200k,
 }
@@ -27,6 +29,7 @@ impl Tokenizer {
         match models::facts(model).and_then(|facts| facts.encoding.as_deref()) {
             Some("cl100k_base") => Self::Cl100k,
             Some("o200k_base" | "o200k_harmony") => Self::O200k,
+            _ if model.starts_with("gemini-") => Self::Gemini,
             _ => Self::Estimate,
         }
     }
@@ -38,6 +41,7 @@ impl Tokenizer {
                 self.count_plain(text).unwrap_or_else(|| self.exactly(text))
             }
             Self::Estimate => text.chars().count().div_ceil(4),
+            Self::Gemini => pieces(text),
         };
         u64::try_from(count).unwrap_or(u64::MAX)
     }
@@ -47,7 +51,7 @@ impl Tokenizer {
         let tokenizer = match self {
             Self::Cl100k => bpe_openai::cl100k_base(),
             Self::O200k => bpe_openai::o200k_base(),
-            Self::Estimate => {
+            Self::Estimate | Self::Gemini => {
                 let letters: Vec<char> = text.chars().collect();
                 let fours = letters.chunks(4).map(|four| four.iter().collect::<String>());
                 return fours.map(String::into_bytes).collect();
@@ -60,7 +64,7 @@ impl Tokenizer {
     /// By the tokenizer itself, which takes a regular expression and several allocations.
     fn exactly(self, text: &str) -> usize {
         match self {
-            Self::Cl100k | Self::Estimate => bpe_openai::cl100k_base().count(text),
+            Self::Cl100k | Self::Estimate | Self::Gemini => bpe_openai::cl100k_base().count(text),
             Self::O200k => bpe_openai::o200k_base().count(text),
         }
     }
@@ -116,7 +120,7 @@ impl Tokenizer {
         }
         REMEMBERED.with_borrow_mut(|remembered| {
             let remembered = match self {
-                Self::Cl100k | Self::Estimate => &mut remembered.0,
+                Self::Cl100k | Self::Estimate | Self::Gemini => &mut remembered.0,
                 Self::O200k => &mut remembered.1,
             };
             if let Some(count) = remembered.get(part) {
@@ -144,6 +148,31 @@ const PARTS_MAX: usize = 20_000;
 
 /// The longest part that is remembered; longer ones seldom come again.
 const PART_BYTES_MAX: usize = 13;
+
+/// The pieces of a text as Gemini's tokenizer makes them: a word with the space before it, each
+/// digit by itself and so the space before it, a run of the same sign.
+fn pieces(text: &str) -> usize {
+    let mut count = 0;
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if letter.is_ascii_digit() {
+            count += 1;
+        } else if letter == ' ' && letters.peek().is_some_and(|next| !next.is_ascii_digit()) {
+            // The space belongs to what follows.
+        } else if letter.is_alphabetic() {
+            let mut length = 1_usize;
+            while letters.next_if(|next| next.is_alphabetic()).is_some() {
+                length += 1;
+            }
+            // Long words are made of several, and those of other alphabets of more.
+            count += length.div_ceil(if letter.is_ascii() { 10 } else { 2 });
+        } else {
+            while letters.next_if_eq(&letter).is_some() {}
+            count += 1;
+        }
+    }
+    count
+}
 
 /// Loads the tokenizers, which takes longer than any answer, so that the first request does not
 /// wait for them.
@@ -227,6 +256,11 @@ mod tests {
             ("gpt-4o", "", 0),
             ("claude-haiku-4-5", "Hello!", 2),
             ("somebody's-model", "12345", 2),
+            // Recorded by crmne/ruby_llm, as answers.
+            ("gemini-2.5-flash", "2 + 2 = **4**", 8),
+            ("gemini-2.5-flash", "1, 2, 3", 7),
+            ("gemini-2.0-flash", "What is the capital of France?", 7),
+            ("gemini-2.5-flash", "", 0),
         ] {
             assert_eq!(Tokenizer::of(model).count(text), count, "{model}: {text}");
         }

@@ -115,6 +115,32 @@ pub struct Ordinals {
     pub last: Option<u64>,
 }
 
+/// What a token costs, such as `$2.50/M` (a million of them) or `$0.0025/K`; at most a dollar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Price {
+    /// What one token costs, in picodollars: a millionth of a dollar for a million tokens.
+    pub picodollars: u64,
+}
+
+/// An amount of money, exact to the price of any token.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct Money {
+    /// Picodollars; what is more than 18 million dollars is counted as that.
+    pub picodollars: u64,
+}
+
 impl Span {
     /// The span as whole nanoseconds.
     pub fn nanos(self) -> u64 {
@@ -630,6 +656,90 @@ impl fmt::Display for Ordinals {
     }
 }
 
+impl FromStr for Price {
+    type Err = UnitMistake;
+
+    fn from_str(text: &str) -> Result<Self, UnitMistake> {
+        let no_price = || not_a("is no price", "`$2.50/M`, `$0.0025/K`");
+        let (amount, tokens) = match text.split_once('/') {
+            Some((amount, tokens)) => (amount.trim(), Some(tokens.trim())),
+            None => (text.trim(), None),
+        };
+        let number = amount.strip_prefix('$').map(str::trim_start);
+        if !is_decimal(number.unwrap_or(amount)) {
+            return Err(no_price());
+        }
+        let scale = match (number, tokens) {
+            (Some(_), Some("M")) => 1_000_000,
+            (Some(_), Some("K")) => 1_000_000_000,
+            (Some(_), Some(_)) => return Err(no_price()),
+            (None, Some(tokens)) => {
+                let help = format!("write `${amount}/{tokens}`");
+                return Err(UnitMistake { message: "has no currency", help });
+            }
+            (Some(number), None) => {
+                let help = format!("write `${number}/M` for a million tokens");
+                return Err(UnitMistake { message: "does not say for how many tokens", help });
+            }
+            (None, None) => {
+                let help = format!("write `${amount}/M` for a million tokens");
+                return Err(UnitMistake { message: "has no unit", help });
+            }
+        };
+        let too_high = || UnitMistake {
+            message: "is more than a dollar for a token",
+            help: "write the price of a million tokens, such as `$2.50/M`".to_owned(),
+        };
+        let price = decimal(number.unwrap_or(amount)).and_then(|number| number.times(scale));
+        match price {
+            Ok(picodollars) if picodollars <= PRICE_MAX => Ok(Self { picodollars }),
+            Ok(_) | Err(Misfit::Large) => Err(too_high()),
+            Err(Misfit::Fine) => Err(UnitMistake {
+                message: "is finer than a millionth of a dollar for a million tokens",
+                help: "a price has at most six decimals".to_owned(),
+            }),
+            Err(Misfit::Shape) => Err(no_price()),
+        }
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (dollars, rest) = (self.picodollars / 1_000_000, self.picodollars % 1_000_000);
+        match format!("{rest:06}").trim_end_matches('0') {
+            "" => write!(f, "${dollars}/M"),
+            decimals => write!(f, "${dollars}.{decimals}/M"),
+        }
+    }
+}
+
+/// A dollar for a token; the dearest model costs a fraction of a cent.
+const PRICE_MAX: u64 = 1_000_000_000_000;
+
+impl Money {
+    /// What is left of it without another amount; never less than nothing.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self { picodollars: self.picodollars.saturating_sub(other.picodollars) }
+    }
+
+    /// The sum of two amounts.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self { picodollars: self.picodollars.saturating_add(other.picodollars) }
+    }
+}
+
+impl fmt::Display for Money {
+    /// All of its digits, and the cents in any case.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (dollars, rest) = (self.picodollars / PRICE_MAX, self.picodollars % PRICE_MAX);
+        let rest = format!("{rest:012}");
+        let (cents, finer) = rest.split_at(2);
+        write!(f, "${dollars}.{cents}{}", finer.trim_end_matches('0'))
+    }
+}
+
 /// Lets types that parse from text, and print as it, stand in a scenario: serde and schemars speak of
 /// them as strings of a format, and a function checks a text against a format by its name.
 ///
@@ -702,6 +812,7 @@ written_as_text! {
     Ordinals, "ordinals";
     Length, "length";
     TaskStep, "task step";
+    Price, "price";
 }
 
 /// A non-negative decimal number, kept exact as digits and a number of decimals.
@@ -886,6 +997,52 @@ mod tests {
     }
 
     #[test]
+    fn prices_are_read_to_the_picodollar_or_refused_with_a_repair() {
+        for (text, picodollars, printed) in [
+            ("$2.50/M", 2_500_000, "$2.5/M"),
+            ("$0.0025/K", 2_500_000, "$2.5/M"),
+            ("$ 10 / M", 10_000_000, "$10/M"),
+            ("$0.0375/M", 37_500, "$0.0375/M"),
+            ("$0/M", 0, "$0/M"),
+        ] {
+            let price: Price = text.parse().unwrap();
+            assert_eq!((price.picodollars, price.to_string().as_str()), (picodollars, printed));
+        }
+        let million = "write the price of a million tokens, such as `$2.50/M`";
+        for (text, message, help) in [
+            ("2.50", "has no unit", "write `$2.50/M` for a million tokens"),
+            ("$2.50", "does not say for how many tokens", "write `$2.50/M` for a million tokens"),
+            ("2.50/M", "has no currency", "write `$2.50/M`"),
+            ("$2.50/m", "is no price", "write it like `$2.50/M`, `$0.0025/K`"),
+            ("cheap", "is no price", "write it like `$2.50/M`, `$0.0025/K`"),
+            ("$-1/M", "is no price", "write it like `$2.50/M`, `$0.0025/K`"),
+            ("$1001/K", "is more than a dollar for a token", million),
+            ("$99999999999999999999/M", "is more than a dollar for a token", million),
+            (
+                "$0.0000001/M",
+                "is finer than a millionth of a dollar for a million tokens",
+                "a price has at most six decimals",
+            ),
+        ] {
+            let mistake = text.parse::<Price>().unwrap_err();
+            assert_eq!((mistake.message, mistake.help.as_str()), (message, help), "{text}");
+        }
+    }
+
+    #[test]
+    fn money_is_printed_with_all_of_its_digits() {
+        for (picodollars, text) in [
+            (0, "$0.00"),
+            (1, "$0.000000000001"),
+            (37_500_000, "$0.0000375"),
+            (1_500_000_000_000, "$1.50"),
+            (u64::MAX, "$18446744.073709551615"),
+        ] {
+            assert_eq!(Money { picodollars }.to_string(), text);
+        }
+    }
+
+    #[test]
     fn a_share_of_a_half_takes_half_of_the_draws() {
         let half = Share { ppm: 500_000 };
         assert!(half.takes(0) && half.takes((1 << 63) - 1));
@@ -898,6 +1055,7 @@ mod tests {
         #[test]
         fn printing_and_reading_is_the_identity(
             nanos in 0..=604_800_000_000_000_u64, count in 1..u64::MAX, ppm in 0..=1_000_000_u32,
+            picodollars in 0..=1_000_000_000_000_u64,
         ) {
             let span = Span(Duration::from_nanos(nanos));
             prop_assert_eq!(span.to_string().parse(), Ok(span));
@@ -905,12 +1063,14 @@ mod tests {
             prop_assert_eq!(rate.to_string().parse(), Ok(rate));
             let share = Share { ppm };
             prop_assert_eq!(share.to_string().parse(), Ok(share));
+            let price = Price { picodollars };
+            prop_assert_eq!(price.to_string().parse(), Ok(price));
         }
 
         #[test]
         fn no_text_makes_a_parser_panic(text in ".{0,40}") {
             for format in [
-                "span", "delay", "rate", "share", "size", "portion", "ordinals", "length",
+                "span", "delay", "rate", "share", "size", "portion", "ordinals", "price", "length",
                 "task step",
             ] {
                 let _answer = check(format, &text);

@@ -1,21 +1,35 @@
 //! `brownout serve`.
 
 use std::{
+    collections::BTreeMap,
     io::Write as _,
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use axum::{Json, Router, routing::get};
-use mock_server::{clock::Clock, door::TcpDoor, lane::Lane, server};
+use axum::{
+    Extension, Json, Router,
+    body::Bytes,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use mock_server::{
+    clock::Clock,
+    door::TcpDoor,
+    lane::Lane,
+    lanes::{LaneName, Lanes},
+    server,
+};
 use tokio::net::TcpListener;
 
 use super::{CliError, Ending, SEED, Serve};
 use crate::{
     harness::{Record, draws, provider_urls},
     report::scenario_json,
-    scenario::{Scenario, Source, Suite},
+    scenario::{Scenario, Source, Style, Suite, render},
     verdict::{Application, Precision},
 };
 
@@ -40,16 +54,90 @@ pub(super) async fn execute(serve: &Serve) -> Result<Ending, CliError> {
     let lane = Lane::new(Arc::clone(&scenario.plan), draws(&scenario, seed), Clock::real());
     mock_server::tokens::warm_up();
     announce(&scenario, seed, &root).map_err(CliError::Output)?;
-    let admin = Router::new().route(
-        "/verdict",
-        get({
-            let lane = lane.clone();
-            async move || Json(verdict(&scenario, &lane, seed))
-        }),
-    );
+    let lanes = Lanes::new(lane);
+    let desk =
+        Desk { lanes: lanes.clone(), scenario, own: Mutex::default(), seed, fixed: serve.seed };
+    let admin = Router::new()
+        .route("/scenario", post(place))
+        .route("/verdict", get(verdict))
+        .with_state(Arc::new(desk));
     // Ctrl-C ends the program, and with it this.
-    server::run(door, lane, admin, std::future::pending()).await.map_err(listen)?;
+    server::run(door, lanes, admin, std::future::pending()).await.map_err(listen)?;
     Ok(Ending::Held)
+}
+
+/// What is known of each lane: which scenario it plays.
+struct Desk {
+    lanes: Lanes,
+    /// What is played by lanes that have none of their own.
+    scenario: Scenario,
+    own: Mutex<BTreeMap<LaneName, Arc<Scenario>>>,
+    /// The seed of `scenario`.
+    seed: u64,
+    /// The seed that was asked for, which outweighs those in scenarios.
+    fixed: Option<u64>,
+}
+
+impl Desk {
+    /// Has to be held while a lane and its scenario are looked at together.
+    fn own(&self) -> MutexGuard<'_, BTreeMap<LaneName, Arc<Scenario>>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The seed of a lane's scenario.
+    fn seed_of(&self, scenario: &Scenario) -> u64 {
+        self.fixed.or(scenario.document.seed).unwrap_or(SEED)
+    }
+}
+
+/// Gives a lane a scenario of its own, and a beginning; or tells every mistake in it.
+async fn place(
+    State(desk): State<Arc<Desk>>,
+    Extension(name): Extension<LaneName>,
+    text: Bytes,
+) -> Response {
+    let source = Source::from_bytes("scenario.yaml", &text);
+    // The lane's name is part of its draws, and nothing else tells two of these apart.
+    let scenario = match Scenario::read(&format!("lane/{name}"), "lane", source.clone()) {
+        Ok(scenario) => scenario,
+        Err(diagnostics) => {
+            let mut told = Vec::new();
+            let style = Style { colour: false, width: 100 };
+            render(&diagnostics, &source, style, &mut told).expect("memory takes every byte");
+            return (StatusCode::UNPROCESSABLE_ENTITY, told).into_response();
+        }
+    };
+    let mut own = desk.own();
+    let draws = draws(&scenario, desk.seed_of(&scenario));
+    match desk.lanes.place(&name, Arc::clone(&scenario.plan), draws) {
+        Ok(_) => {
+            own.insert(name, Arc::new(scenario));
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(refusal) => {
+            let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::CONFLICT);
+            (status, format!("{refusal}\n")).into_response()
+        }
+    }
+}
+
+/// What a lane's journal comes to so far.
+async fn verdict(State(desk): State<Arc<Desk>>, Extension(name): Extension<LaneName>) -> Response {
+    let (lane, own) = {
+        let own = desk.own();
+        (desk.lanes.find(&name), own.get(&name).cloned())
+    };
+    let Some(lane) = lane else {
+        let message = format!("there is no lane `{name}`: its first request makes it\n");
+        return (StatusCode::NOT_FOUND, message).into_response();
+    };
+    let (scenario, seed) = match &own {
+        Some(own) => (own.as_ref(), desk.seed_of(own)),
+        None => (&desk.scenario, desk.seed),
+    };
+    let record = Record::of(&lane, seed, Application::Unseen, PRECISION, Duration::ZERO);
+    let verdict = record.judge(scenario);
+    Json(scenario_json(scenario, &record, &verdict)).into_response()
 }
 
 fn scenario(serve: &Serve) -> Result<Scenario, CliError> {
@@ -85,28 +173,22 @@ fn announce(scenario: &Scenario, seed: u64, root: &str) -> std::io::Result<()> {
         ("verdict", "GET "),
         ("outcome", "POST"),
         ("reset", "POST"),
+        ("lanes", "GET "),
     ] {
         writeln!(stdout, "  {what:<10} {method} {root}/_brownout/{what}")?;
     }
+    writeln!(stdout)?;
+    if scenario.plan.connections.is_empty() {
+        writeln!(
+            stdout,
+            "  lane       {root}/lane/NAME in front of any path is a world of its own"
+        )?;
+        writeln!(stdout, "  scenario   POST {root}/lane/NAME/_brownout/scenario")?;
+    } else {
+        writeln!(stdout, "  its `connections` hold for the whole port: there are no lanes")?;
+    }
     writeln!(stdout, "\nCtrl-C ends it")?;
     stdout.flush()
-}
-
-/// What the lane's journal comes to so far.
-fn verdict(scenario: &Scenario, lane: &Lane, seed: u64) -> serde_json::Value {
-    let journal = lane.journal();
-    let record = Record {
-        seed,
-        entries: journal.entries().to_vec(),
-        rules: lane.rule_reports(),
-        journal_full: journal.is_full(),
-        connection_limit_hits: lane.connection_limit_hits(),
-        application: Application::Unseen,
-        precision: PRECISION,
-        took: Duration::ZERO,
-    };
-    let verdict = record.judge(scenario);
-    scenario_json(scenario, &record, &verdict)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ enum Points {
 }
 
 /// What each client reads, as found in its source.
-const VARIABLES: [(&str, Points); 40] = [
+const VARIABLES: [(&str, Points); 43] = [
     // openai (Python, Node), langchain-openai, litellm, the AI SDK, async-openai.
     ("OPENAI_BASE_URL", Points::V1),
     ("OPENAI_API_BASE", Points::V1),
@@ -45,12 +45,17 @@ const VARIABLES: [(&str, Points); 40] = [
     ("AZURE_OPENAI_API_KEY", Points::Fixed("brownout-fake-key")),
     ("AZURE_OPENAI_AD_TOKEN", Points::Away),
     ("OPENAI_API_VERSION", Points::Fixed("2024-10-21")),
+    // cohere.
+    ("CO_API_URL", Points::Root),
+    ("CO_API_KEY", Points::Fixed("brownout-fake-key")),
     // boto3.
     ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", Points::Root),
     ("AWS_ACCESS_KEY_ID", Points::Fixed("AKIABROWNOUTFAKEKEY0")),
     ("AWS_SECRET_ACCESS_KEY", Points::Fixed("brownout-fake-secret")),
     ("AWS_SESSION_TOKEN", Points::Away),
     ("AWS_PROFILE", Points::Away),
+    // The AWS SDKs send one over TLS only.
+    ("AWS_BEARER_TOKEN_BEDROCK", Points::Away),
     ("GOOGLE_APPLICATION_CREDENTIALS", Points::Away),
     ("AWS_REGION", Points::Fixed("us-east-1")),
     ("AWS_DEFAULT_REGION", Points::Fixed("us-east-1")),
@@ -110,10 +115,12 @@ pub fn variables(
 
 /// The base URL of each provider, with the variable that most of its clients read, and whether it
 /// is served yet; the others answer 404.
-pub fn provider_urls(root: &str) -> [(&'static str, &'static str, String, bool); 4] {
+pub fn provider_urls(root: &str) -> [(&'static str, &'static str, String, bool); 6] {
     [
         ("openai", "OPENAI_BASE_URL", format!("{root}/v1"), true),
         ("anthropic", "ANTHROPIC_BASE_URL", root.to_owned(), true),
+        ("bedrock", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", root.to_owned(), true),
+        ("cohere", "CO_API_URL", root.to_owned(), true),
         ("azure", "AZURE_OPENAI_ENDPOINT", root.to_owned(), false),
         ("google", "GOOGLE_GEMINI_BASE_URL", root.to_owned(), false),
     ]

@@ -12,7 +12,7 @@ use tokio::{
 use super::{
     CommandLine, PlayError, Record, draws, post,
     probe::{LagProbe, Stopwatch},
-    record, variables,
+    variables,
     virtual_time::client_seed,
 };
 use crate::{
@@ -50,7 +50,7 @@ pub(super) async fn command(
     let end = line.run(&variables, scenario.time_limit(true)).await?;
     let precision = probe.finish();
     let played = server.stop().await?;
-    Ok(record(&played, seed, Application::Command(end), precision, wall.elapsed()))
+    Ok(Record::of(&played, seed, Application::Command(end), precision, wall.elapsed()))
 }
 
 /// Runs the built-in client against a scenario.
@@ -76,7 +76,7 @@ pub(super) async fn built_in(scenario: &Scenario, seed: u64) -> Result<Record, P
     }
     let precision = probe.finish();
     let lane = server.stop().await?;
-    Ok(record(&lane, seed, Application::BuiltIn { over_time }, precision, wall.elapsed()))
+    Ok(Record::of(&lane, seed, Application::BuiltIn { over_time }, precision, wall.elapsed()))
 }
 
 impl Server {

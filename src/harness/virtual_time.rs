@@ -12,7 +12,7 @@ use mock_server::{
     server,
 };
 
-use super::{PlayError, Record, draws, post, record};
+use super::{PlayError, Record, draws, post};
 use crate::{
     client::{self, Connect},
     scenario::Scenario,
@@ -62,7 +62,7 @@ pub(super) fn play(scenario: &Scenario, seed: u64) -> Result<Record, PlayError> 
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
         let application = Application::BuiltIn { over_time };
-        Ok(record(&lane, seed, application, PRECISION, wall.elapsed()))
+        Ok(Record::of(&lane, seed, application, PRECISION, wall.elapsed()))
     })
 }
 

@@ -62,6 +62,9 @@ pub fn write(report: &SuiteReport, out: &mut dyn io::Write) -> io::Result<()> {
             "marks": marks,
             "journal-full": record.journal_full,
             "connection-limit-hits": record.connection_limit_hits,
+            "lane-refusals": record.lane_refusals.map(|(why, requests)| {
+                json!({ "why": why, "requests": requests })
+            }),
             "error-ns": nanos(record.precision.error),
             "slack-ns": nanos(record.precision.slack),
             "starved": record.precision.starved,

@@ -10,7 +10,7 @@ use super::{SuiteReport, words};
 use crate::{
     harness::{Mode, Record},
     scenario::Scenario,
-    verdict::{Place, Status, Verdict},
+    verdict::{Place, Spending, Spent, Status, Verdict},
 };
 
 /// The name and version of the format; a change that breaks a reader changes it.
@@ -48,6 +48,7 @@ pub fn write(report: &SuiteReport, out: &mut dyn io::Write) -> io::Result<()> {
             "passed": summary.passed,
             "not-applicable": summary.skipped,
         },
+        "spending": spending(report.spending()),
         "scenarios": scenarios,
     });
     serde_json::to_writer_pretty(&mut *out, &whole)?;
@@ -100,8 +101,24 @@ pub fn scenario(scenario: &Scenario, record: &Record, verdict: &Verdict) -> Valu
             "slack-ns": u64::try_from(record.precision.slack.as_nanos()).unwrap_or(u64::MAX),
             "starved": record.precision.starved,
         },
+        "spending": spending(verdict.spending),
         "findings": findings,
     })
+}
+
+/// What was billed, and how much of it for answers that were sent whole.
+fn spending(spending: Spending) -> Value {
+    let spent = |spent: Spent| {
+        json!({
+            "attempts": spent.attempts,
+            "input-tokens": spent.input_tokens,
+            "output-tokens": spent.output_tokens,
+            "cost": spent.cost.map(|cost| cost.to_string()),
+            "cost-picodollars": spent.cost.map(|cost| cost.picodollars),
+            "attempts-without-price": spent.unpriced,
+        })
+    };
+    json!({ "billed": spent(spending.billed), "delivered": spent(spending.delivered) })
 }
 
 fn status(status: Status) -> &'static str {

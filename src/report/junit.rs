@@ -10,7 +10,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use super::{SuiteReport, words};
 use crate::{
     scenario::Scenario,
-    verdict::{Finding, Place, Status},
+    verdict::{Finding, Place, Spending, Status},
 };
 
 /// Writes the report on a suite.
@@ -25,6 +25,9 @@ pub fn write(report: &SuiteReport, out: &mut dyn io::Write) -> io::Result<()> {
                 suite.add_test_case(case(&scenario.scenario, "not applicable", status));
             }
             Some((_, verdict)) => {
+                for (name, value) in spending(&verdict.spending) {
+                    suite.add_property((name, value.as_str()));
+                }
                 for finding in &verdict.findings {
                     let name = name(&scenario.scenario, finding);
                     suite.add_test_case(case(&scenario.scenario, &name, outcome(finding)));
@@ -38,6 +41,24 @@ pub fn write(report: &SuiteReport, out: &mut dyn io::Write) -> io::Result<()> {
         whole.add_test_suite(suite);
     }
     whole.serialize(&mut *out).map_err(io::Error::other)
+}
+
+/// What was billed, as properties of a suite; none if nothing was.
+fn spending(spending: &Spending) -> Vec<(&'static str, String)> {
+    if spending.is_nothing() {
+        return Vec::new();
+    }
+    let Spending { billed, delivered } = spending;
+    let mut properties = vec![
+        ("attempts", billed.attempts.to_string()),
+        ("billed-input-tokens", billed.input_tokens.to_string()),
+        ("billed-output-tokens", billed.output_tokens.to_string()),
+        ("delivered-input-tokens", delivered.input_tokens.to_string()),
+        ("delivered-output-tokens", delivered.output_tokens.to_string()),
+    ];
+    properties.extend(billed.cost.map(|cost| ("billed-cost", cost.to_string())));
+    properties.extend(delivered.cost.map(|cost| ("delivered-cost", cost.to_string())));
+    properties
 }
 
 fn case(scenario: &Scenario, name: &str, status: TestCaseStatus) -> TestCase {

@@ -6,7 +6,7 @@ use mock_server::{identity::Evidence, journal::EndKind};
 
 use super::{
     ScenarioReport, SuiteReport,
-    words::{counted, finding as in_words, seconds, status, times},
+    words::{counted, finding as in_words, seconds, spent, status, times},
 };
 use crate::{
     harness::Mode,
@@ -106,6 +106,10 @@ impl<'a> Terminal<'a> {
             write!(out, " ({} of virtual time)", seconds(played))?;
         }
         writeln!(out)?;
+        let spending = report.spending();
+        if !spending.is_nothing() {
+            writeln!(out, "{}", spent(&spending))?;
+        }
         for scenario in &report.scenarios {
             if let Some((record, verdict)) = &scenario.judged
                 && verdict.status() != Status::Pass

@@ -2,11 +2,11 @@
 
 use std::{fmt, time::Duration};
 
-use mock_server::plan::ProviderName;
+use mock_server::{plan::ProviderName, units::Money};
 
 use crate::{
     scenario::{Bounds, Count, Jitter, Outcome},
-    verdict::{Exit, Finding, SeenOutcome, SharedThing, Status, Violation},
+    verdict::{Exit, Finding, SeenOutcome, SharedThing, Spending, Status, Violation},
 };
 
 /// A span in seconds, with the digits that a person reads.
@@ -23,6 +23,31 @@ pub(super) fn seconds(span: Duration) -> String {
 /// A count with its noun.
 pub(super) fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// What a run was billed, and what of it arrived.
+pub(super) fn spent(spending: &Spending) -> String {
+    let Spending { billed, delivered } = spending;
+    let amount = |input: u64, output: u64, cost: Option<Money>| {
+        let cost = cost.map(|cost| format!(", {cost},")).unwrap_or_default();
+        format!("{} in and {output} out{cost}", counted(input, "token"))
+    };
+    let all = amount(billed.input_tokens, billed.output_tokens, billed.cost);
+    let attempts = counted(billed.attempts, "attempt");
+    let unpriced = match billed.unpriced {
+        1.. if billed.cost.is_some() => format!(" ({} without a price)", billed.unpriced),
+        _ => String::new(),
+    };
+    let input = billed.input_tokens.saturating_sub(delivered.input_tokens);
+    let output = billed.output_tokens.saturating_sub(delivered.output_tokens);
+    let wasted = if input == 0 && output == 0 {
+        "all of it arrived".to_owned()
+    } else {
+        let cost = billed.cost.map(|cost| cost.minus(delivered.cost.unwrap_or_default()));
+        let lost = counted(billed.attempts.saturating_sub(delivered.attempts), "attempt");
+        format!("{} on {lost} that brought no whole answer", amount(input, output, cost))
+    };
+    format!("billed {all} for {attempts}{unpriced}; {wasted}")
 }
 
 /// A status as it stands in front of a line.
@@ -116,6 +141,9 @@ impl fmt::Display for Violation {
             }
             Self::JournalFull { entries } => {
                 write!(f, "the journal is full at {entries} entries; what came after is unknown")
+            }
+            Self::LaneRefused { why, requests } => {
+                write!(f, "{} got no lane: {why}", counted(*requests, "request"))
             }
             Self::NoBackoff { call, waits } => {
                 let waits: Vec<String> = waits.iter().take(6).map(|&wait| seconds(wait)).collect();

@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr, time::Duration};
 use indexmap::IndexMap;
 use mock_server::{
     action::{Action, ErrorKind},
-    plan::{ConnectionAct, Provider, ProviderName, Scope, Then, When},
+    plan::{ConnectionAct, LaneKey, Provider, ProviderName, Scope, Then, When},
     units::{Ordinals, Portion, Rate, Share, Span, UnitMistake},
     written_as_text,
 };
@@ -36,6 +36,9 @@ pub struct Document {
     /// The provider in health.
     #[serde(default)]
     pub provider: Provider,
+    /// What tells lanes apart where a request names none: nothing if left out, or its key.
+    #[serde(default)]
+    pub lanes: LaneKey,
     /// What happens to connections before any request.
     #[serde(default)]
     pub connections: Vec<ConnectionEntry>,
@@ -350,6 +353,8 @@ pub enum BuiltIn {
     ConnectionLimit,
     /// The journal reached its limit.
     JournalFull,
+    /// A request asked for a lane that it could not have.
+    LaneRefused,
     /// No request came.
     NoRequest,
     /// An expectation had nothing to judge.
@@ -394,6 +399,7 @@ impl BuiltIn {
             Self::CommandFailed => "command-failed",
             Self::ConnectionLimit => "connection-limit",
             Self::JournalFull => "journal-full",
+            Self::LaneRefused => "lane-refused",
             Self::NoRequest => "no-request",
             Self::NotExercised => "not-exercised",
             Self::RuleNeverActed => "rule-never-acted",

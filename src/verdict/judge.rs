@@ -8,8 +8,8 @@ use mock_server::{
 };
 
 use super::{
-    Application, Attempt, Call, Evidence, Exit, Finding, Place, SeenOutcome, SharedThing, Status,
-    Verdict, Violation, calls, house, outcome, waits,
+    Application, Attempt, Call, Evidence, Exit, Finding, Place, SeenOutcome, SharedThing, Spending,
+    Status, Verdict, Violation, calls, house, outcome, waits,
 };
 use crate::scenario::{Bounds, BuiltIn, Count, Expectation, Factor, Peak, ShareIn};
 
@@ -40,6 +40,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
         attempts: run.attempts(),
         calls: count(calls.len()),
         elapsed: run.elapsed(),
+        spending: Spending::of(&calls, &strays),
     }
 }
 
@@ -92,6 +93,10 @@ impl Run<'_> {
         if self.is_over_time() {
             let limit = self.evidence.scenario.time_limit(self.is_command());
             find(BuiltIn::TimeLimit, Status::Fail, Place::Scenario, Violation::OverTime { limit });
+        }
+        if let Some((why, requests)) = self.evidence.lane_refusals {
+            let violation = Violation::LaneRefused { why, requests };
+            find(BuiltIn::LaneRefused, Status::Inconclusive, Place::Scenario, violation);
         }
         if self.attempts() == 0 {
             find(BuiltIn::NoRequest, Status::Inconclusive, Place::Scenario, Violation::NoRequest);

@@ -163,25 +163,54 @@ fn ctrl_c_ends_a_run_in_virtual_time() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
-#[test]
-fn a_served_scenario_tells_its_health_journal_and_verdict() {
-    let mut child =
-        command(&["serve", SCENARIO]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut announced = String::new();
-    while !announced.contains("Ctrl-C") {
-        assert!(stdout.read_line(&mut announced).unwrap() > 0, "{announced}");
+/// A served scenario, until it is interrupted.
+struct Served {
+    child: Child,
+    /// What it said of itself.
+    announced: String,
+}
+
+impl Served {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child =
+            command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut announced = String::new();
+        while !announced.contains("Ctrl-C") {
+            assert!(stdout.read_line(&mut announced).unwrap() > 0, "{announced}");
+        }
+        Self { child, announced }
     }
-    let url = announced.split("ANTHROPIC_BASE_URL=http://").nth(1).unwrap();
-    let address = url.lines().next().unwrap();
-    let get = |method: &str, path: &str, host: &str| {
-        let mut stream = TcpStream::connect(address).unwrap();
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).unwrap();
+
+    fn address(&self) -> &str {
+        let url = self.announced.split("ANTHROPIC_BASE_URL=http://").nth(1).unwrap();
+        url.lines().next().unwrap()
+    }
+
+    fn ask(&self, method: &str, path: &str, host: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer k\r\n\
+             connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         text
-    };
+    }
+
+    fn stop(mut self) {
+        interrupt(&self.child);
+        assert_eq!(self.child.wait().unwrap().code(), Some(130));
+    }
+}
+
+#[test]
+fn a_served_scenario_tells_its_health_journal_and_verdict() {
+    let served = Served::start(&["serve", SCENARIO]);
+    let address = served.address();
+    let get = |method: &str, path: &str, host: &str| served.ask(method, path, host, "");
     assert!(get("GET", "/_brownout/health", address).ends_with("ok\n"));
     assert!(get("GET", "/_brownout/verdict", "localhost").contains("no-request"));
     assert!(get("GET", "/v1/nothing", address).starts_with("HTTP/1.1 404"));
@@ -190,8 +219,88 @@ fn a_served_scenario_tells_its_health_journal_and_verdict() {
     assert!(get("GET", "/_brownout/journal", address).contains("content-length: 0"));
     // A page that rebinds its name to our address cannot hide that name.
     assert!(get("GET", "/_brownout/journal", "evil.example").starts_with("HTTP/1.1 403"));
-    interrupt(&child);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    served.stop();
+}
+
+#[test]
+fn a_served_lane_plays_a_scenario_of_its_own() {
+    const CHAT: &str =
+        r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}],"stream":false}"#;
+    const PAGE: &str = "/lane/a/_brownout/scenario";
+    let served = Served::start(&["serve"]);
+    assert!(served.announced.contains("/lane/NAME/_brownout/scenario"), "{}", served.announced);
+    let post = |path: &str, body: &str| served.ask("POST", path, "localhost", body);
+    let status = |prefix: &str| {
+        let got = post(&format!("{prefix}/v1/chat/completions"), CHAT);
+        got.split(' ').nth(1).unwrap().to_owned()
+    };
+    let text = "brownout: 1\nname: own\nrules:\n  - per: lane\n    script: [overloaded]\n";
+    for _ in 0..2 {
+        // It begins anew each time that it is given.
+        assert!(post(PAGE, text).starts_with("HTTP/1.1 204"));
+        assert_eq!([status("/lane/a"), status("/lane/a")], ["503", "200"]);
+    }
+    assert_eq!([status(""), status("/lane/b")], ["200", "200"]);
+    let verdict = served.ask("GET", "/lane/a/_brownout/verdict", "localhost", "");
+    assert!(verdict.contains("\"name\":\"own\"") && verdict.contains("\"attempts\":2"));
+    let verdict = served.ask("GET", "/lane/b/_brownout/verdict", "localhost", "");
+    assert!(verdict.contains("\"name\":\"a healthy provider\""), "{verdict}");
+    let verdict = served.ask("GET", "/lane/nobody/_brownout/verdict", "localhost", "");
+    assert!(verdict.starts_with("HTTP/1.1 404"), "{verdict}");
+    // What is wrong with a scenario is told as it would be told of a file.
+    let wrong = post(PAGE, "brownout: 1\nname: own\nruls: []\n");
+    assert!(wrong.starts_with("HTTP/1.1 422") && !wrong.contains('\u{1b}'), "{wrong}");
+    assert!(wrong.contains("did you mean `rules`?") && wrong.contains("3:1"), "{wrong}");
+    let connections = "brownout: 1\nname: own\nconnections:\n  - when: { nth: 1 }\n    \
+                       fault: { accept-late: { after: 1s } }\n";
+    let port = post(PAGE, connections);
+    assert!(port.starts_with("HTTP/1.1 421") && port.contains("`connections`"), "{port}");
+    assert!(post("/_brownout/scenario", text).starts_with("HTTP/1.1 421"));
+    let evil = served.ask("POST", PAGE, "evil.example", text);
+    assert!(evil.starts_with("HTTP/1.1 403"), "{evil}");
+    served.stop();
+}
+
+#[test]
+fn a_run_tells_what_it_cost_and_what_of_it_arrived() {
+    let text = "brownout: 1\nname: a cut stream is paid for\n\
+                provider: { prices: { \"*\": { input: $1/M, output: $2/M } } }\n\
+                rules:\n  - script: [{ cut-stream: { after: 2 } }]\n\
+                client: { streaming: true }\nexpect:\n  - outcome: success\n";
+    let scenario = scratch("money", "money.yaml", text);
+    let path = |name: &str| scratch("money-reports", name, "").to_str().unwrap().to_owned();
+    let (junit, json, journal) = (path("r.xml"), path("r.json"), path("r.jsonl"));
+    let ran = brownout(&[
+        "run",
+        scenario.to_str().unwrap(),
+        "--junit",
+        &junit,
+        "--json",
+        &json,
+        "--journal",
+        &journal,
+    ]);
+    assert_eq!(ran.code, Some(0), "{}\n{}", ran.stdout, ran.stderr);
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&read(&json)).unwrap();
+    let spending = &report["spending"];
+    assert_eq!(&report["scenarios"][0]["spending"], spending);
+    let number = |of: &str, what: &str| spending[of][what].as_u64().unwrap();
+    assert_eq!((number("billed", "attempts"), number("delivered", "attempts")), (2, 1));
+    for of in ["billed", "delivered"] {
+        let cost = 1_000_000 * number(of, "input-tokens") + 2_000_000 * number(of, "output-tokens");
+        assert_eq!(number(of, "cost-picodollars"), cost);
+    }
+    let wasted = number("billed", "output-tokens") - number("delivered", "output-tokens");
+    assert!(wasted > 0, "{spending}");
+    let line = ran.stdout.lines().find(|line| line.starts_with("billed ")).unwrap();
+    let told = format!(" and {wasted} out, $0.0000");
+    assert!(line.contains(&told) && line.ends_with(" on 1 attempt that brought no whole answer"));
+    assert!(read(&junit).contains("<property name=\"billed-cost\" value=\"$0.000"));
+    assert_eq!(read(&journal).matches("\"billed\":{\"input_tokens\":").count(), 2);
+    // A run that is refused everything has nothing to tell.
+    let free = brownout(&["run", "scenarios", "--only", "a-401-is-never-retried"]);
+    assert!(!free.stdout.contains("billed"), "{}", free.stdout);
 }
 
 /// Whoever reads only the first line has not changed the verdict.

@@ -13,6 +13,10 @@ mod clients;
 mod command_line;
 /// Is this the message we meant?
 mod diagnostics;
+/// Are the lanes of a server worlds of their own?
+mod lanes;
+/// What is an attempt billed, whoever ends it?
+mod money;
 /// Is what an application says of itself heard, and held against it?
 mod outcomes;
 /// Does every promise have its test, and every test its planted defect?

@@ -11,6 +11,7 @@ use brownout::{
 };
 use mock_server::{
     action::{ErrorKind, HintForm},
+    bill::Billed,
     engine::RuleReport,
     identity::Evidence as Tie,
     journal::{Claimed, EndKind, Ended, Entry, PostedOutcome},
@@ -109,6 +110,7 @@ fn journal(steps: &[Step]) -> Vec<Entry> {
             body_bytes: 1,
             events: 0,
             end,
+            billed: Billed::default(),
         }));
     }
     entries
@@ -129,6 +131,7 @@ fn judged(expect: &str, entries: &[Entry], application: &Application) -> Verdict
         rules: &rules,
         journal_full: false,
         connection_limit_hits: 0,
+        lane_refusals: None,
         application,
         precision: Precision {
             error: Duration::from_millis(1),
@@ -531,6 +534,7 @@ fn a_limit_that_was_reached_leaves_the_run_open() {
             rules: &rules,
             journal_full,
             connection_limit_hits,
+            lane_refusals: None,
             application,
             precision,
         });
@@ -551,6 +555,7 @@ fn an_allowed_finding_is_told_and_counts_for_nothing() {
         rules: &[],
         journal_full: false,
         connection_limit_hits: 0,
+        lane_refusals: None,
         application: &command(7, &[]),
         precision: Precision { error: Duration::ZERO, slack: Duration::ZERO, starved: false },
     });

@@ -544,3 +544,82 @@ fn the_servers_own_pages_are_guarded_and_no_attempts() {
     assert_eq!(get("/_brownouts", "host: localhost\r\n"), "404");
     assert_eq!(served.claims(), 1);
 }
+
+/// A request with a head of any bytes.
+fn raw(path: &[u8], headers: &[u8]) -> Vec<u8> {
+    let tail = format!("content-length: {}\r\n\r\n{PLAIN}", PLAIN.len());
+    let head = b"authorization: Bearer k\r\nhost: x\r\nconnection: close\r\n";
+    [b"POST ", path, b" HTTP/1.1\r\n", &head[..], headers, tail.as_bytes()].concat()
+}
+
+/// What is no request that a provider would read is answered in HTTP's own words, and forgotten.
+#[test]
+fn hostile_heads_are_bounded_and_leave_the_server_as_it_was() {
+    let served = serve("");
+    let chat = b"/v1/chat/completions";
+    let many = |count: usize| -> Vec<u8> {
+        (0..count).flat_map(|n| format!("x-{n}: y\r\n").into_bytes()).collect()
+    };
+    let long = |length: usize| [b"x-long: ", &vec![b'y'; length][..], b"\r\n"].concat();
+    let path = |length: usize| [b"/", &vec![b'p'; length][..]].concat();
+    for (what, request, statuses) in [
+        ("90 headers", raw(chat, &many(90)), &["200"][..]),
+        ("10,000 headers", raw(chat, &many(10_000)), &["431"]),
+        ("a header of 100 KB", raw(chat, &long(100_000)), &["200"]),
+        ("a header of 2 MB", raw(chat, &long(2_000_000)), &["431"]),
+        ("no UTF-8 in a header", raw(chat, b"x-odd: \xff\xfe\r\n"), &["200"]),
+        ("no UTF-8 in a lane's name", raw(chat, b"x-brownout-lane: \xff\r\n"), &["400"]),
+        ("a NUL in a header", raw(chat, b"x-odd: a\0b\r\n"), &["400"]),
+        ("no UTF-8 in a path", raw(b"/v1/\xff\xfe", b""), &["400", "404"]),
+        ("no UTF-8 behind percents", raw(b"/v1/%ff%fe", b""), &["404"]),
+        ("no UTF-8 in a lane's path", raw(b"/lane/\xff/v1/models", b""), &["400"]),
+        ("a path of 60 KB", raw(&path(60_000), b""), &["404"]),
+        ("a path of 1 MB", raw(&path(1_000_000), b""), &["414", "431"]),
+        ("another protocol", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), &["", "400"]),
+    ] {
+        let mut stream = TcpStream::connect(served.address).unwrap();
+        let mut read = Vec::new();
+        // The server may have answered, and closed, before it was sent everything.
+        let _closed = stream.write_all(&request).is_err();
+        let _reset = stream.read_to_end(&mut read).is_err();
+        let text = String::from_utf8_lossy(&read);
+        let status = text.split(' ').nth(1).unwrap_or_default();
+        let lost = read.is_empty() && request.len() > 1_000_000;
+        assert!(lost || statuses.contains(&status), "{what}: `{text:.80}`");
+        assert!(served.send(&self::chat(PLAIN)).head.starts_with("HTTP/1.1 200"), "{what}");
+    }
+}
+
+/// A body may come in any number of pieces, and is never longer than the limit.
+#[test]
+fn a_body_that_trickles_in_is_read_to_its_end_or_its_limit() {
+    let served = serve("");
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\n\
+                connection: close\r\n";
+    // A request in chunks of a byte, and white space before it in many small writes.
+    let mut stream = TcpStream::connect(served.address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes()).unwrap();
+    for _ in 0..2_000 {
+        let chunk = [b"800\r\n", &[b' '; 0x800][..], b"\r\n"].concat();
+        stream.write_all(&chunk).unwrap();
+    }
+    for byte in PLAIN.bytes() {
+        stream.write_all(&[b"1\r\n", &[byte][..], b"\r\n"].concat()).unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text:.80}");
+    // One that says nothing of its length, and does not end.
+    let mut stream = TcpStream::connect(served.address).unwrap();
+    stream.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes()).unwrap();
+    let chunk = [b"100000\r\n", &vec![b' '; 1 << 20][..], b"\r\n"].concat();
+    let mut sent = 0;
+    while sent < 64 && stream.write_all(&chunk).is_ok() {
+        sent += 1;
+    }
+    assert_eq!(served.ended(2).status, Some(413));
+    assert!(sent < 64, "all of it was taken");
+    assert!(served.send(&chat(PLAIN)).head.starts_with("HTTP/1.1 200"));
+}

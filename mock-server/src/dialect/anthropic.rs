@@ -3,7 +3,9 @@
 //! Both client generations are understood: `x-api-key` with version `2023-06-01`, and a Bearer
 //! token with version `2026-10-21`.
 
+mod content;
 mod error;
+mod models;
 mod read;
 mod success;
 
@@ -40,10 +42,22 @@ impl Provider for Anthropic {
 
 impl Dialect for Anthropic {
     fn route(&self, head: &Head<'_>) -> Option<Route> {
-        // Some SDKs take the version for a part of the base URL. Other providers have messages too,
-        // further down.
-        let served = head.path.ends_with("/v1/messages") || head.path == "/messages";
-        served.then_some(Route::AnthropicMessages)
+        // Some SDKs take the version for a part of the base URL, some leave it out. Other providers
+        // have messages too, further down.
+        let path = head.path;
+        if path.ends_with("/v1/messages") || path == "/messages" {
+            return Some(Route::AnthropicMessages);
+        }
+        if path.ends_with("/v1/messages/count_tokens") || path == "/messages/count_tokens" {
+            return Some(Route::AnthropicCountTokens);
+        }
+        // OpenAI's list has the same path, and no such header.
+        let is_list = |path: &str| path == "/models" || path.ends_with("/v1/models");
+        let list = is_list(path)
+            || path.rsplit_once('/').is_some_and(|(before, model)| {
+                is_list(before) && !model.is_empty() && !model.contains(':')
+            });
+        (list && self.recognises(head)).then_some(Route::AnthropicModels)
     }
 
     fn main_route(&self) -> Route {
@@ -59,7 +73,15 @@ impl Dialect for Anthropic {
     }
 
     fn answer(&self, exchange: &Exchange<'_>, answer: &Answer) -> Reply {
-        success::reply(exchange, answer)
+        match exchange.request.route {
+            Route::AnthropicCountTokens => success::count(exchange),
+            Route::AnthropicModels => models::reply(exchange),
+            _ => success::reply(exchange, answer),
+        }
+    }
+
+    fn shares_window(&self) -> bool {
+        true
     }
 
     fn cases(&self) -> &'static [Case] {
@@ -85,13 +107,12 @@ fn request_id(moment: &Moment) -> String {
     format!("req_011C{}", moment.alphanumeric("request", 20))
 }
 
-/// The headers that the edge puts on everything.
+/// The headers of an answer to somebody who is not known.
 fn edge_headers(moment: &Moment, content_type: &str) -> Fields {
     vec![
         ("content-type", content_type.to_owned()),
         ("request-id", request_id(moment)),
         ("strict-transport-security", "max-age=31536000; includeSubDomains; preload".to_owned()),
-        ("anthropic-organization-id", ORGANIZATION.to_owned()),
         ("server", "cloudflare".to_owned()),
         ("vary", "Accept-Encoding".to_owned()),
         ("content-security-policy", "default-src 'none'; frame-ancestors 'none'".to_owned()),
@@ -101,44 +122,74 @@ fn edge_headers(moment: &Moment, content_type: &str) -> Fields {
     ]
 }
 
+/// The headers of an answer to a known organization.
+fn known_headers(moment: &Moment, content_type: &str) -> Fields {
+    let mut headers = edge_headers(moment, content_type);
+    headers.insert(3, ("anthropic-organization-id", ORGANIZATION.to_owned()));
+    headers.insert(4, ("anthropic-workspace-id", WORKSPACE.to_owned()));
+    let trace = format!("00-{}-{}-01", moment.hex("trace", 32), moment.hex("span", 16));
+    headers.insert(5, ("traceresponse", trace));
+    headers
+}
+
+/// The headers of a success.
+fn healthy_headers(moment: &Moment, content_type: &str) -> Fields {
+    let mut headers = known_headers(moment, content_type);
+    headers.push(("server-timing", "x-originResponse;dur=457".to_owned()));
+    headers.push(("x-envoy-upstream-service-time", "456".to_owned()));
+    headers
+}
+
 /// The limit headers: all four limits, or none if nothing is limited; `reset` is the instant at
 /// which the bucket is full, in whole seconds.
 ///
-/// What a scenario leaves unlimited is shown as a large account has it, and unused.
+/// What a scenario leaves unlimited is shown as a large account has it, and unused. A scenario's
+/// limit for all tokens stands for input tokens, unless it has limits for those too.
 fn limit_headers(levels: &[Level], exhausted: Option<&Level>, moment: &Moment) -> Fields {
     if levels.is_empty() && exhausted.is_none() {
         return Vec::new();
     }
-    let shown = |dimension: Dimension, usual: u64| {
-        let exhausted = exhausted.filter(|level| level.dimension == dimension);
-        let level = exhausted.or_else(|| levels.iter().find(|level| level.dimension == dimension));
-        match (level, exhausted) {
-            (Some(level), Some(_)) => Shown { limit: level.limit, left: 0, reset: level.reset },
-            (Some(level), None) => {
-                Shown { limit: level.limit, left: level.remaining, reset: level.reset }
-            }
-            (None, _) => Shown { limit: usual, left: usual, reset: Duration::ZERO },
-        }
+    let of = |dimension: Dimension| {
+        let used_up = exhausted.filter(|level| level.dimension == dimension);
+        let used_up =
+            used_up.map(|level| Shown { limit: level.limit, left: 0, reset: level.reset });
+        // Of several periods the one that binds is shown.
+        let level = levels.iter().filter(|level| level.dimension == dimension);
+        let level = level.min_by_key(|level| level.remaining);
+        used_up.or_else(|| {
+            level.map(|level| Shown {
+                limit: level.limit,
+                left: level.remaining,
+                reset: level.reset,
+            })
+        })
     };
-    let requests = shown(Dimension::Requests, 4_000);
-    let input = shown(Dimension::Tokens, 4_000_000);
+    let unused = |limit| Shown { limit, left: limit, reset: Duration::ZERO };
+    let (given_input, given_output) = (of(Dimension::InputTokens), of(Dimension::OutputTokens));
+    let apart = given_input.is_some() || given_output.is_some();
+    let given_tokens = of(Dimension::Tokens);
+    let requests = of(Dimension::Requests).unwrap_or(unused(4_000));
+    let input = given_input.or(given_tokens.filter(|_| !apart)).unwrap_or(unused(4_000_000));
     // Recorded: an account has one output token for five of input.
-    let output = input.limit.div_ceil(5);
-    let output = Shown { limit: output, left: output, reset: Duration::ZERO };
-    let tokens = Shown {
+    let output = given_output.unwrap_or(unused(input.limit.div_ceil(5)));
+    let sum = Shown {
         limit: input.limit.saturating_add(output.limit),
         left: input.left.saturating_add(output.left),
-        reset: input.reset,
+        reset: input.reset.max(output.reset),
     };
+    let tokens = given_tokens.filter(|_| apart).unwrap_or(sum);
     // Token counts are rounded to thousands, down: what is announced can be used. A small limit
     // would look used up from the start.
-    let rounded = |left: u64, limit: u64| if limit < 1_000 { left } else { left / 1_000 * 1_000 };
+    let rounded = |shown: Shown| match shown.limit {
+        0..1_000 => shown.left,
+        _ => shown.left / 1_000 * 1_000,
+    };
     let mut headers = Vec::new();
     for (names, shown, left) in [
-        (REQUESTS, &requests, requests.left),
-        (INPUT_TOKENS, &input, rounded(input.left, input.limit)),
-        (OUTPUT_TOKENS, &output, rounded(output.left, output.limit)),
-        (TOKENS, &tokens, rounded(tokens.left, tokens.limit)),
+        (REQUESTS, requests, requests.left),
+        (INPUT_TOKENS, input, rounded(input)),
+        (OUTPUT_TOKENS, output, rounded(output)),
+        (TOKENS, tokens, rounded(tokens)),
     ] {
         let [limit, remaining, reset] = names;
         headers.push((limit, shown.limit.to_string()));
@@ -149,6 +200,7 @@ fn limit_headers(levels: &[Level], exhausted: Option<&Level>, moment: &Moment) -
 }
 
 /// One limit as its headers show it.
+#[derive(Clone, Copy)]
 struct Shown {
     limit: u64,
     left: u64,
@@ -184,3 +236,78 @@ const TOKENS: [&str; 3] = [
 ];
 
 const ORGANIZATION: &str = "00000000-0000-4000-8000-000000000000";
+const WORKSPACE: &str = "wrkspc_01Ab12Cd34Ef56Gh78Ij90";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::Draws;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Limit and remaining of each header group, in order.
+    fn shown(levels: &[(Dimension, u64, u64)], exhausted: Option<usize>) -> Vec<(String, String)> {
+        let levels: Vec<Level> = levels
+            .iter()
+            .map(|&(dimension, limit, remaining)| Level {
+                dimension,
+                limit,
+                period: MINUTE,
+                remaining,
+                reset: Duration::from_millis(1_500),
+            })
+            .collect();
+        let exhausted = exhausted.map(|index| levels[index]);
+        let moment = Moment { attempt: 1, draws: Draws::new(1), wall: Duration::ZERO };
+        let headers = limit_headers(&levels, exhausted.as_ref(), &moment);
+        let values: Vec<String> = headers.into_iter().map(|(_, value)| value).collect();
+        values.chunks(3).map(|three| (three[0].clone(), three[1].clone())).collect()
+    }
+
+    #[test]
+    fn each_limit_is_shown_and_the_sum_of_the_tokens() {
+        use Dimension::{InputTokens, OutputTokens, Requests, Tokens};
+
+        let pairs = |pairs: [(u64, u64); 4]| {
+            pairs.map(|(limit, left)| (limit.to_string(), left.to_string())).to_vec()
+        };
+        let unused = (4_000, 4_000);
+        for (levels, exhausted, expected) in [
+            (
+                vec![(InputTokens, 30_000, 29_871), (OutputTokens, 8_000, 8_000)],
+                None,
+                pairs([unused, (30_000, 29_000), (8_000, 8_000), (38_000, 37_000)]),
+            ),
+            // A limit of its own for all tokens takes the place of their sum.
+            (
+                vec![(InputTokens, 30_000, 29_871), (Tokens, 20_000, 100)],
+                None,
+                pairs([unused, (30_000, 29_000), (6_000, 6_000), (20_000, 0)]),
+            ),
+            (
+                vec![(Requests, 50, 49), (OutputTokens, 8_000, 7_000)],
+                Some(1),
+                pairs([(50, 49), (4_000_000, 4_000_000), (8_000, 0), (4_008_000, 4_000_000)]),
+            ),
+            // Of two periods the one that binds.
+            (
+                vec![(Requests, 50, 49), (Requests, 1_000, 7)],
+                None,
+                pairs([
+                    (1_000, 7),
+                    (4_000_000, 4_000_000),
+                    (800_000, 800_000),
+                    (4_800_000, 4_800_000),
+                ]),
+            ),
+        ] {
+            assert_eq!(shown(&levels, exhausted), expected, "{levels:?}");
+        }
+    }
+
+    #[test]
+    fn an_instant_is_rounded_up_to_a_second() {
+        assert_eq!(rfc3339(Duration::from_millis(1_500)), "1970-01-01T00:00:02Z");
+        assert_eq!(rfc3339(Duration::from_secs(1)), "1970-01-01T00:00:01Z");
+    }
+}

@@ -141,7 +141,7 @@ impl Dialect for Azure {
     }
 
     fn needed(&self, request: &Request) -> u64 {
-        openai::longest(request).saturating_add(request.output_tokens_max.unwrap_or(0))
+        openai::longest(request)
     }
 }
 

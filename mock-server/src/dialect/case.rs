@@ -3,7 +3,7 @@
 //! A dialect keeps its failures in a table. The catalogue prints the table, a fault plays a row of
 //! it, and what the provider refuses by itself is a row of it too: nothing is worded anywhere else.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 
@@ -31,6 +31,8 @@ pub(crate) struct Case {
     pub(crate) fields: &'static [(&'static str, &'static str)],
     /// The body, or the event.
     pub(crate) body: Body,
+    /// The silence before the event.
+    pub(crate) after: Duration,
     /// Words for placeholders that no request of ours gives.
     pub(crate) examples: &'static [(&'static str, &'static str)],
     /// How well it is known.
@@ -103,6 +105,7 @@ impl Case {
             style,
             fields: &[],
             body,
+            after: Duration::ZERO,
             examples: &[],
             provenance: Provenance::Inferred,
             source: "worded after its neighbours",
@@ -114,6 +117,12 @@ impl Case {
         let mut case = Self::new(kind, name, 200, |_| Fields::new(), body);
         case.place = Place::Stream;
         case
+    }
+
+    /// The event comes apart from the one before it, in a read of its own.
+    pub(crate) const fn later(mut self, after: Duration) -> Self {
+        self.after = after;
+        self
     }
 
     /// Only some routes answer with it.

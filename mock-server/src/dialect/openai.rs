@@ -71,6 +71,10 @@ impl Provider for OpenAi {
 
 impl Dialect for OpenAi {
     fn route(&self, head: &Head<'_>) -> Option<Route> {
+        // Azure's paths end like these.
+        if head.path.contains("/openai/") {
+            return None;
+        }
         let mut ends = head.path.rsplit('/');
         let (last, before) = (ends.next()?, ends.next().unwrap_or_default());
         match (before, last) {
@@ -115,6 +119,10 @@ impl Dialect for OpenAi {
         Reply { status: 200, headers: success_headers(exchange), body }
     }
 
+    fn shares_window(&self) -> bool {
+        true
+    }
+
     fn cases(&self) -> &'static [Case] {
         &cases::CASES
     }
@@ -137,7 +145,7 @@ impl Dialect for OpenAi {
     }
 
     fn needed(&self, request: &Request) -> u64 {
-        longest(request).saturating_add(request.output_tokens_max.unwrap_or(0))
+        longest(request)
     }
 }
 

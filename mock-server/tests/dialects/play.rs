@@ -80,10 +80,14 @@ pub(crate) fn fault(action: Value) -> Plan {
 pub(crate) fn request(method: &str, path: &str, headers: &[&str], body: &str) -> Vec<u8> {
     let mut text = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
     for header in headers {
-        text += &format!("{header}\r\n");
+        text.push_str(header);
+        text.push_str("\r\n");
     }
     if !body.is_empty() || method == "POST" {
-        text += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+        let length = body.len().to_string();
+        text.push_str("content-type: application/json\r\ncontent-length: ");
+        text.push_str(&length);
+        text.push_str("\r\n");
     }
     text += "connection: close\r\n\r\n";
     text += body;
@@ -139,10 +143,10 @@ pub(crate) fn serve<T>(plan: Plan, test: impl AsyncFnOnce(MemoryConnector, Lane)
         let (listener, connector) = memory::listen();
         let lane = Lane::new(Arc::new(plan), Draws::new(1), Clock::simulated());
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let served = lane.clone();
+        let world = lane.clone();
         let server = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            server::run(listener, served, Default::default(), stopped).await
+            server::run(listener, world, axum::Router::new(), stopped).await
         });
         let result = test(connector, lane).await;
         drop(stop);
@@ -155,8 +159,9 @@ pub(crate) fn serve<T>(plan: Plan, test: impl AsyncFnOnce(MemoryConnector, Lane)
 pub(crate) fn fixture(provider: &str, case: &str) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(provider);
     let path = folder.join(format!("{case}.json"));
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The keys of a value in their order, with the shape of what they hold, so that two answers that

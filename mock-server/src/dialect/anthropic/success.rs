@@ -1,121 +1,295 @@
 //! Wording a healthy Messages answer.
 
-use bytes::Bytes;
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use super::{edge_headers, limit_headers};
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use super::{healthy_headers, limit_headers};
 use crate::{
-    answer::{Answer, Choice, Finish},
-    dialect::{Event, Exchange, Reply, ReplyBody},
+    answer::{Answer, Choice, Finish, ToolCall},
+    dialect::{Event, EventKind, Exchange, Fields, Reply, ReplyBody},
     draw::{Purpose, scale},
     models,
 };
 
 /// The answer, whole or as a stream.
 pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
-    let moment = &exchange.moment;
-    let streaming = exchange.request.streaming;
-    let content_type =
-        if streaming { "text/event-stream; charset=utf-8" } else { "application/json" };
-    let mut headers = edge_headers(moment, content_type);
-    if streaming {
-        headers.push(("cache-control", "no-cache".to_owned()));
-    }
-    headers.extend(limit_headers(&exchange.decision.levels, None, moment));
-    let body = if streaming {
+    let body = if exchange.request.streaming {
         ReplyBody::Stream(stream(exchange, answer))
     } else {
         ReplyBody::Whole(Bytes::from(whole(exchange, answer).to_string()))
     };
-    Reply { status: 200, headers, body }
+    Reply { status: 200, headers: headers(exchange), body }
+}
+
+/// The tokens of a request that is not answered.
+pub(super) fn count(exchange: &Exchange<'_>) -> Reply {
+    let headers = healthy_headers(&exchange.moment, "application/json");
+    let body = json!({ "input_tokens": exchange.request.input_tokens });
+    Reply::whole(200, headers, body.to_string())
+}
+
+/// The headers of an answer, whole or as a stream.
+pub(super) fn headers(exchange: &Exchange<'_>) -> Fields {
+    let moment = &exchange.moment;
+    let streaming = exchange.request.streaming;
+    let content_type =
+        if streaming { "text/event-stream; charset=utf-8" } else { "application/json" };
+    let mut headers = healthy_headers(moment, content_type);
+    if streaming {
+        headers.push(("cache-control", "no-cache".to_owned()));
+    }
+    headers.extend(limit_headers(&exchange.decision.levels, None, moment));
+    headers
 }
 
 fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
-    let content = json!([{ "type": "text", "text": answer.choices.first().map(Choice::text) }]);
-    message(exchange, &content, &stop_reason(answer), answer.output_tokens())
+    let mut content = Vec::new();
+    if !answer.reasoning.is_empty() {
+        let thinking = answer.reasoning.concat();
+        let signature = signature(exchange);
+        content.push(json!({ "type": "thinking", "thinking": thinking, "signature": signature }));
+    }
+    if let Some(choice) = answer.choices.first() {
+        if has_text(choice) {
+            content.push(json!({ "type": "text", "text": choice.text() }));
+        }
+        for (index, call) in choice.calls.iter().enumerate() {
+            content.push(tool_use(exchange, index, call, &call.arguments));
+        }
+    }
+    let [reason, sequence] = stop(answer);
+    message(
+        exchange,
+        &json!(content),
+        [reason, sequence, Value::Null],
+        [answer.output_tokens(), answer.reasoning_tokens],
+    )
+}
+
+/// An answer that only calls tools has no text; any other has one, be it empty.
+fn has_text(choice: &Choice) -> bool {
+    !choice.pieces.is_empty() || choice.calls.is_empty()
 }
 
 fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
-    let mut index = 0;
-    let mut event = |name: &str, data: &Value| {
-        index += 1;
-        let moment = &exchange.moment;
-        let draw = moment.draws.draw("padding", Purpose::Padding, moment.attempt, index);
+    let mut sse = Sse::new(exchange);
+    sse.start(1);
+    if !answer.reasoning.is_empty() {
+        sse.begin(&json!({ "type": "thinking", "thinking": "", "signature": "" }));
+        for piece in &answer.reasoning {
+            sse.text(&json!({ "type": "thinking_delta", "thinking": piece }));
+        }
+        let signature = signature(exchange);
+        sse.delta(&json!({ "type": "signature_delta", "signature": signature }));
+        sse.end();
+    }
+    if let Some(choice) = answer.choices.first() {
+        if has_text(choice) {
+            sse.begin(&json!({ "type": "text", "text": "" }));
+            for piece in &choice.pieces {
+                sse.text(&json!({ "type": "text_delta", "text": piece }));
+            }
+            sse.end();
+        }
+        for (index, call) in choice.calls.iter().enumerate() {
+            sse.begin(&tool_use(exchange, index, call, &json!({})));
+            // Recorded: the first fragment is empty, and the only one if there are no arguments.
+            let none = call.arguments.as_object().is_some_and(Map::is_empty);
+            let first = json!({ "type": "input_json_delta", "partial_json": "" });
+            if none {
+                sse.text(&first);
+            } else {
+                sse.delta(&first);
+                for piece in call.pieces() {
+                    sse.text(&json!({ "type": "input_json_delta", "partial_json": piece }));
+                }
+            }
+            sse.end();
+        }
+    }
+    let [reason, sequence] = stop(answer);
+    let tokens = [answer.output_tokens(), answer.reasoning_tokens];
+    sse.finish([reason, sequence, Value::Null], tokens);
+    sse.events
+}
+
+/// The events of one stream, as they are written.
+pub(super) struct Sse<'a> {
+    exchange: &'a Exchange<'a>,
+    /// What is written so far.
+    pub(super) events: Vec<Event>,
+    /// The number of the block that is open, or of the next one.
+    pub(super) block: usize,
+    padded: u64,
+    texts: u64,
+}
+
+impl<'a> Sse<'a> {
+    /// A stream of which nothing is written.
+    pub(super) fn new(exchange: &'a Exchange<'a>) -> Self {
+        Self { exchange, events: Vec::new(), block: 0, padded: 0, texts: 0 }
+    }
+
+    /// The beginning of a message, with the tokens that are written when it is sent.
+    pub(super) fn start(&mut self, tokens: u64) {
+        let nothing = [Value::Null, Value::Null, Value::Null];
+        let start = message(self.exchange, &json!([]), nothing, [tokens, 0]);
+        self.other("message_start", &json!({ "type": "message_start", "message": start }));
+    }
+
+    /// An event that carries nothing of the answer.
+    fn other(&mut self, name: &str, data: &Value) {
+        let bytes = self.padded(name, data);
+        self.events.push(Event::other(bytes));
+    }
+
+    /// The beginning of a block.
+    fn begin(&mut self, block: &Value) {
+        let index = self.block;
+        self.other(
+            "content_block_start",
+            &json!({ "type": "content_block_start", "index": index, "content_block": block }),
+        );
+        // Recorded: an answer that takes its time has a ping after the beginning of its first
+        // block.
+        let pace = &self.exchange.pace;
+        if index == 0 && pace.gap(0) + pace.gap(1) > Duration::ZERO {
+            self.events.push(Event::other(PING));
+        }
+    }
+
+    /// A part of a block that is a part of the answer, and the pings in the silence before it.
+    fn text(&mut self, delta: &Value) {
+        let beats = self.exchange.pace.beats(self.texts, PING_EVERY);
+        self.texts += 1;
+        let ping = Event { bytes: PING.into(), kind: EventKind::Beat(PING_EVERY) };
+        self.events.extend(std::iter::repeat_n(ping, beats));
+        let bytes = self.padded("content_block_delta", &self.fragment(delta));
+        self.events.push(Event::text(bytes));
+    }
+
+    /// A part of a block that goes with the one before it.
+    fn delta(&mut self, delta: &Value) {
+        self.other("content_block_delta", &self.fragment(delta));
+    }
+
+    fn fragment(&self, delta: &Value) -> Value {
+        json!({ "type": "content_block_delta", "index": self.block, "delta": delta })
+    }
+
+    /// The end of a block.
+    pub(super) fn end(&mut self) {
+        let stop = json!({ "type": "content_block_stop", "index": self.block });
+        self.other("content_block_stop", &stop);
+        self.block += 1;
+    }
+
+    /// Why the message ends, what it cost, and that it is over.
+    pub(super) fn finish(&mut self, stop: [Value; 3], tokens: [u64; 2]) {
+        let [stop_reason, stop_sequence, stop_details] = stop;
+        let usage = usage(self.exchange, tokens, false);
+        let end = json!({
+            "type": "message_delta",
+            "delta": {
+                "stop_reason": stop_reason,
+                "stop_sequence": stop_sequence,
+                "stop_details": stop_details,
+            },
+            "usage": usage,
+        });
+        self.other("message_delta", &end);
+        self.other("message_stop", &json!({ "type": "message_stop" }));
+    }
+
+    /// An event with spaces before its last brace, which hide the length of its text.
+    fn padded(&mut self, name: &str, data: &Value) -> Bytes {
+        self.padded += 1;
+        let moment = &self.exchange.moment;
+        let draw = moment.draws.draw("padding", Purpose::Padding, moment.attempt, self.padded);
         let spaces = usize::try_from(scale(draw, 15)).unwrap_or(0);
-        // Every event is padded before its last brace, to hide the length of its text.
         let data = data.to_string();
         let data = data.strip_suffix('}').unwrap_or(&data);
         Bytes::from(format!("event: {name}\ndata: {data}{}}}\n\n", " ".repeat(spaces)))
-    };
-    let start = json!({
-        "type": "message_start",
-        "message": message(exchange, &json!([]), &Value::Null, 1),
-    });
-    let block = json!({
-        "type": "content_block_start",
-        "index": 0,
-        "content_block": { "type": "text", "text": "" },
-    });
-    let mut events = vec![
-        Event::other(event("message_start", &start)),
-        Event::other(event("content_block_start", &block)),
-        Event::other("event: ping\ndata: {\"type\": \"ping\"}\n\n"),
-    ];
-    for piece in answer.choices.iter().flat_map(|choice| &choice.pieces) {
-        let delta = json!({
-            "type": "content_block_delta",
-            "index": 0,
-            "delta": { "type": "text_delta", "text": piece },
-        });
-        events.push(Event::text(event("content_block_delta", &delta)));
     }
-    let stop = json!({ "type": "content_block_stop", "index": 0 });
-    events.push(Event::other(event("content_block_stop", &stop)));
-    let end = json!({
-        "type": "message_delta",
-        "delta": {
-            "stop_reason": stop_reason(answer), "stop_sequence": null, "stop_details": null,
-        },
-        "usage": {
-            "input_tokens": exchange.request.input_tokens,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "output_tokens": answer.output_tokens(),
-        },
-    });
-    events.push(Event::other(event("message_delta", &end)));
-    events.push(Event::other(event("message_stop", &json!({ "type": "message_stop" }))));
-    events
 }
 
-/// A message with its keys in the order of 2026.
-fn message(exchange: &Exchange<'_>, content: &Value, stop_reason: &Value, output: u64) -> Value {
+/// A sign of life, the only event with a space after its colon.
+const PING: &str = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+
+/// How often there is one while nothing else is sent; nobody published it.
+const PING_EVERY: Duration = Duration::from_secs(15);
+
+/// A message with its keys in the order of 2026; `stop` is reason, sequence and details, `tokens`
+/// those of the output and those that were thought.
+pub(super) fn message(
+    exchange: &Exchange<'_>,
+    content: &Value,
+    stop: [Value; 3],
+    tokens: [u64; 2],
+) -> Value {
+    let [stop_reason, stop_sequence, stop_details] = stop;
     json!({
         "model": dated(&exchange.request.model),
-        "id": format!("msg_011C{}", exchange.moment.alphanumeric("message", 20)),
+        "id": format!("msg_01{}", exchange.moment.base58("message", 22)),
         "type": "message",
         "role": "assistant",
         "content": content,
         "stop_reason": stop_reason,
-        "stop_sequence": null,
-        "stop_details": null,
-        "usage": {
-            "input_tokens": exchange.request.input_tokens,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "cache_creation": { "ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0 },
-            "output_tokens": output,
-            "service_tier": "standard",
-            "inference_geo": "not_available",
-        },
+        "stop_sequence": stop_sequence,
+        "stop_details": stop_details,
+        "usage": usage(exchange, tokens, true),
     })
 }
 
-fn stop_reason(answer: &Answer) -> Value {
+/// What a message costs; the end of a stream leaves out what its beginning said.
+fn usage(exchange: &Exchange<'_>, [output, thought]: [u64; 2], whole: bool) -> Value {
+    let mut usage = json!({
+        "input_tokens": exchange.request.input_tokens,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+    });
+    if whole {
+        usage["cache_creation"] =
+            json!({ "ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0 });
+    }
+    usage["output_tokens"] = json!(output);
+    // Recorded in August 2026: Sonnet 5 tells what it thought, Haiku 4.5 does not.
+    let tells = models::facts(&exchange.request.model)
+        .is_some_and(|facts| facts.context_window >= 1_000_000);
+    if tells {
+        usage["output_tokens_details"] = json!({ "thinking_tokens": thought });
+    }
+    if whole {
+        usage["service_tier"] = json!("standard");
+        usage["inference_geo"] = json!(if tells { "global" } else { "not_available" });
+    }
+    usage
+}
+
+fn tool_use(exchange: &Exchange<'_>, index: usize, call: &ToolCall, input: &Value) -> Value {
+    json!({
+        "type": "tool_use",
+        "id": format!("toolu_01{}", exchange.moment.base58(&format!("tool {index}"), 22)),
+        "name": call.name,
+        "input": input,
+        "caller": { "type": "direct" },
+    })
+}
+
+/// What a client gives back with a thought, so that nobody can make one up.
+fn signature(exchange: &Exchange<'_>) -> String {
+    format!("Eu{}", exchange.moment.alphanumeric("signature", 342))
+}
+
+/// Why an answer ends, and at which of the texts it was to end at.
+fn stop(answer: &Answer) -> [Value; 2] {
     match answer.choices.first().map(|choice| &choice.finish) {
-        Some(Finish::Length) => json!("max_tokens"),
-        Some(Finish::ToolCalls) => json!("tool_use"),
-        _ => json!("end_turn"),
+        Some(Finish::Length) => [json!("max_tokens"), Value::Null],
+        Some(Finish::StopSequence(text)) => [json!("stop_sequence"), json!(text)],
+        Some(Finish::ToolCalls) => [json!("tool_use"), Value::Null],
+        Some(Finish::Stop) | None => [json!("end_turn"), Value::Null],
     }
 }
 

@@ -1,0 +1,314 @@
+//! What the dialects that took OpenAI's form have in common: messages, tools and choices.
+
+use std::hash::Hasher;
+
+use serde_json::Value;
+
+use super::{bearer, content_text, counted_text};
+use crate::{
+    dialect::Head,
+    draw::{Draws, Purpose, StableHasher},
+    request::{Conversation, Format, TOOL_CALLS, Tool, ToolChoice, Wishes},
+    tokens::Tokenizer,
+};
+
+/// The messages without their dialect.
+pub(super) fn conversation(messages: &[Value]) -> Conversation {
+    Conversation::new(messages.iter().map(|message| (role(message), said(message, content_text))))
+}
+
+/// What a request wants of its answer, said as OpenAI's clients say it.
+pub(super) fn wishes(body: &Value) -> Wishes {
+    let wanted = body.get("n").and_then(Value::as_u64).unwrap_or(1);
+    Wishes {
+        choices: u32::try_from(wanted.clamp(1, CHOICES_MAX)).unwrap_or(1),
+        stops: texts(body.get("stop")),
+        tools: tools(body.get("tools")),
+        tool_choice: tool_choice(body.get("tool_choice")),
+        parallel_tools: body.get("parallel_tool_calls") != Some(&Value::Bool(false)),
+        format: format(body.get("response_format")),
+        reasons: false,
+    }
+}
+
+/// The texts of a string or a list of them; empty ones say nothing.
+pub(super) fn texts(value: Option<&Value>) -> Vec<String> {
+    let texts = match value {
+        Some(Value::String(text)) => vec![text.clone()],
+        Some(Value::Array(items)) => {
+            items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
+    };
+    texts.into_iter().filter(|text| !text.is_empty()).collect()
+}
+
+/// The functions among the tools.
+pub(super) fn tools(tools: Option<&Value>) -> Vec<Tool> {
+    let tools = tools.and_then(Value::as_array).into_iter().flatten();
+    let tools = tools.filter_map(|tool| {
+        let function = tool.get("function")?;
+        let name = function.get("name")?.as_str()?.to_owned();
+        Some(Tool { name, schema: function.get("parameters").cloned().unwrap_or(Value::Null) })
+    });
+    tools.collect()
+}
+
+/// An estimate of the prompt: so many tokens before all of it, so many around each message, and
+/// the tools as they stand.
+pub(super) fn input_tokens(
+    tokenizer: Tokenizer,
+    messages: &[Value],
+    tools: Option<&Value>,
+    (first, each): (u64, u64),
+) -> u64 {
+    let messages = messages.iter().map(|message| {
+        let text = tokenizer.count(&said(message, counted_text));
+        each.saturating_add(text)
+    });
+    let tools = tools.filter(|tools| tools.as_array().is_some_and(|tools| !tools.is_empty()));
+    let tools = tools.map_or(0, |tools| tokenizer.count(&tools.to_string()));
+    messages.fold(first.saturating_add(tools), u64::saturating_add)
+}
+
+/// The key of a request that needs one.
+pub(super) fn key(head: &Head<'_>) -> String {
+    bearer(head.headers).unwrap_or_default().to_owned()
+}
+
+/// A vector of length one that a text always gets from a model, in this run.
+pub(super) fn vector(draws: Draws, model: &str, text: &str, dimensions: u64) -> Vec<f64> {
+    let mut hash = StableHasher::new(0);
+    hash.write(model.as_bytes());
+    hash.write_u8(0);
+    hash.write(text.as_bytes());
+    let subject = hash.finish();
+    let parts: Vec<f64> = (0..dimensions)
+        .map(|index| {
+            let draw = draws.draw("vector", Purpose::Text, subject, index).to_le_bytes();
+            f64::from(i16::from_le_bytes([draw[0], draw[1]]))
+        })
+        .collect();
+    let length = parts.iter().map(|part| part * part).sum::<f64>().sqrt().max(1.0);
+    // As many digits as a 32-bit float has; adding zero takes its sign away.
+    parts.iter().map(|part| (part / length * 1e8).round() / 1e8 + 0.0).collect()
+}
+
+/// A vector as OpenAI's clients ask for it: 32-bit floats, little end first, in Base64.
+pub(super) fn packed(vector: &[f64]) -> String {
+    // A decimal text is the one way from 64 bits to 32 that rounds and casts nothing.
+    let floats = vector.iter().map(|part| part.to_string().parse::<f32>().unwrap_or_default());
+    let bytes: Vec<u8> = floats.flat_map(f32::to_le_bytes).collect();
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = bits << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let letter = usize::try_from(bits >> (18 - 6 * place) & 63).unwrap_or(0);
+            text.push(if place <= three.len() { char::from(BASE64[letter]) } else { '=' });
+        }
+    }
+    text
+}
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// The most answers beside each other; OpenAI's limit, of the others none is published.
+const CHOICES_MAX: u64 = 128;
+
+fn role(message: &Value) -> &str {
+    let calls = message.get("tool_calls").and_then(Value::as_array);
+    match message.get("role").and_then(Value::as_str) {
+        Some("assistant") if calls.is_some_and(|calls| !calls.is_empty()) => TOOL_CALLS,
+        Some("function") => "tool",
+        Some(role) => role,
+        None => "user",
+    }
+}
+
+/// All that a message says: its content and the tools that it calls.
+fn said(message: &Value, content: fn(&Value) -> String) -> String {
+    let mut text = content(message.get("content").unwrap_or(&Value::Null));
+    let calls = message.get("tool_calls").and_then(Value::as_array).into_iter().flatten();
+    for function in calls.filter_map(|call| call.get("function")) {
+        let name = function.get("name").and_then(Value::as_str).unwrap_or_default();
+        let arguments = match function.get("arguments") {
+            Some(Value::String(text)) => text.clone(),
+            Some(arguments) => arguments.to_string(),
+            None => String::new(),
+        };
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(name);
+        text.push('\n');
+        text.push_str(&arguments);
+    }
+    text
+}
+
+fn tool_choice(choice: Option<&Value>) -> ToolChoice {
+    match choice {
+        Some(Value::String(word)) => match word.as_str() {
+            "any" | "required" => ToolChoice::Required,
+            "none" => ToolChoice::None,
+            _ => ToolChoice::Auto,
+        },
+        Some(named) => match named.pointer("/function/name").and_then(Value::as_str) {
+            Some(name) => ToolChoice::Named(name.to_owned()),
+            None => ToolChoice::Auto,
+        },
+        None => ToolChoice::Auto,
+    }
+}
+
+fn format(wanted: Option<&Value>) -> Format {
+    let Some(wanted) = wanted else { return Format::Text };
+    match wanted.get("type").and_then(Value::as_str) {
+        Some("json_object") => Format::Json,
+        Some("json_schema") => match wanted.pointer("/json_schema/schema") {
+            Some(schema) => Format::Schema(schema.clone()),
+            None => Format::Json,
+        },
+        _ => Format::Text,
+    }
+}
+
+/// What a dialect makes of an answer that is written by hand, so that it need not be one that
+/// anything writes today.
+#[cfg(test)]
+pub(super) fn rendered(
+    dialect: &dyn super::Dialect,
+    (method, path): (&str, &str),
+    body: &Value,
+    answer: &crate::answer::Answer,
+) -> String {
+    use std::time::Duration;
+
+    use super::{Exchange, Moment, Pace, ReplyBody};
+    use crate::{action::Action, engine::Decision, plan::Latency, request::Headers};
+
+    let headers = Headers(vec![("authorization".to_owned(), "Bearer test".to_owned())]);
+    let head = Head { method, path, query: "", headers: &headers };
+    let route = dialect.route(&head).expect("the path is one of its own");
+    let request = dialect.read(route, &head, body.to_string().as_bytes()).expect("it is taken");
+    let draws = Draws::new(1);
+    let healthy = Action::Answer(crate::action::Answer::default());
+    let exchange = Exchange {
+        request: &request,
+        decision: &Decision::example(&request, &healthy),
+        moment: Moment { attempt: 1, draws, wall: Duration::from_secs(1_780_000_000) },
+        words: &[],
+        pace: Pace::new(Latency::default(), None, draws, 1),
+    };
+    let bytes = match dialect.answer(&exchange, answer).body {
+        ReplyBody::Whole(bytes) => bytes.to_vec(),
+        ReplyBody::Stream(events) => {
+            events.iter().flat_map(|event| event.bytes.iter().copied()).collect()
+        }
+    };
+    String::from_utf8(bytes).expect("a body is UTF-8")
+}
+
+/// An answer in which everything happens: a thought, a text that was cut, and two calls beside it.
+#[cfg(test)]
+pub(super) fn everything() -> crate::answer::Answer {
+    use serde_json::json;
+
+    use crate::answer::{Answer, Choice, Finish, ToolCall};
+
+    let call = |city: &str| ToolCall {
+        name: "get_weather".to_owned(),
+        arguments: json!({ "city": city }),
+    };
+    let text = Choice {
+        pieces: vec!["Hello ".to_owned(), "there".to_owned()],
+        calls: Vec::new(),
+        finish: Finish::Length,
+        output_tokens: 2,
+    };
+    let calls = Choice {
+        pieces: Vec::new(),
+        calls: vec![call("Paris"), call("Rome")],
+        finish: Finish::ToolCalls,
+        output_tokens: 20,
+    };
+    Answer {
+        reasoning: vec!["Let me ".to_owned(), "think.".to_owned()],
+        reasoning_tokens: 4,
+        choices: vec![text, calls],
+        mark: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_vector_has_length_one_and_belongs_to_its_text() {
+        let draws = Draws::new(1);
+        let one = vector(draws, "m", "hi", 256);
+        let length: f64 = one.iter().map(|part| part * part).sum();
+        assert!((length - 1.0).abs() < 1e-5, "{length}");
+        assert_eq!(one, vector(draws, "m", "hi", 256));
+        assert_ne!(one, vector(draws, "m", "ho", 256));
+        assert_ne!(one, vector(draws, "n", "hi", 256));
+    }
+
+    #[test]
+    fn a_packed_vector_is_that_of_every_other_base64() {
+        // As `base64.b64encode(struct.pack("<2f", 0.5, -1))` has it.
+        for (vector, text) in [
+            (&[][..], ""),
+            (&[0.5], "AAAAPw=="),
+            (&[0.5, -1.0], "AAAAPwAAgL8="),
+            (&[0.5, -1.0, 0.25], "AAAAPwAAgL8AAIA+"),
+        ] {
+            assert_eq!(packed(vector), text);
+        }
+    }
+
+    #[test]
+    fn wishes_are_read_in_every_form() {
+        let named = json!({ "type": "function", "function": { "name": "f" } });
+        for (choice, expected) in [
+            (json!("auto"), ToolChoice::Auto),
+            (json!("any"), ToolChoice::Required),
+            (json!("required"), ToolChoice::Required),
+            (json!("none"), ToolChoice::None),
+            (named, ToolChoice::Named("f".to_owned())),
+            (json!(7), ToolChoice::Auto),
+        ] {
+            assert_eq!(wishes(&json!({ "tool_choice": choice })).tool_choice, expected);
+        }
+        let schema = json!({ "type": "object" });
+        let wanted =
+            json!({ "type": "json_schema", "json_schema": { "name": "x", "schema": schema } });
+        assert_eq!(
+            wishes(&json!({ "response_format": wanted })).format,
+            Format::Schema(schema.clone())
+        );
+        let asked = wishes(&json!({
+            "n": 3, "stop": "END", "parallel_tool_calls": false,
+            "tools": [{ "type": "function", "function": { "name": "f", "parameters": schema } }],
+        }));
+        assert_eq!((asked.choices, asked.parallel_tools), (3, false));
+        assert_eq!(asked.stops, ["END"]);
+        assert_eq!(asked.tools, [Tool { name: "f".to_owned(), schema }]);
+        assert_eq!(wishes(&json!({ "n": u64::MAX })).choices, 128);
+    }
+
+    #[test]
+    fn a_turn_that_calls_tools_is_told_from_one_that_speaks() {
+        let call = json!({ "id": "abcdefghi", "function": { "name": "f", "arguments": "{}" } });
+        let turns = conversation(&[
+            json!({ "role": "user", "content": "hi" }),
+            json!({ "role": "assistant", "content": "", "tool_calls": [call] }),
+            json!({ "role": "tool", "tool_call_id": "abcdefghi", "content": "sunny" }),
+        ]);
+        assert_eq!((turns.last_user.as_str(), turns.tool_turns), ("hi", 1));
+    }
+}

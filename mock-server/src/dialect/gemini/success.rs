@@ -1,0 +1,229 @@
+//! Wording what Gemini generates.
+
+use std::io;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::{JSON, Target, headers, read};
+use crate::{
+    answer::{Answer, Choice, Finish, ToolCall},
+    dialect::{Event, Exchange, Fields, Reply, ReplyBody, indented},
+};
+
+/// The answer, whole or as a stream.
+pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
+    let said = if exchange.request.streaming {
+        frames(exchange, answer)
+    } else {
+        vec![whole(exchange, answer)]
+    };
+    Reply { status: 200, headers: head(exchange), body: body(exchange, &said) }
+}
+
+/// The tokens of a request that is not answered.
+pub(super) fn count(exchange: &Exchange<'_>) -> Reply {
+    let request = exchange.request;
+    let body = json!({
+        "totalTokens": request.input_tokens,
+        "promptTokensDetails": modalities(exchange),
+    });
+    Reply::whole(200, headers(JSON), indented(&body, b"  ") + "\n")
+}
+
+/// The headers of an answer, in whatever form it is wanted.
+pub(super) fn head(exchange: &Exchange<'_>) -> Fields {
+    let request = exchange.request;
+    if request.streaming && Target::of(&request.headers).events {
+        let mut headers = headers("text/event-stream");
+        headers.insert(1, ("content-disposition", "attachment".to_owned()));
+        headers
+    } else {
+        let mut headers = headers(JSON);
+        headers.push(("x-gemini-service-tier", "standard".to_owned()));
+        headers
+    }
+}
+
+/// What is said, in the form that is wanted: one object, a list of them, or events.
+pub(super) fn body(exchange: &Exchange<'_>, said: &[Value]) -> ReplyBody {
+    let request = exchange.request;
+    let pretty = |value: &Value| indented(value, b"  ") + "\n";
+    if !request.streaming {
+        return ReplyBody::Whole(Bytes::from(said.iter().map(pretty).collect::<String>()));
+    }
+    if Target::of(&request.headers).events {
+        return ReplyBody::Stream(said.iter().map(|value| Event::text(frame(value))).collect());
+    }
+    let elements = said.iter().enumerate().map(|(index, value)| {
+        let before = if index == 0 { "[" } else { ",\n" };
+        Event::text(format!("{before}{}", pretty(value)))
+    });
+    ReplyBody::Stream(elements.chain([Event::other("]")]).collect())
+}
+
+fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
+    let mut candidates = Vec::new();
+    for (index, choice) in answer.choices.iter().enumerate() {
+        let mut parts = Vec::new();
+        if index == 0 && !answer.reasoning.is_empty() {
+            parts.push(json!({ "text": answer.reasoning.concat(), "thought": true }));
+        }
+        if !choice.pieces.is_empty() {
+            parts.push(json!({ "text": choice.text() }));
+        }
+        let calls = choice.calls.iter().enumerate();
+        parts.extend(calls.map(|(number, call)| called(exchange, index, number, call)));
+        let mut candidate = candidate(exchange, index, &parts, Some(choice));
+        if is_early(&exchange.request.model) {
+            candidate["avgLogprobs"] = json!(-0.07);
+        }
+        candidates.push(candidate);
+    }
+    response(exchange, answer, &candidates, true)
+}
+
+/// An answer about a token at a time; the last piece of each candidate says why it ends.
+fn frames(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Value> {
+    let mut frames = Vec::new();
+    for piece in &answer.reasoning {
+        frames.push((0, json!({ "text": piece, "thought": true }), None));
+    }
+    for (index, choice) in answer.choices.iter().enumerate() {
+        let texts = choice.pieces.iter().map(|piece| json!({ "text": piece }));
+        let calls = choice.calls.iter().enumerate();
+        let calls = calls.map(|(number, call)| called(exchange, index, number, call));
+        let mut parts: Vec<Value> = texts.chain(calls).collect();
+        let last = parts.pop().unwrap_or_else(|| json!({ "text": "" }));
+        frames.extend(parts.into_iter().map(|part| (index, part, None)));
+        frames.push((index, last, Some(choice)));
+    }
+    let end = frames.len().saturating_sub(1);
+    let frames = frames.into_iter().enumerate().map(|(number, (index, part, choice))| {
+        let candidate = candidate(exchange, index, &[part], choice);
+        response(exchange, answer, &[candidate], number == end)
+    });
+    frames.collect()
+}
+
+/// One candidate; `ends` is the choice whose end it says.
+fn candidate(
+    exchange: &Exchange<'_>,
+    index: usize,
+    parts: &[Value],
+    ends: Option<&Choice>,
+) -> Value {
+    let mut candidate = Map::new();
+    candidate.insert("content".to_owned(), json!({ "parts": parts, "role": "model" }));
+    if let Some(choice) = ends {
+        let reason = if choice.finish == Finish::Length { "MAX_TOKENS" } else { "STOP" };
+        candidate.insert("finishReason".to_owned(), json!(reason));
+    }
+    // Recorded: the first candidate of an early model has no index.
+    if index > 0 || !is_early(&exchange.request.model) {
+        candidate.insert("index".to_owned(), json!(index));
+    }
+    if ends.is_some_and(|choice| !choice.calls.is_empty()) && !is_early(&exchange.request.model) {
+        let message = "Model generated function call(s).";
+        candidate.insert("finishMessage".to_owned(), json!(message));
+    }
+    Value::Object(candidate)
+}
+
+/// A part that calls a function; the first of an answer is signed.
+fn called(exchange: &Exchange<'_>, index: usize, number: usize, call: &ToolCall) -> Value {
+    let model = &exchange.request.model;
+    let mut function = json!({ "name": call.name, "args": call.arguments });
+    if model.starts_with("gemini-3") {
+        let alphabet = b"abcdefghijklmnopqrstuvwxyz0123456789";
+        function["id"] = json!(exchange.moment.id(&format!("call {index} {number}"), alphabet, 8));
+    }
+    let mut part = json!({ "functionCall": function });
+    if number == 0 && !is_early(model) {
+        let signature = exchange.moment.alphanumeric(&format!("signature {index}"), 398);
+        part["thoughtSignature"] = json!(format!("Ci{signature}"));
+    }
+    part
+}
+
+/// A response: candidates, costs and whose it is.
+fn response(exchange: &Exchange<'_>, answer: &Answer, candidates: &[Value], last: bool) -> Value {
+    let written = answer.choices.iter().map(|choice| choice.output_tokens);
+    let written = written.fold(0, u64::saturating_add);
+    let written = last.then_some(written);
+    json!({
+        "candidates": candidates,
+        "usageMetadata": usage(exchange, written, answer.reasoning_tokens),
+        "modelVersion": exchange.request.model,
+        "responseId": response_id(exchange),
+    })
+}
+
+/// What a response costs: the whole is the sum of what was read, written and thought.
+pub(super) fn usage(exchange: &Exchange<'_>, written: Option<u64>, thought: u64) -> Value {
+    let prompt = exchange.request.input_tokens;
+    let early = is_early(&exchange.request.model);
+    let mut usage = Map::new();
+    let mut put = |name: &str, value: Value| {
+        usage.insert(name.to_owned(), value);
+    };
+    put("promptTokenCount", json!(prompt));
+    if let Some(written) = written {
+        put("candidatesTokenCount", json!(written));
+    }
+    let total = prompt.saturating_add(written.unwrap_or(0)).saturating_add(thought);
+    put("totalTokenCount", json!(total));
+    put("promptTokensDetails", modalities(exchange));
+    if let (true, Some(written)) = (early, written) {
+        put("candidatesTokensDetails", json!([{ "modality": "TEXT", "tokenCount": written }]));
+    }
+    if thought > 0 {
+        put("thoughtsTokenCount", json!(thought));
+    }
+    if !early {
+        put("serviceTier", json!("standard"));
+    }
+    Value::Object(usage)
+}
+
+/// What of the input is text, and what images.
+fn modalities(exchange: &Exchange<'_>) -> Value {
+    let request = exchange.request;
+    let images = read::image_tokens(&request.body);
+    let text = request.input_tokens.saturating_sub(images);
+    let mut details = vec![json!({ "modality": "TEXT", "tokenCount": text })];
+    if images > 0 {
+        details.push(json!({ "modality": "IMAGE", "tokenCount": images }));
+    }
+    json!(details)
+}
+
+/// The id of a response.
+pub(super) fn response_id(exchange: &Exchange<'_>) -> String {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    exchange.moment.id("response", alphabet, 23)
+}
+
+/// Whether a model is from before 2.5: it does not think, and tells other things of its answers.
+pub(super) fn is_early(model: &str) -> bool {
+    model.starts_with("gemini-1") || model.starts_with("gemini-2.0")
+}
+
+/// A value as an event, with Google's line ends.
+pub(super) fn frame(value: &Value) -> String {
+    let mut bytes = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, OneLine);
+    value.serialize(&mut serializer).expect("a JSON value is writable to memory");
+    let line = String::from_utf8(bytes).expect("serde_json writes UTF-8");
+    format!("data: {line}\r\n\r\n")
+}
+
+/// Google's JSON on one line: a space after a colon, none after a comma.
+struct OneLine;
+
+impl serde_json::ser::Formatter for OneLine {
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+}

@@ -1,0 +1,150 @@
+//! OpenRouter, as recorded from `openrouter.ai` in June 2026.
+//!
+//! It speaks OpenAI's form, and shows that others stand behind it: who answered, why in their own
+//! words, and what it cost. While they think it sends signs of life, before the JSON as well.
+
+mod error;
+mod price;
+mod read;
+mod success;
+
+use super::{
+    Case, Dialect, Exchange, Fields, Head, Moment, Place, Provider, Refusal, Reply, unserved,
+};
+use crate::{
+    action::ErrorKind,
+    answer::Answer,
+    plan::{ProviderName, Route},
+    request::Request,
+};
+
+/// OpenRouter.
+#[derive(Debug)]
+pub(crate) struct OpenRouter;
+
+impl Provider for OpenRouter {
+    fn name(&self) -> ProviderName {
+        ProviderName::OpenRouter
+    }
+
+    fn recognises(&self, head: &Head<'_>) -> bool {
+        head.path.starts_with("/api/v1/")
+    }
+
+    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply {
+        unserved(self, head, moment, "path")
+    }
+}
+
+impl Dialect for OpenRouter {
+    fn route(&self, head: &Head<'_>) -> Option<Route> {
+        let path = head.path;
+        if path.ends_with("/chat/completions") {
+            Some(Route::OpenRouterChat)
+        } else if path.ends_with("/completions") {
+            Some(Route::OpenRouterCompletions)
+        } else if path.ends_with("/embeddings") {
+            Some(Route::OpenRouterEmbeddings)
+        } else {
+            path.ends_with("/models").then_some(Route::OpenRouterModels)
+        }
+    }
+
+    fn claims(&self, head: &Head<'_>) -> bool {
+        head.path.contains("/api/v1/")
+    }
+
+    fn main_route(&self) -> Route {
+        Route::OpenRouterChat
+    }
+
+    fn example_model(&self, route: Route) -> &'static str {
+        match route {
+            Route::OpenRouterEmbeddings => "openai/text-embedding-3-small",
+            _ => "anthropic/claude-haiku-4.5",
+        }
+    }
+
+    fn read(&self, route: Route, head: &Head<'_>, body: &[u8]) -> Result<Request, Refusal> {
+        read::request(route, head, body)
+    }
+
+    fn answer(&self, exchange: &Exchange<'_>, answer: &Answer) -> Reply {
+        success::reply(exchange, answer)
+    }
+
+    fn shares_window(&self) -> bool {
+        true
+    }
+
+    fn cases(&self) -> &'static [Case] {
+        error::CASES
+    }
+
+    fn usual(
+        &self,
+        kind: ErrorKind,
+        place: Place,
+        exchange: &Exchange<'_>,
+    ) -> Option<&'static str> {
+        error::usual(kind, place, exchange)
+    }
+
+    fn word(&self, name: &str, exchange: &Exchange<'_>) -> Option<String> {
+        error::word(name, exchange)
+    }
+
+    fn unknown_model(&self, _: &Exchange<'_>) -> Refusal {
+        Refusal::new(ErrorKind::NotFound, "model-id")
+    }
+}
+
+/// The headers that everything has; an answer has the id of its generation.
+fn headers(exchange: &Exchange<'_>, content_type: &str, generation: Option<String>) -> Fields {
+    let mut headers = vec![
+        ("content-type", content_type.to_owned()),
+        ("access-control-allow-origin", "*".to_owned()),
+    ];
+    if content_type == EVENTS {
+        headers.push(("cache-control", "no-cache".to_owned()));
+    }
+    headers.extend(generation.map(|id| ("x-generation-id", id)));
+    headers.extend([
+        ("access-control-expose-headers", "X-Generation-Id,cf-ray".to_owned()),
+        ("referrer-policy", "no-referrer, strict-origin-when-cross-origin".to_owned()),
+        ("x-content-type-options", "nosniff".to_owned()),
+        ("server", "cloudflare".to_owned()),
+        ("cf-ray", exchange.moment.cf_ray()),
+    ]);
+    headers
+}
+
+/// The id of a generation, which has its time in it.
+fn generation(moment: &Moment) -> String {
+    format!("gen-{}-{}", moment.wall.as_secs(), moment.alphanumeric("generation", 20))
+}
+
+/// Who answers for a model.
+fn upstream(model: &str) -> &'static str {
+    match model.split('/').next().unwrap_or_default() {
+        "anthropic" => "Amazon Bedrock",
+        "cohere" => "Cohere",
+        "deepseek" => "DeepSeek",
+        "google" => "Google",
+        "mistralai" => "Mistral",
+        "openai" => "OpenAI",
+        "x-ai" => "xAI",
+        _ => "Together",
+    }
+}
+
+/// The exact name that an answer carries; recorded for one.
+fn resolved(model: &str) -> &str {
+    match model {
+        "anthropic/claude-haiku-4.5" => "anthropic/claude-4.5-haiku-20251001",
+        other => other,
+    }
+}
+
+/// What a stream of events is.
+const EVENTS: &str = "text/event-stream";
