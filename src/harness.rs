@@ -10,10 +10,14 @@ mod probe;
 mod socket;
 mod virtual_time;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use mock_server::{
-    draw::Draws, engine::RuleReport, journal::Entry, lane::Lane, lanes::LaneRefusal,
+    draw::Draws,
+    engine::RuleReport,
+    journal::Entry,
+    lane::Lane,
+    lanes::{LaneName, LaneRefusal, Lanes},
 };
 use resilience_core::{Mistakes, PolicyMistake};
 
@@ -37,9 +41,11 @@ pub enum Mode {
     Command(CommandLine),
 }
 
-/// Everything that is known about one run of a scenario.
+/// Everything that is known about one lane's run of a scenario.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// The lane.
+    pub lane: LaneName,
     /// The seed of the run.
     pub seed: u64,
     /// What happened.
@@ -84,6 +90,7 @@ impl Mode {
 impl Record {
     /// What a lane knows of a run.
     pub fn of(
+        name: LaneName,
         lane: &Lane,
         seed: u64,
         application: Application,
@@ -92,6 +99,7 @@ impl Record {
     ) -> Self {
         let journal = lane.journal();
         Self {
+            lane: name,
             seed,
             entries: journal.entries().to_vec(),
             rules: lane.rule_reports(),
@@ -102,6 +110,31 @@ impl Record {
             precision,
             took,
         }
+    }
+
+    /// What the lanes of a server know of a run, one after the other.
+    fn of_all(
+        lanes: &Lanes,
+        seed: u64,
+        application: &Application,
+        precision: Precision,
+        took: Duration,
+    ) -> Vec<Self> {
+        let records = lanes
+            .all()
+            .into_iter()
+            .map(|(name, lane)| Self::of(name, &lane, seed, application.clone(), precision, took));
+        let mut records: Vec<Self> = records.collect();
+        // Nobody went to the default lane, and nothing is told of it: the others are the run.
+        let unused = |record: &Self| {
+            record.entries.is_empty()
+                && record.connection_limit_hits == 0
+                && record.lane_refusals.is_none()
+        };
+        if records.len() > 1 && records.first().is_some_and(unused) {
+            records.remove(0);
+        }
+        records
     }
 
     /// Judges the run.
@@ -119,17 +152,17 @@ impl Record {
     }
 }
 
-/// Plays a scenario once.
+/// Plays a scenario once: a record for each lane that was used, and at least one.
 ///
 /// Must be awaited on a runtime whose clock runs; virtual time gets a runtime of its own.
-pub async fn play(scenario: &Scenario, mode: &Mode, seed: u64) -> Result<Record, PlayError> {
+pub async fn play(scenario: &Scenario, mode: &Mode, seed: u64) -> Result<Vec<Record>, PlayError> {
     match mode {
         Mode::BuiltInRealTime => socket::built_in(scenario, seed).await,
         Mode::BuiltInVirtual => {
             let scenario = scenario.clone();
             let played = tokio::task::spawn_blocking(move || virtual_time::play(&scenario, seed));
             match played.await {
-                Ok(record) => record,
+                Ok(records) => records,
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             }
         }
@@ -142,9 +175,28 @@ pub fn draws(scenario: &Scenario, seed: u64) -> Draws {
     Draws::new(seed).of(&scenario.address)
 }
 
-/// Records how the built-in client's calls went, as an application would post them.
-fn post(lane: &Lane, reports: &[CallReport]) {
+/// Records how the built-in client's calls went, as an application would post them, in the lanes
+/// that they came to.
+fn post(lanes: &Lanes, reports: &[CallReport]) {
+    let others = lanes.all().into_iter().skip(1);
+    let others: Vec<(Lane, BTreeSet<String>)> =
+        others.map(|(_, lane)| (lane.clone(), called(&lane))).collect();
     for report in reports {
-        lane.post_outcome(Some(report.name.clone()), report.result.is_ok(), Some(report.began));
+        let mut heard = others.iter().filter(|(_, calls)| calls.contains(&report.name)).peekable();
+        // A call that came to nobody is the default lane's.
+        let default = heard.peek().is_none().then(|| lanes.default_lane());
+        for lane in heard.map(|(lane, _)| lane).chain(default) {
+            lane.post_outcome(Some(report.name.clone()), report.result.is_ok(), Some(report.began));
+        }
     }
+}
+
+/// The names of the calls that came to a lane.
+fn called(lane: &Lane) -> BTreeSet<String> {
+    let journal = lane.journal();
+    let names = journal.entries().iter().filter_map(|entry| match entry {
+        Entry::Claimed(claimed) => claimed.call_name.clone(),
+        Entry::Connection(_) | Entry::Ended(_) | Entry::Outcome(_) => None,
+    });
+    names.collect()
 }

@@ -10,6 +10,8 @@ mod words;
 
 use std::time::Duration;
 
+use mock_server::lanes::LaneName;
+
 pub use journal::write as write_journal;
 pub use json::{scenario as scenario_json, write as write_json};
 pub use junit::write as write_junit;
@@ -34,7 +36,7 @@ pub struct SuiteReport {
     pub took: Duration,
 }
 
-/// What became of one scenario.
+/// What became of one scenario, in one lane.
 #[derive(Clone, Debug)]
 pub struct ScenarioReport {
     /// The scenario.
@@ -79,6 +81,17 @@ impl SuiteReport {
 }
 
 impl ScenarioReport {
+    /// What tells it from the others: the scenario's id, with the lane if it is not the default one.
+    pub fn title(&self) -> String {
+        let id = printable(&self.scenario.id);
+        match &self.judged {
+            Some((record, _)) if record.lane != LaneName::default() => {
+                format!("{id} [{}]", record.lane)
+            }
+            _ => id,
+        }
+    }
+
     /// What it came to; none if it was not applicable.
     pub fn status(&self) -> Option<Status> {
         self.judged.as_ref().map(|(_, verdict)| verdict.status())

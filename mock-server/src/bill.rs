@@ -24,6 +24,8 @@ pub(crate) struct Bill {
     input: u64,
     /// The tokens of the whole answer.
     output: u64,
+    /// Those of them that are thought and not shown: they are written before the first part.
+    hidden: u64,
     /// When each part of the answer is there, counted from the claim.
     due: Vec<Duration>,
     /// How many of them are written before a fault ends the answer.
@@ -94,6 +96,7 @@ impl Bill {
         Self {
             input: request.input_tokens,
             output: answer.output_tokens(),
+            hidden: if answer.reasoning.is_empty() { answer.reasoning_tokens } else { 0 },
             tokenizer: Some(Tokenizer::of(&request.model)),
             prices: price(provider, &request.model),
             ..Self::default()
@@ -119,6 +122,8 @@ impl Bill {
     fn generated(&self, done: usize) -> u64 {
         if done == self.due.len() {
             return self.output;
+        } else if done == 0 {
+            return 0;
         }
         let (part, whole) = if self.texts.is_empty() {
             (u128::try_from(done), u128::try_from(self.due.len()))
@@ -128,8 +133,9 @@ impl Bill {
             (Ok(sum(&tokens[..done])), Ok(sum(&tokens)))
         };
         let (part, whole) = (part.unwrap_or(0), whole.unwrap_or(1).max(1));
-        let tokens = (part * u128::from(self.output)).div_ceil(whole);
-        u64::try_from(tokens).unwrap_or(self.output).min(self.output)
+        let shown = self.output.saturating_sub(self.hidden);
+        let tokens = (part * u128::from(shown)).div_ceil(whole);
+        self.hidden.saturating_add(u64::try_from(tokens).unwrap_or(shown)).min(self.output)
     }
 
     /// The tokens of each text. A space between two words is part of the second word's token.
@@ -191,6 +197,7 @@ mod tests {
         Bill {
             input: 10,
             output,
+            hidden: 0,
             due: due.iter().map(|&millis| Duration::from_millis(millis)).collect(),
             kept: due.len(),
             texts: texts.iter().map(|&text| text.to_owned()).collect(),
@@ -215,6 +222,9 @@ mod tests {
         assert_eq!(at(&bill, 1_000), 1);
         bill.output = 12;
         assert_eq!(at(&bill, 1_000), 2);
+        // What is thought and not shown is there before the first word.
+        (bill.output, bill.hidden) = (106, 100);
+        assert_eq!([99, 100].map(|millis| at(&bill, millis)), [0, 101]);
     }
 
     #[test]
@@ -233,6 +243,7 @@ mod tests {
             named: bool,
             gaps in prop::collection::vec(0..1_000_u64, 30),
             cut in 0..40_usize,
+            hidden in 0..20_000_u64,
         ) {
             let mut due = gaps;
             due.truncate(texts.len());
@@ -242,6 +253,7 @@ mod tests {
             let names: Vec<&str> = texts.iter().map(String::as_str).collect();
             let mut bill = bill(output, if named { &names } else { &[] }, &due);
             bill.cut(cut);
+            bill.hidden = hidden;
             let ends = [0].iter().chain(&due).map(|&millis| Duration::from_millis(millis));
             let billed: Vec<u64> = ends.map(|end| bill.at(end).output_tokens).collect();
             prop_assert!(billed.is_sorted(), "{billed:?}");

@@ -39,20 +39,17 @@ use crate::{
 /// Headers with their values, in the provider's order.
 pub(crate) type Fields = Vec<(&'static str, String)>;
 
-/// A provider that is at least recognised.
-pub(crate) trait Provider: fmt::Debug + Sync {
+/// One provider's way of speaking.
+pub(crate) trait Dialect: fmt::Debug + Sync {
     /// Whose it is.
     fn name(&self) -> ProviderName;
 
     /// Whether a request that has no route was meant for this provider.
     fn recognises(&self, head: &Head<'_>) -> bool;
 
-    /// Words the answer to a path that does not exist.
-    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply;
-}
+    /// The `not-found` that a path which does not exist is answered with.
+    fn not_found(&self, head: &Head<'_>) -> &'static str;
 
-/// One provider's way of speaking.
-pub(crate) trait Dialect: Provider {
     /// The route of a path. SDKs build paths in many ways, so routes are found by their ends.
     fn route(&self, head: &Head<'_>) -> Option<Route>;
 
@@ -111,7 +108,7 @@ pub(crate) enum Found {
     /// A route of a dialect.
     Served(&'static dyn Dialect, Route),
     /// A provider, but no route that is served.
-    Unserved(&'static dyn Provider),
+    Unserved(&'static dyn Dialect),
 }
 
 /// The head of a request.
@@ -206,9 +203,9 @@ pub(crate) enum EventKind {
 static SERVED: [&dyn Dialect; 9] = [
     &bedrock::Bedrock,
     &gemini::Gemini,
-    &azure::Azure,
     &anthropic::Anthropic,
     &cohere::Cohere,
+    &azure::Azure,
     &mistral::Mistral,
     &ollama::Ollama,
     &openrouter::OpenRouter,
@@ -268,8 +265,9 @@ pub(crate) fn case(
     name.and_then(|name| known().find(|case| case.name == name)).or_else(|| known().next())
 }
 
-/// Words the answer to a path that does not exist, as the dialect's row of that name.
-fn unserved(dialect: &dyn Dialect, head: &Head<'_>, moment: &Moment, case: &str) -> Reply {
+/// Words the answer to a path that does not exist.
+pub(crate) fn not_found(dialect: &dyn Dialect, head: &Head<'_>, moment: &Moment) -> Reply {
+    let case = dialect.not_found(head);
     let request = Request::unknown(dialect.main_route(), head.headers.clone());
     let words = [("method", head.method.to_owned()), ("path", head.path.to_owned())];
     let exchange = Exchange {
@@ -589,6 +587,26 @@ mod tests {
             ("/openai/v1/chat/completions", bearer, (ProviderName::Azure, Some(Route::AzureChat))),
             ("/openai/v1/models", bearer, (ProviderName::Azure, None)),
             ("/v1/message", "x-api-key", (ProviderName::Anthropic, None)),
+            (
+                "/mistral/v1/embeddings",
+                bearer,
+                (ProviderName::Mistral, Some(Route::MistralEmbeddings)),
+            ),
+            ("/mistral/v1/completions", bearer, (ProviderName::Mistral, None)),
+            ("/api/chat", bearer, (ProviderName::Ollama, Some(Route::OllamaChat))),
+            ("/api/pull", bearer, (ProviderName::Ollama, None)),
+            ("/ollama/v1/models/x", bearer, (ProviderName::Ollama, Some(Route::OllamaV1Models))),
+            (
+                "/api/v1/chat/completions",
+                bearer,
+                (ProviderName::OpenRouter, Some(Route::OpenRouterChat)),
+            ),
+            (
+                "/openrouter/models",
+                bearer,
+                (ProviderName::OpenRouter, Some(Route::OpenRouterModels)),
+            ),
+            ("/api/v1/key", bearer, (ProviderName::OpenRouter, None)),
         ] {
             assert_eq!(whose(path, header), expected, "{path}");
         }

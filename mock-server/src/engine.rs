@@ -157,8 +157,7 @@ impl Engine {
             levels: Vec::new(),
             window: bounds.window,
             output_max: bounds.output_max(request),
-            // A list of models asks for none of them.
-            unknown_model: bounds.unknown && !request.model.is_empty(),
+            unknown_model: bounds.unknown,
         };
         let plan = Arc::clone(&self.plan);
         for (index, rule) in plan.rules.iter().enumerate() {
@@ -674,6 +673,41 @@ mod tests {
         assert!(other.unknown_model);
         let plain = Plan { provider: Provider::default(), ..Plan::default() };
         assert_eq!(decide(plain, &request("a")).window, 128_000);
+    }
+
+    #[test]
+    fn a_window_holds_what_its_provider_measures() {
+        let models = json!({
+            "gpt-4o": {"window": 100}, "gpt-5": {"window": 100}, "claude-haiku-4-5": {"window": 100},
+            "small": {"window": 100, "output": 30},
+        });
+        let provider: Provider = serde_json::from_value(json!({"models": models})).unwrap();
+        let plan = Arc::new(Plan { provider, ..Plan::default() });
+        let openai = Route::OpenAiChat;
+        // What is asked for, whether it is refused, and the most that an answer may have.
+        for (route, model, input, asked, refused, most) in [
+            (openai, "gpt-4o", 80, Some(20), false, Some(20)),
+            (openai, "gpt-4o", 80, Some(21), true, Some(20)),
+            (openai, "gpt-4o", 80, None, false, Some(20)),
+            (openai, "small", 10, None, false, Some(30)),
+            (openai, "small", 10, Some(7), false, Some(7)),
+            (Route::AnthropicMessages, "claude-haiku-4-5", 80, Some(21), true, Some(20)),
+            // A limit of its own for the input: the output has room elsewhere.
+            (openai, "gpt-5", 100, Some(500), false, Some(500)),
+            (openai, "gpt-5", 101, Some(1), true, Some(1)),
+        ] {
+            let mut engine = Engine::new(Arc::clone(&plan), Draws::new(1));
+            let request = Request {
+                route,
+                model: model.to_owned(),
+                input_tokens: input,
+                output_tokens_max: asked,
+                ..request("a")
+            };
+            let decision = engine.decide(&request, SECOND);
+            let is_refused = decision.action.error() == Some(ErrorKind::ContextLength);
+            assert_eq!((is_refused, decision.output_max), (refused, most), "{model} {asked:?}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
-    bill::Bill,
+    bill::{Bill, Billed},
     clock::Clock,
     draw::Draws,
     engine::{Decision, Engine, RuleReport},
@@ -374,11 +374,12 @@ impl Recorder {
         events: u64,
     ) -> Poll<io::Result<usize>> {
         let lane = self.lane.clone();
+        let billed = self.billed();
         let mut state = lane.state();
         let written = write();
         if matches!(written, Poll::Ready(Ok(count)) if count == length) {
             self.sent(body_bytes, events);
-            self.end_in(&mut state, EndKind::Complete);
+            self.end_in(&mut state, EndKind::Complete, billed);
         }
         written
     }
@@ -386,11 +387,21 @@ impl Recorder {
     /// The attempt is over. It must be told before the end of the connection can reach the client,
     /// or the client's next request would be read before this one ended.
     pub(crate) fn end(&mut self, end: EndKind) {
+        if self.ended {
+            return;
+        }
         let lane = self.lane.clone();
-        self.end_in(&mut lane.state(), end);
+        let billed = self.billed();
+        self.end_in(&mut lane.state(), end, billed);
     }
 
-    fn end_in(&mut self, state: &mut State, end: EndKind) {
+    /// What is to be paid if it ends now. To count the tokens of half an answer takes its time, and
+    /// is not for whoever holds the lock.
+    fn billed(&self) -> Billed {
+        self.bill.at(self.lane.shared.clock.now().saturating_sub(self.claimed_at))
+    }
+
+    fn end_in(&mut self, state: &mut State, end: EndKind, billed: Billed) {
         if std::mem::replace(&mut self.ended, true) || state.generation != self.generation {
             return;
         }
@@ -399,7 +410,6 @@ impl Recorder {
             EndKind::ClientLeft if state.stopping => EndKind::Stopped,
             end => end,
         };
-        let billed = self.bill.at(now.saturating_sub(self.claimed_at));
         state.journal.record(Entry::Ended(Ended {
             attempt: self.attempt,
             at: nanos(now),

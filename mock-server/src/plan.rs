@@ -523,7 +523,7 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// The most connections at a time.
     pub connections_max: usize,
-    /// The most journal entries of a run.
+    /// The most journal entries of a lane.
     pub journal_entries_max: usize,
     /// The most lanes of a server, the default one included.
     pub lanes_max: usize,

@@ -315,6 +315,33 @@ mod tests {
         }
     }
 
+    /// What an earlier window lost is not given to a later one.
+    #[test]
+    fn what_is_given_back_is_given_to_the_window_it_was_taken_from() {
+        for window in ["bucket", "fixed", "sliding"] {
+            let quota = json!({"output-tokens": "100/min", "output": "reserved", "window": window});
+            let mut quotas = quotas(quota);
+            ME.admit(&mut quotas, 1, (1, Some(60)), Duration::ZERO).unwrap();
+            ME.admit(&mut quotas, 2, (1, Some(60)), SECOND * 60).unwrap();
+            quotas.settle(1, 0, SECOND * 60);
+            let levels = ME.admit(&mut quotas, 3, (1, Some(0)), SECOND * 60).unwrap();
+            assert_eq!(remaining(&levels), [40], "{window}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_gives_nothing_and_takes_nothing() {
+        for window in ["bucket", "fixed", "sliding"] {
+            let mut quotas = quotas(json!({"requests": "2/min", "window": window}));
+            for attempt in 1..=2 {
+                ME.admit(&mut quotas, attempt, (1, None), SECOND * 60).unwrap();
+            }
+            assert!(ME.admit(&mut quotas, 3, (1, None), SECOND).is_err(), "{window}");
+            assert!(ME.admit(&mut quotas, 4, (1, None), SECOND * 61).is_err(), "{window}");
+            assert!(ME.admit(&mut quotas, 5, (1, None), SECOND * 120).is_ok(), "{window}");
+        }
+    }
+
     #[test]
     fn an_answer_that_took_more_than_there_was_is_owed() {
         let mut quotas = quotas(json!({"output-tokens": "60/min", "output": "generated"}));

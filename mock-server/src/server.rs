@@ -285,12 +285,12 @@ async fn answer(
     let arrival =
         Arrival { first_byte_at: connection.request_read(read_at), connection: connection.number };
     let (timeline, recorder) = match dialect::find(&head) {
-        Found::Unserved(provider) => lane.claim_unserved(
+        Found::Unserved(dialect) => lane.claim_unserved(
             |attempt, now| {
-                let reply = provider.not_found(&head, &moment(lane, attempt, now));
+                let reply = dialect::not_found(dialect, &head, &moment(lane, attempt, now));
                 Timeline::reply(reply, Served::Error(ErrorKind::NotFound))
             },
-            |attempt, _, now| arrival.unserved(attempt, &head, provider.name(), None, now),
+            |attempt, _, now| arrival.unserved(attempt, &head, dialect.name(), None, now),
         ),
         Found::Served(dialect, route) => {
             let read = match &body {

@@ -74,24 +74,30 @@ async fn play(scenarios: Vec<Scenario>, mode: Mode, run: &Run) -> Result<SuiteRe
     let mut reports = Vec::new();
     let mut took = Duration::ZERO;
     for scenario in scenarios {
-        let judged = if mode.suits(&scenario) {
+        let played = if mode.suits(&scenario) {
             progress.set_message(printable(&scenario.id));
             if matches!(mode, Mode::Command(_)) {
                 heading(&scenario);
             }
             // A file's own seed holds unless the run is given one.
             let seed = run.seed.or(scenario.document.seed).unwrap_or(SEED);
-            let record = harness::play(&scenario, &mode, seed).await?;
-            took += record.took;
-            let verdict = record.judge(&scenario);
-            Some((record, verdict))
+            let records = harness::play(&scenario, &mode, seed).await?;
+            took += records.first().map(|record| record.took).unwrap_or_default();
+            let judged = records.into_iter().map(|record| {
+                let verdict = record.judge(&scenario);
+                Some((record, verdict))
+            });
+            judged.collect()
         } else {
-            None
+            vec![None]
         };
-        let report = ScenarioReport { scenario, judged };
-        progress.suspend(|| print(|out| terminal.line(&report, out)))?;
-        let stop = run.fail_fast && report.status().is_some_and(|status| status != Status::Pass);
-        reports.push(report);
+        let mut stop = false;
+        for judged in played {
+            let report = ScenarioReport { scenario: scenario.clone(), judged };
+            progress.suspend(|| print(|out| terminal.line(&report, out)))?;
+            stop |= run.fail_fast && report.status().is_some_and(|status| status != Status::Pass);
+            reports.push(report);
+        }
         if stop {
             break;
         }

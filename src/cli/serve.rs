@@ -135,7 +135,7 @@ async fn verdict(State(desk): State<Arc<Desk>>, Extension(name): Extension<LaneN
         Some(own) => (own.as_ref(), desk.seed_of(own)),
         None => (&desk.scenario, desk.seed),
     };
-    let record = Record::of(&lane, seed, Application::Unseen, PRECISION, Duration::ZERO);
+    let record = Record::of(name, &lane, seed, Application::Unseen, PRECISION, Duration::ZERO);
     let verdict = record.judge(scenario);
     Json(scenario_json(scenario, &record, &verdict)).into_response()
 }

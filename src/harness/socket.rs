@@ -2,7 +2,7 @@
 
 use std::{env, io, net::Ipv4Addr, sync::Arc};
 
-use mock_server::{clock::Clock, door::TcpDoor, lane::Lane, server};
+use mock_server::{clock::Clock, door::TcpDoor, lane::Lane, lanes::Lanes, server};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
@@ -23,7 +23,7 @@ use crate::{
 
 /// A server on a free port, stopped when it is dropped.
 struct Server {
-    lane: Lane,
+    lanes: Lanes,
     port: u16,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<io::Result<()>>,
@@ -40,7 +40,7 @@ pub(super) async fn command(
     scenario: &Scenario,
     line: &CommandLine,
     seed: u64,
-) -> Result<Record, PlayError> {
+) -> Result<Vec<Record>, PlayError> {
     let wall = Stopwatch::start();
     let server = Server::start(scenario, seed).await?;
     let probe = LagProbe::start();
@@ -50,15 +50,16 @@ pub(super) async fn command(
     let end = line.run(&variables, scenario.time_limit(true)).await?;
     let precision = probe.finish();
     let played = server.stop().await?;
-    Ok(Record::of(&played, seed, Application::Command(end), precision, wall.elapsed()))
+    let application = Application::Command(end);
+    Ok(Record::of_all(&played, seed, &application, precision, wall.elapsed()))
 }
 
 /// Runs the built-in client against a scenario.
-pub(super) async fn built_in(scenario: &Scenario, seed: u64) -> Result<Record, PlayError> {
+pub(super) async fn built_in(scenario: &Scenario, seed: u64) -> Result<Vec<Record>, PlayError> {
     let wall = Stopwatch::start();
     let server = Server::start(scenario, seed).await?;
     let probe = LagProbe::start();
-    let clock = server.lane.clock();
+    let clock = server.lanes.default_lane().clock();
     let connect = Loopback { port: server.port };
     let client =
         client::play(&scenario.document.client, client_seed(scenario, seed), connect, move || {
@@ -72,11 +73,12 @@ pub(super) async fn built_in(scenario: &Scenario, seed: u64) -> Result<Record, P
         () = clock.sleep_until(clock.now() + limit) => (None, true),
     };
     if let Some(reports) = reports {
-        post(&server.lane, &reports.map_err(PlayError::Settings)?);
+        post(&server.lanes, &reports.map_err(PlayError::Settings)?);
     }
     let precision = probe.finish();
-    let lane = server.stop().await?;
-    Ok(Record::of(&lane, seed, Application::BuiltIn { over_time }, precision, wall.elapsed()))
+    let lanes = server.stop().await?;
+    let application = Application::BuiltIn { over_time };
+    Ok(Record::of_all(&lanes, seed, &application, precision, wall.elapsed()))
 }
 
 impl Server {
@@ -88,21 +90,22 @@ impl Server {
         let door = TcpDoor::new(listener).map_err(PlayError::Listen)?;
         let port = door.address().port();
         let lane = Lane::new(Arc::clone(&scenario.plan), draws(scenario, seed), Clock::real());
+        let lanes = Lanes::new(lane);
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(server::run(door, lane.clone(), axum::Router::new(), async {
+        let task = tokio::spawn(server::run(door, lanes.clone(), axum::Router::new(), async {
             // Told, or dropped: both mean stop.
             let _told = stopped.await.is_ok();
         }));
-        Ok(Self { lane, port, stop: Some(stop), task })
+        Ok(Self { lanes, port, stop: Some(stop), task })
     }
 
-    async fn stop(mut self) -> Result<Lane, PlayError> {
+    async fn stop(mut self) -> Result<Lanes, PlayError> {
         drop(self.stop.take());
         match self.task.await {
             Ok(served) => served.map_err(PlayError::Listen)?,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
-        Ok(self.lane)
+        Ok(self.lanes)
     }
 }
 

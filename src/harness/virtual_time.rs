@@ -8,6 +8,7 @@ use std::{io, sync::Arc, time::Duration};
 use mock_server::{
     clock::Clock,
     lane::Lane,
+    lanes::Lanes,
     memory::{self, MemoryConnector, MemoryStream},
     server,
 };
@@ -24,7 +25,7 @@ const PRECISION: Precision =
     Precision { error: Duration::ZERO, slack: Duration::from_millis(1), starved: false };
 
 /// Plays a scenario in virtual time; takes as long as the machine needs to compute it.
-pub(super) fn play(scenario: &Scenario, seed: u64) -> Result<Record, PlayError> {
+pub(super) fn play(scenario: &Scenario, seed: u64) -> Result<Vec<Record>, PlayError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -34,10 +35,11 @@ pub(super) fn play(scenario: &Scenario, seed: u64) -> Result<Record, PlayError> 
     runtime.block_on(async {
         let clock = Clock::simulated();
         let lane = Lane::new(Arc::clone(&scenario.plan), draws(scenario, seed), clock);
+        let lanes = Lanes::new(lane);
         let (listener, connector) = memory::listen();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let server =
-            tokio::spawn(server::run(listener, lane.clone(), axum::Router::new(), async {
+            tokio::spawn(server::run(listener, lanes.clone(), axum::Router::new(), async {
                 // Told, or dropped: both mean stop.
                 let _told = stopped.await.is_ok();
             }));
@@ -54,7 +56,7 @@ pub(super) fn play(scenario: &Scenario, seed: u64) -> Result<Record, PlayError> 
             () = clock.sleep_until(limit) => (None, true),
         };
         if let Some(reports) = reports {
-            post(&lane, &reports.map_err(PlayError::Settings)?);
+            post(&lanes, &reports.map_err(PlayError::Settings)?);
         }
         drop(stop);
         match server.await {
@@ -62,7 +64,7 @@ pub(super) fn play(scenario: &Scenario, seed: u64) -> Result<Record, PlayError> 
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
         let application = Application::BuiltIn { over_time };
-        Ok(Record::of(&lane, seed, application, PRECISION, wall.elapsed()))
+        Ok(Record::of_all(&lanes, seed, &application, PRECISION, wall.elapsed()))
     })
 }
 

@@ -26,6 +26,7 @@ pub fn write(report: &SuiteReport, out: &mut dyn io::Write) -> io::Result<()> {
             "entry": "scenario",
             "id": scenario.scenario.id,
             "file": scenario.scenario.source.name(),
+            "lane": record.lane,
             "seed": format!("{:#x}", record.seed),
             "text": scenario.scenario.source.text(),
         }))?;

@@ -91,6 +91,7 @@ pub fn scenario(scenario: &Scenario, record: &Record, verdict: &Verdict) -> Valu
         "id": scenario.id,
         "name": scenario.document.name,
         "file": scenario.source.name(),
+        "lane": record.lane,
         "seed": format!("{:#x}", record.seed),
         "status": status(verdict.status()),
         "attempts": verdict.attempts,

@@ -17,7 +17,7 @@ use crate::{
 pub fn write(report: &SuiteReport, out: &mut dyn io::Write) -> io::Result<()> {
     let mut whole = Report::new("brownout");
     for scenario in &report.scenarios {
-        let mut suite = TestSuite::new(scenario.scenario.id.as_str());
+        let mut suite = TestSuite::new(scenario.title());
         match &scenario.judged {
             None => {
                 let mut status = TestCaseStatus::skipped();

@@ -60,7 +60,7 @@ impl<'a> Terminal<'a> {
     pub fn line(&self, report: &ScenarioReport, out: &mut dyn io::Write) -> io::Result<()> {
         let (style, reset) = colour(report.status());
         let state = status(report.status());
-        let id = printable(&report.scenario.id);
+        let id = report.title();
         write!(out, "  {style}{state}{reset}  {id:<width$}", width = self.width)?;
         let Some((_, verdict)) = &report.judged else {
             return writeln!(out, "  it judges the built-in client's own settings");
@@ -82,7 +82,7 @@ impl<'a> Terminal<'a> {
             if let Some((record, verdict)) = &scenario.judged {
                 let calls = calls(&record.entries).0;
                 for finding in bad(verdict) {
-                    self.finding(&scenario.scenario, verdict, finding, &calls, out)?;
+                    self.finding(scenario, verdict, finding, &calls, out)?;
                 }
             }
         }
@@ -110,9 +110,13 @@ impl<'a> Terminal<'a> {
         if !spending.is_nothing() {
             writeln!(out, "{}", spent(&spending))?;
         }
+        let mut told = None;
         for scenario in &report.scenarios {
+            // One line replays all lanes of a scenario.
             if let Some((record, verdict)) = &scenario.judged
                 && verdict.status() != Status::Pass
+                && told.replace(scenario.scenario.source.name())
+                    != Some(scenario.scenario.source.name())
             {
                 self.replay(&scenario.scenario, record.seed, report, out)?;
             }
@@ -123,7 +127,7 @@ impl<'a> Terminal<'a> {
     /// One finding: where it is claimed, what was seen, and what still holds.
     fn finding(
         &self,
-        scenario: &Scenario,
+        report: &ScenarioReport,
         verdict: &Verdict,
         finding: &Finding,
         calls: &[Call<'_>],
@@ -132,7 +136,7 @@ impl<'a> Terminal<'a> {
         let (style, reset) = colour(Some(finding.status));
         let state = status(Some(finding.status));
         let width = (self.width + 30).saturating_sub(state.len());
-        let id = printable(&scenario.id);
+        let (id, scenario) = (report.title(), &report.scenario);
         writeln!(out, "\n{style}{state} {id:<width$} {}{reset}", finding.code)?;
         let place = match finding.place {
             Place::Connection(index) => scenario.connection_place(index),

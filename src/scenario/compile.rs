@@ -12,12 +12,9 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use indexmap::IndexMap;
 use mock_server::{
     catalog,
-    plan::{
-        ConnectionAct, ConnectionRule, LaneKey, Limits, Plan, Prices, ProviderName, Rule, matches,
-    },
+    plan::{ConnectionAct, ConnectionRule, LaneKey, Limits, Plan, ProviderName, Rule},
     units::Span,
 };
 use serde_json::Value;
@@ -124,7 +121,6 @@ impl Checker<'_> {
         }
         self.allowed(&document.allow);
         self.lanes(document);
-        self.prices(&document.provider.prices);
         let (provider, lanes) = (document.provider.clone(), document.lanes);
         Plan { provider, connections, rules, lanes, limits: Limits::default() }
     }
@@ -137,20 +133,6 @@ impl Checker<'_> {
             let diagnostic = Diagnostic::new(message, place)
                 .note(self.tree.key_place(&[Step::Key("connections")]), "these are no lane's own")
                 .help("leave one of them out");
-            self.diagnostics.push(diagnostic);
-        }
-    }
-
-    /// A price of models that an earlier one has already.
-    fn prices(&mut self, prices: &IndexMap<String, Prices>) {
-        let path = |pattern| [Step::Key("provider"), Step::Key("prices"), Step::Key(pattern)];
-        for (index, pattern) in prices.keys().enumerate() {
-            let mut earlier = prices.keys().take(index);
-            let Some(first) = earlier.find(|earlier| matches(earlier, pattern)) else { continue };
-            let place = self.tree.key_place(&path(pattern.as_str()));
-            let diagnostic = Diagnostic::new("this price is never asked".to_owned(), place)
-                .note(self.tree.key_place(&path(first.as_str())), "this one holds first")
-                .help("put the narrower pattern before the wider one");
             self.diagnostics.push(diagnostic);
         }
     }

@@ -253,12 +253,38 @@ fn a_served_lane_plays_a_scenario_of_its_own() {
     assert!(wrong.contains("did you mean `rules`?") && wrong.contains("3:1"), "{wrong}");
     let connections = "brownout: 1\nname: own\nconnections:\n  - when: { nth: 1 }\n    \
                        fault: { accept-late: { after: 1s } }\n";
-    let port = post(PAGE, connections);
-    assert!(port.starts_with("HTTP/1.1 421") && port.contains("`connections`"), "{port}");
+    let refused = post(PAGE, connections);
+    assert!(refused.starts_with("HTTP/1.1 421"), "{refused}");
+    assert!(refused.contains("`connections`"), "{refused}");
     assert!(post("/_brownout/scenario", text).starts_with("HTTP/1.1 421"));
     let evil = served.ask("POST", PAGE, "evil.example", text);
     assert!(evil.starts_with("HTTP/1.1 403"), "{evil}");
     served.stop();
+}
+
+/// A command whose workers have a lane each: every lane has its own line and verdict.
+#[test]
+fn a_run_with_lanes_has_a_verdict_for_each() {
+    let text = "brownout: 1\nname: lanes\nexpect:\n  - total-attempts: { exactly: 1 }\n";
+    let scenario = scratch("run-lanes", "lanes.yaml", text);
+    let json = scratch("run-lanes", "r.json", "").to_str().unwrap().to_owned();
+    let script = "import os, urllib.request as r\n\
+        for lane in ['a', 'b', 'b']:\n\
+        \u{20}body = b'{\"model\":\"gpt-4o-mini\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}'\n\
+        \u{20}url = os.environ['BROWNOUT_URL'] + f'/lane/{lane}/v1/chat/completions'\n\
+        \u{20}r.urlopen(r.Request(url, body, {'authorization': 'Bearer k'})).read()\n";
+    let path = scenario.to_str().unwrap();
+    let ran = brownout(&["run", path, "--json", &json, "--", "python3", "-c", script]);
+    assert_eq!(ran.code, Some(1), "{}\n{}", ran.stdout, ran.stderr);
+    let lines: Vec<&str> = ran.stdout.lines().filter(|line| line.contains(" [")).collect();
+    assert!(lines[0].starts_with("  PASS  run-lanes/lanes [a]"), "{}", ran.stdout);
+    assert!(lines[1].starts_with("  FAIL  run-lanes/lanes [b]"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("1 failed, 1 passed"), "{}", ran.stdout);
+    assert_eq!(ran.stdout.matches("\nreplay: ").count(), 1);
+    let report: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    let judged = report["scenarios"].as_array().unwrap().iter().map(|of| of["lane"].as_str());
+    assert_eq!(judged.collect::<Vec<_>>(), [Some("a"), Some("b")]);
 }
 
 #[test]

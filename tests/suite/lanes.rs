@@ -4,16 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use brownout::{
-    harness::{Record, draws},
+    harness::{Mode, Record, draws, play},
     scenario::Scenario,
-    verdict::{Application, Precision},
+    verdict::{Application, Precision, Status},
 };
 use mock_server::{
     clock::Clock,
     identity::Evidence,
     journal::{Claimed, Entry},
     lane::Lane,
-    lanes::Lanes,
+    lanes::{LaneName, Lanes},
     memory::{self, MemoryConnector, MemoryStream},
     plan::{Limits, Plan},
     server,
@@ -284,7 +284,14 @@ fn a_lane_that_cannot_be_had_is_refused_and_told() {
         assert_eq!((port.chat("/lane/a", "").await, port.names().len()), (200, 2));
         let precision = Precision { error: Duration::ZERO, slack: Duration::ZERO, starved: false };
         let lane = port.lanes.default_lane();
-        let record = Record::of(lane, 7, Application::Unseen, precision, Duration::ZERO);
+        let record = Record::of(
+            LaneName::default(),
+            lane,
+            7,
+            Application::Unseen,
+            precision,
+            Duration::ZERO,
+        );
         let verdict = record.judge(&scenario);
         let refused = verdict.findings.iter().find(|finding| finding.code == "lane-refused");
         let told = refused.unwrap().violations[0].to_string();
@@ -331,6 +338,23 @@ fn lanes_share_a_connection_and_tell_their_calls_apart() {
             assert_eq!(seen("b"), [first, (2, Some(tie))]);
         });
     }
+}
+
+/// Two programs with a key each: what one does is not held against the other.
+#[test]
+fn each_lane_of_a_run_is_judged_by_itself() {
+    let scenario = scenario(
+        "brownout: 1\nname: lanes\nlanes: by-key\nrules:\n  - script: [server-error]\n\
+         client: { calls: 2, targets: [openai/gpt-4o-mini, anthropic/claude-haiku-4-5] }\n\
+         expect:\n  - attempts: { exactly: 2 }\n  - outcome: success\n",
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let records = runtime.block_on(play(&scenario, &Mode::BuiltInVirtual, 7)).unwrap();
+    // Every call goes to the first target, and so all of them to its key's lane.
+    assert_eq!(records.len(), 1);
+    assert_ne!(records[0].lane, LaneName::default());
+    let verdict = records[0].judge(&scenario);
+    assert_eq!((verdict.status(), verdict.attempts), (Status::Pass, 4), "{verdict:?}");
 }
 
 #[test]

@@ -15,14 +15,14 @@ mod command_line;
 mod diagnostics;
 /// Are the lanes of a server worlds of their own?
 mod lanes;
+/// Are the providers' words their own?
+mod limits;
 /// What is an attempt billed, whoever ends it?
 mod money;
 /// Is what an application says of itself heard, and held against it?
 mod outcomes;
 /// Does every promise have its test, and every test its planted defect?
 mod properties;
-/// Are the providers' words their own?
-mod recorded;
 /// Whatever the provider does, what must always hold?
 mod simulation;
 /// Does the judge convict the guilty, and only them?

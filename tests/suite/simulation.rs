@@ -96,7 +96,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
 
 fn played(scenario: &Scenario, seed: u64) -> Record {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(play(scenario, &Mode::BuiltInVirtual, seed)).unwrap()
+    runtime.block_on(play(scenario, &Mode::BuiltInVirtual, seed)).unwrap().remove(0)
 }
 
 proptest! {

@@ -11,9 +11,7 @@ mod success;
 
 use std::time::Duration;
 
-use super::{
-    Case, Dialect, Exchange, Fields, Head, Moment, Place, Provider, Refusal, Reply, unserved,
-};
+use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply};
 use crate::{
     action::{Dimension, ErrorKind},
     answer::Answer,
@@ -26,7 +24,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Anthropic;
 
-impl Provider for Anthropic {
+impl Dialect for Anthropic {
     fn name(&self) -> ProviderName {
         ProviderName::Anthropic
     }
@@ -35,12 +33,10 @@ impl Provider for Anthropic {
         head.headers.get("x-api-key").is_some() || head.headers.get("anthropic-version").is_some()
     }
 
-    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply {
-        unserved(self, head, moment, "route")
+    fn not_found(&self, _: &Head<'_>) -> &'static str {
+        "route"
     }
-}
 
-impl Dialect for Anthropic {
     fn route(&self, head: &Head<'_>) -> Option<Route> {
         // Some SDKs take the version for a part of the base URL, some leave it out. Other providers
         // have messages too, further down.

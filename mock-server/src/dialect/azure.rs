@@ -6,10 +6,7 @@
 mod cases;
 mod success;
 
-use super::{
-    Case, Dialect, Exchange, Fields, Head, Moment, Place, Provider, Refusal, Reply, bearer, openai,
-    unserved,
-};
+use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply, bearer, openai};
 use crate::{
     action::{ErrorKind, HintForm},
     answer::Answer,
@@ -23,7 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Azure;
 
-impl Provider for Azure {
+impl Dialect for Azure {
     fn name(&self) -> ProviderName {
         ProviderName::Azure
     }
@@ -34,12 +31,10 @@ impl Provider for Azure {
             || head.headers.get("api-key").is_some()
     }
 
-    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply {
-        unserved(self, head, moment, "resource")
+    fn not_found(&self, _: &Head<'_>) -> &'static str {
+        "resource"
     }
-}
 
-impl Dialect for Azure {
     fn route(&self, head: &Head<'_>) -> Option<Route> {
         let is_foundry = head.path.ends_with("/models/chat/completions")
             || head.path.ends_with("/models/embeddings");
@@ -100,6 +95,10 @@ impl Dialect for Azure {
 
     fn answer(&self, exchange: &Exchange<'_>, answer: &Answer) -> Reply {
         success::reply(exchange, answer)
+    }
+
+    fn shares_window(&self) -> bool {
+        true
     }
 
     fn cases(&self) -> &'static [Case] {

@@ -8,10 +8,7 @@ mod frame;
 mod read;
 mod success;
 
-use super::{
-    Case, Dialect, Exchange, Fields, Head, Moment, Place, Provider, Refusal, Reply, retry_after,
-    unserved,
-};
+use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply, retry_after};
 use crate::{
     action::{ErrorKind, HintForm},
     answer::Answer,
@@ -24,7 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Bedrock;
 
-impl Provider for Bedrock {
+impl Dialect for Bedrock {
     fn name(&self) -> ProviderName {
         ProviderName::Bedrock
     }
@@ -38,12 +35,10 @@ impl Provider for Bedrock {
             || head.path.starts_with("/model/")
     }
 
-    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply {
-        unserved(self, head, moment, "operation")
+    fn not_found(&self, _: &Head<'_>) -> &'static str {
+        "operation"
     }
-}
 
-impl Dialect for Bedrock {
     fn route(&self, head: &Head<'_>) -> Option<Route> {
         let (_, operation) = operation(head.path)?;
         Some(match operation {

@@ -9,10 +9,7 @@ mod list;
 mod read;
 mod success;
 
-use super::{
-    Case, Dialect, Exchange, Fields, Head, Moment, Place, Provider, Refusal, Reply, retry_after,
-    unserved,
-};
+use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply, retry_after};
 use crate::{
     action::{Dimension, ErrorKind},
     answer::Answer,
@@ -26,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Cohere;
 
-impl Provider for Cohere {
+impl Dialect for Cohere {
     fn name(&self) -> ProviderName {
         ProviderName::Cohere
     }
@@ -35,12 +32,10 @@ impl Provider for Cohere {
         is_sdk(head) || head.path.starts_with("/v2/")
     }
 
-    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply {
-        unserved(self, head, moment, "route")
+    fn not_found(&self, _: &Head<'_>) -> &'static str {
+        "route"
     }
-}
 
-impl Dialect for Cohere {
     fn route(&self, head: &Head<'_>) -> Option<Route> {
         let ends = |end: &str| head.path.ends_with(end);
         Some(match () {

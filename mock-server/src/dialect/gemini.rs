@@ -11,10 +11,7 @@ mod models;
 mod read;
 mod success;
 
-use super::{
-    Case, Dialect, Exchange, Fields, Head, Moment, Place, Provider, Refusal, Reply, retry_after,
-    unserved,
-};
+use super::{Case, Dialect, Exchange, Fields, Head, Place, Refusal, Reply, retry_after};
 use crate::{
     action::{Action, ErrorKind},
     answer::Answer,
@@ -26,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Gemini;
 
-impl Provider for Gemini {
+impl Dialect for Gemini {
     fn name(&self) -> ProviderName {
         ProviderName::Gemini
     }
@@ -37,14 +34,12 @@ impl Provider for Gemini {
             || head.path.contains("Content") && head.path.contains(':')
     }
 
-    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply {
+    fn not_found(&self, head: &Head<'_>) -> &'static str {
         // Of Google's imitation of OpenAI only the chat is served; it speaks JSON throughout.
         let case = if head.path.contains("/openai/") { "imitation" } else { "route" };
-        unserved(self, head, moment, case)
+        case
     }
-}
 
-impl Dialect for Gemini {
     fn route(&self, head: &Head<'_>) -> Option<Route> {
         let target = Target::read(head.path);
         match target.method {

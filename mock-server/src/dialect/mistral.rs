@@ -6,11 +6,10 @@
 
 mod error;
 mod read;
+mod schema;
 mod success;
 
-use super::{
-    Case, Dialect, Exchange, Fields, Head, Moment, Place, Provider, Refusal, Reply, unserved,
-};
+use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply};
 use crate::{
     action::{Dimension, ErrorKind},
     answer::Answer,
@@ -24,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Mistral;
 
-impl Provider for Mistral {
+impl Dialect for Mistral {
     fn name(&self) -> ProviderName {
         ProviderName::Mistral
     }
@@ -35,12 +34,10 @@ impl Provider for Mistral {
         agent.starts_with("mistral-client-")
     }
 
-    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply {
-        unserved(self, head, moment, "route")
+    fn not_found(&self, _: &Head<'_>) -> &'static str {
+        "route"
     }
-}
 
-impl Dialect for Mistral {
     fn route(&self, head: &Head<'_>) -> Option<Route> {
         let path = head.path;
         if path.ends_with("/chat/completions") {

@@ -11,7 +11,7 @@ mod library;
 mod native;
 mod read;
 
-use super::{Case, Dialect, Exchange, Head, Moment, Place, Provider, Refusal, Reply, unserved};
+use super::{Case, Dialect, Exchange, Head, Moment, Place, Refusal, Reply};
 use crate::{
     action::ErrorKind,
     answer::Answer,
@@ -23,22 +23,21 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Ollama;
 
-impl Provider for Ollama {
+impl Dialect for Ollama {
     fn name(&self) -> ProviderName {
         ProviderName::Ollama
     }
 
     fn recognises(&self, head: &Head<'_>) -> bool {
         let agent = head.headers.get("user-agent").unwrap_or_default();
-        agent.starts_with("ollama-") || agent.starts_with("ollama/")
+        let native = head.path.starts_with("/api/") && !head.path.starts_with("/api/v1/");
+        native || agent.starts_with("ollama-") || agent.starts_with("ollama/")
     }
 
-    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply {
-        unserved(self, head, moment, "path")
+    fn not_found(&self, _: &Head<'_>) -> &'static str {
+        "path"
     }
-}
 
-impl Dialect for Ollama {
     fn route(&self, head: &Head<'_>) -> Option<Route> {
         let found = PATHS.iter().find(|(path, _)| head.path.ends_with(path));
         let models = || head.path.contains("/v1/models").then_some(Route::OllamaV1Models);
@@ -46,9 +45,8 @@ impl Dialect for Ollama {
     }
 
     fn claims(&self, head: &Head<'_>) -> bool {
-        let own =
-            PATHS.iter().any(|(path, _)| path.starts_with("/api") && head.path.ends_with(path));
-        own || self.recognises(head)
+        let own = PATHS.iter().filter(|(path, _)| path.starts_with("/api"));
+        own.map(|(path, _)| path).any(|path| head.path.ends_with(path)) || self.recognises(head)
     }
 
     fn main_route(&self) -> Route {

@@ -19,10 +19,7 @@ pub(in crate::dialect) mod responses;
 
 use serde_json::Value;
 
-use super::{
-    Case, Dialect, Exchange, Fields, Head, Moment, Place, Provider, Refusal, Reply, ReplyBody,
-    unserved,
-};
+use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply, ReplyBody};
 use crate::{
     action::{Dimension, ErrorKind},
     answer::Answer,
@@ -55,7 +52,7 @@ pub(in crate::dialect) enum Api {
     Responses,
 }
 
-impl Provider for OpenAi {
+impl Dialect for OpenAi {
     fn name(&self) -> ProviderName {
         ProviderName::OpenAi
     }
@@ -64,12 +61,10 @@ impl Provider for OpenAi {
         head.headers.get("authorization").is_some()
     }
 
-    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply {
-        unserved(self, head, moment, "url")
+    fn not_found(&self, _: &Head<'_>) -> &'static str {
+        "url"
     }
-}
 
-impl Dialect for OpenAi {
     fn route(&self, head: &Head<'_>) -> Option<Route> {
         // Azure's paths end like these.
         if head.path.contains("/openai/") {
@@ -89,6 +84,11 @@ impl Dialect for OpenAi {
             }
             _ => None,
         }
+    }
+
+    fn claims(&self, head: &Head<'_>) -> bool {
+        // Google's imitation of OpenAI.
+        !head.path.contains("/v1beta/openai/")
     }
 
     fn main_route(&self) -> Route {

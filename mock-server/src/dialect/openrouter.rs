@@ -8,9 +8,7 @@ mod price;
 mod read;
 mod success;
 
-use super::{
-    Case, Dialect, Exchange, Fields, Head, Moment, Place, Provider, Refusal, Reply, unserved,
-};
+use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply};
 use crate::{
     action::ErrorKind,
     answer::Answer,
@@ -22,7 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct OpenRouter;
 
-impl Provider for OpenRouter {
+impl Dialect for OpenRouter {
     fn name(&self) -> ProviderName {
         ProviderName::OpenRouter
     }
@@ -31,12 +29,10 @@ impl Provider for OpenRouter {
         head.path.starts_with("/api/v1/")
     }
 
-    fn not_found(&self, head: &Head<'_>, moment: &Moment) -> Reply {
-        unserved(self, head, moment, "path")
+    fn not_found(&self, _: &Head<'_>) -> &'static str {
+        "path"
     }
-}
 
-impl Dialect for OpenRouter {
     fn route(&self, head: &Head<'_>) -> Option<Route> {
         let path = head.path;
         if path.ends_with("/chat/completions") {

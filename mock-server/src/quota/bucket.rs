@@ -30,9 +30,7 @@ impl Bucket {
 
     /// Lets time go on; it never goes back.
     pub(super) fn advance(&mut self, now: Duration) {
-        let elapsed = now.saturating_sub(self.at);
-        let added = elapsed.as_nanos().saturating_mul(u128::from(self.limit));
-        let added = i128::try_from(added).unwrap_or(i128::MAX);
+        let added = self.refill(now.saturating_sub(self.at));
         self.parts = self.parts.saturating_add(added).min(self.full());
         self.at = self.at.max(now);
     }
@@ -54,9 +52,12 @@ impl Bucket {
         self.parts = self.parts.min(less);
     }
 
-    /// Puts so many back.
-    pub(super) fn refund(&mut self, amount: u64) {
-        self.parts = self.parts.saturating_add(self.worth(amount)).min(self.full());
+    /// Puts so many back that were taken at a time, but for what has refilled since: a bucket that
+    /// was full in between would have lost it.
+    pub(super) fn refund(&mut self, amount: u64, taken: Duration) {
+        let refilled = self.refill(self.at.saturating_sub(taken));
+        let back = self.worth(amount).saturating_sub(refilled).max(0);
+        self.parts = self.parts.saturating_add(back).min(self.full());
     }
 
     /// How many are left.
@@ -74,6 +75,12 @@ impl Bucket {
     /// How long until it is full.
     pub(super) fn reset(&self) -> Duration {
         self.wait(self.limit)
+    }
+
+    /// The parts that refill in a time.
+    fn refill(&self, elapsed: Duration) -> i128 {
+        let added = elapsed.as_nanos().saturating_mul(u128::from(self.limit));
+        i128::try_from(added).unwrap_or(i128::MAX)
     }
 
     fn full(&self) -> i128 {

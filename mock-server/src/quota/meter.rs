@@ -88,7 +88,7 @@ impl Meter {
     /// Puts so many back that were taken at a moment.
     pub(super) fn refund(&mut self, amount: u64, taken: Moment) {
         match &mut self.count {
-            Count::Bucket(bucket) => bucket.refund(amount),
+            Count::Bucket(bucket) => bucket.refund(amount, taken.now),
             Count::Fixed(fixed) => fixed.refund(amount, taken.wall),
             Count::Sliding(sliding) => sliding.refund(amount, taken.now),
         }

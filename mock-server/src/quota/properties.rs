@@ -125,6 +125,29 @@ fn history() -> impl Strategy<Value = Vec<Sent>> {
     prop::collection::vec(sent(), 1..50)
 }
 
+/// Whether two times are in one window of a minute; a bucket has no end.
+fn shares_a_window(window: Window, wall: Duration, start: Duration, at: Duration) -> bool {
+    match window {
+        Window::Bucket => true,
+        Window::Fixed => {
+            let minute = |at: Duration| (wall + at).as_secs() / 60;
+            minute(start) == minute(at)
+        }
+        Window::Sliding => at.saturating_sub(start) < MINUTE,
+    }
+}
+
+/// What a limit by the minute gains in a time.
+fn refilled(window: Window, limit: u64, elapsed: Duration) -> u64 {
+    match window {
+        Window::Bucket => {
+            let filled = u128::from(limit) * elapsed.as_nanos() / MINUTE.as_nanos();
+            u64::try_from(filled).expect("the limit is small")
+        }
+        Window::Fixed | Window::Sliding => 0,
+    }
+}
+
 /// Where on the clock's minute the engine's time begins.
 fn wall() -> impl Strategy<Value = Duration> {
     (0..120_000_000_000_u64).prop_map(Duration::from_nanos)
@@ -192,26 +215,58 @@ proptest! {
         for (first, &(start, _)) in admitted.iter().enumerate() {
             let mut sum = 0;
             for &(at, cost) in &admitted[first..] {
-                let same = match window {
-                    Window::Bucket => true,
-                    Window::Fixed => {
-                        let minute = |at: Duration| (wall + at).as_secs() / 60;
-                        minute(start) == minute(at)
-                    }
-                    Window::Sliding => at.saturating_sub(start) < MINUTE,
-                };
-                if !same {
+                if !shares_a_window(window, wall, start, at) {
                     break;
                 }
                 sum += cost;
-                let refilled = match window {
-                    Window::Bucket => {
-                        let filled = u128::from(limit) * at.saturating_sub(start).as_nanos();
-                        u64::try_from(filled / MINUTE.as_nanos()).unwrap()
-                    }
-                    Window::Fixed | Window::Sliding => 0,
-                };
-                prop_assert!(sum <= limit + refilled, "{sum} of {limit} in from {start:?} to {at:?}");
+                let most = limit + refilled(window, limit, at.saturating_sub(start));
+                prop_assert!(sum <= most, "{sum} of {most} from {start:?} to {at:?}");
+            }
+        }
+    }
+
+    /// Neither does what is given back: in no window more is generated than the quota, however
+    /// long the answers take for which it was set aside.
+    #[test]
+    fn what_is_given_back_breaks_no_window(
+        limit in 1..200_u64,
+        window in window(),
+        history in prop::collection::vec(
+            (0..20_000_000_000_u64, 1..100_u64, 0..100_u64, any::<prop::sample::Index>()),
+            1..100,
+        ),
+        wall in wall(),
+    ) {
+        let quota = Quota {
+            output_tokens: per(limit, Period::Minute),
+            window: Some(window),
+            output: Some(OutputCharge::Reserved),
+            ..Quota::default()
+        };
+        let mut world = World::new(quota, wall);
+        let mut open = Vec::new();
+        let mut generated = Vec::new();
+        for (pause, reserved, share, index) in history {
+            world.now += Duration::from_nanos(pause);
+            if world.admit(0, Some(reserved)).is_ok() {
+                let used = reserved * share / 100;
+                open.push((world.attempt, used));
+                generated.push((world.now, used));
+            }
+            if !open.is_empty() && pause % 3 > 0 {
+                let (attempt, used) = open.swap_remove(index.index(open.len()));
+                world.quotas.settle(attempt, used, world.now);
+            }
+        }
+        for (first, &(start, _)) in generated.iter().enumerate() {
+            let mut sum = 0;
+            for &(at, used) in &generated[first..] {
+                if !shares_a_window(window, wall, start, at) {
+                    break;
+                }
+                sum += used;
+                let most = limit + refilled(window, limit, at.saturating_sub(start));
+                prop_assert!(sum <= most, "{sum} of {most} from {start:?} to {at:?}");
             }
         }
     }

@@ -275,11 +275,14 @@ fn what_is_wrong_is_named_with_its_place() {
         (block(json!({ "type": "document", "source": { "type": "text", "data": "x" } })), ""),
         (
             block(json!({ "type": "tool_result", "tool_use_id": "t" })),
-            "messages.0.content.0: unexpected `tool_use_id` found in `tool_result` blocks: t. Each `tool_result` block must have a corresponding `tool_use` block in the previous message.",
+            "messages.0.content.0: unexpected `tool_use_id` found in `tool_result` blocks: t. \
+                 Each `tool_result` block must have a corresponding `tool_use` block in the \
+                 previous message.",
         ),
         (json!({ "system": 4 }), "system: Input should be a valid list"),
         (
-            json!({ "system": [{ "type": "text", "text": "be brief", "cache_control": { "type": "ephemeral" } }] }),
+            json!({ "system": [{ "type": "text", "text": "be \
+                 brief", "cache_control": { "type": "ephemeral" } }] }),
             "",
         ),
         (json!({ "tools": [{ "name": "f" }] }), "tools.0.custom.input_schema: Field required"),

@@ -58,8 +58,8 @@ fn sequence<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     names
 }
 
-/// Whether an answer is the recorded one: status, every header of it, and the body to the byte.
-fn is_recorded(got: &Got, case: &str, replaced: &[(&str, &str)]) {
+/// Whether an answer has the status and every header of the recorded one.
+fn is_recorded_but_for_its_body(got: &Got, case: &str) {
     let recorded = fixture("bedrock", case);
     assert_eq!(i64::from(got.status), recorded["status"], "{case}");
     for (name, value) in recorded["headers"].as_object().expect("a recording has headers") {
@@ -70,7 +70,12 @@ fn is_recorded(got: &Got, case: &str, replaced: &[(&str, &str)]) {
             _ => assert_eq!(json!(own), *value, "{case}: {name}"),
         }
     }
-    if let Some(body) = recorded["body_text"].as_str() {
+}
+
+/// Whether an answer is the recorded one: status, every header of it, and the body to the byte.
+fn is_recorded(got: &Got, case: &str, replaced: &[(&str, &str)]) {
+    is_recorded_but_for_its_body(got, case);
+    if let Some(body) = fixture("bedrock", case)["body_text"].as_str() {
         let mut body = body.to_owned();
         for (from, to) in replaced {
             assert!(body.contains(from), "{case} does not say {from}");
@@ -167,9 +172,7 @@ fn a_key_is_an_access_key_id_or_a_bearer_token() {
 fn an_answer_has_the_recorded_keys_in_their_order() {
     let recorded = fixture("bedrock", "converse_ok");
     let got = ask(healthy(), &post(NOVA, "converse", &recorded["request_body"]));
-    let headers = |name: &str| got.header(name).to_owned();
-    assert_eq!((got.status, headers("content-type").as_str()), (200, "application/json"));
-    assert_eq!(headers("x-amzn-requestid").len(), 36);
+    is_recorded_but_for_its_body(&got, "converse_ok");
     assert_eq!(shape(&got.json()), shape(&recorded["body"]));
     assert!(!got.text().contains("\": ") && !got.text().contains(", \""), "{}", got.text());
     let body = got.json();
@@ -187,6 +190,69 @@ fn an_output_limit_ends_the_answer() {
     let got = ask(healthy(), &post(NOVA, "converse", &body)).json();
     assert_eq!(got["stopReason"], "max_tokens");
     assert!(got["usage"]["outputTokens"].as_u64().unwrap() <= 3);
+}
+
+#[test]
+fn a_tool_is_called_as_recorded() {
+    let recorded = fixture("bedrock", "converse_tool_use_ok");
+    let calls = || provider(json!({ "answers": { "call": "best_language_to_learn" } }));
+    let got = ask(calls(), &post(NOVA, "converse", &recorded["request_body"]));
+    is_recorded_but_for_its_body(&got, "converse_tool_use_ok");
+    assert_eq!(shape(&got.json()), shape(&recorded["body"]));
+    let tool = &got.json()["output"]["message"]["content"][0]["toolUse"];
+    assert_eq!((&tool["name"], &tool["input"]), (&json!("best_language_to_learn"), &json!({})));
+    assert_eq!(tool["toolUseId"].as_str().unwrap().len(), 30);
+    assert_eq!(got.json()["stopReason"], "tool_use");
+    assert_eq!(got.json()["usage"]["inputTokens"], recorded["body"]["usage"]["inputTokens"]);
+
+    let streamed = ask(calls(), &post(NOVA, "converse-stream", &recorded["request_body"]));
+    let recorded = fixture("bedrock", "converse_stream_tool_use_ok");
+    let recorded = recorded["events"].as_array().unwrap();
+    let name = |event: &Value| event["headers"][":event-type"].as_str().unwrap().to_owned();
+    let start = recorded.iter().position(|event| name(event) == "contentBlockStart").unwrap();
+    // What it calls, without what it says first.
+    let recorded = [&recorded[..1], &recorded[start..start + 3], &recorded[recorded.len() - 2..]];
+    for (own, recorded) in events(&streamed).iter().zip(recorded.concat()) {
+        assert_eq!(own.0, name(&recorded));
+        let later = own.0 == "metadata" || own.0 == "contentBlockDelta";
+        assert!(later || shape(&own.1) == shape(&recorded["payload"]), "{own:?}");
+    }
+}
+
+#[test]
+fn an_answer_ends_at_a_stop_sequence() {
+    let mut body = hello();
+    body["messages"][0]["content"][0]["text"] = "one stop two".into();
+    body["inferenceConfig"] = json!({ "stopSequences": ["stop"] });
+    let plan = || provider(json!({ "answers": { "echo": true } }));
+    let got = ask(plan(), &post(CLAUDE, "converse", &body)).json();
+    assert_eq!(got["stopReason"], "stop_sequence");
+    assert_eq!(got.get("additionalModelResponseFields"), None);
+    body["additionalModelResponseFieldPaths"] = json!(["/stop_sequence"]);
+    let got = ask(plan(), &post(CLAUDE, "converse", &body)).json();
+    assert_eq!(got["additionalModelResponseFields"], json!({ "stop_sequence": "stop" }));
+}
+
+#[test]
+fn no_body_makes_the_reader_panic() {
+    let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
+    let hostile = [
+        json!(null),
+        json!({ "messages": [null] }),
+        json!({ "messages": [{ "role": "user", "content": [1, [], null] }] }),
+        json!({ "messages": [{ "role": "user", "content": [{ "toolResult": { "content": 1 } }] }] }),
+        json!({ "messages": [], "toolConfig": { "tools": [{}, 1], "toolChoice": [] } }),
+        json!({ "messages": [], "inferenceConfig": { "maxTokens": 1e300, "stopSequences": [1] } }),
+        json!({ "input": { "converse": 1 } }),
+    ];
+    let bodies = hostile.iter().map(Value::to_string).chain([deep, "\u{0}é".to_owned()]);
+    for body in bodies {
+        for operation in ["converse", "converse-stream", "count-tokens"] {
+            let path = format!("/model/m/{operation}");
+            let got = ask(healthy(), &request("POST", &path, &[SIGNED], &body));
+            assert_eq!(got.status, 400, "{operation}: {body}");
+        }
+    }
 }
 
 #[test]

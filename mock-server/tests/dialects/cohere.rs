@@ -419,7 +419,8 @@ fn many_short_texts_fit_a_small_window() {
     };
     let cut = ask(healthy(), &embed(long("END")));
     assert_eq!(cut.json()["meta"]["billed_units"]["input_tokens"], 512);
-    assert_eq!(ask(healthy(), &embed(long("NONE"))).status, 400);
+    let refused = ask(healthy(), &embed(long("NONE")));
+    is_recorded(&refused, "err_400_too_many_tokens", &[("25836", "238"), ("288000", "512")]);
 }
 
 #[test]

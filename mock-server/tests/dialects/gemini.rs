@@ -1,6 +1,6 @@
 //! Google Gemini.
 
-use mock_server::plan::Plan;
+use mock_server::{journal::Entry, plan::Plan};
 use serde_json::{Value, json};
 
 use crate::play::{Got, ask, ask_all, fault, fixture, healthy, provider, request, shape};
@@ -190,7 +190,8 @@ fn what_is_wrong_is_named_with_its_place() {
     for (fields, expected) in [
         (json!({}), ""),
         (
-            json!({ "system_instruction": { "parts": { "text": "be brief" } }, "safetySettings": [{ "category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE" }] }),
+            json!({ "system_instruction": { "parts": { "text": "be \
+                 brief" } }, "safetySettings": [{ "category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE" }] }),
             "",
         ),
         (
@@ -201,23 +202,30 @@ fn what_is_wrong_is_named_with_its_place() {
         ),
         (
             config(json!({ "maxTokens": 5 })),
-            "Invalid JSON payload received. Unknown name \"maxTokens\" at 'generation_config': Cannot find field.",
+            "Invalid JSON payload received. Unknown name \"maxTokens\" at 'generation_config': \
+                 Cannot find field.",
         ),
         (
             config(json!({ "temperature": 3 })),
-            "* GenerateContentRequest.generation_config.temperature: temperature must be in the range [0.0, 2.0].\n",
+            "* GenerateContentRequest.generation_config.temperature: temperature must be in \
+                 the range [0.0, 2.0].\n",
         ),
         (
             config(json!({ "maxOutputTokens": 100_000 })),
-            "Unable to submit request because it has a maxOutputTokens value of 100000 but the supported range is from 1 (inclusive) to 65537 (exclusive). Update the value and try again.",
+            "Unable to submit request because it has a maxOutputTokens value of 100000 but the \
+                 supported range is from 1 (inclusive) to 65537 (exclusive). Update the value \
+                 and try again.",
         ),
         (
             config(json!({ "candidateCount": 9 })),
-            "* GenerateContentRequest.generation_config.candidate_count: candidate_count must be in the range [1, 8].\n",
+            "* GenerateContentRequest.generation_config.candidate_count: candidate_count must \
+                 be in the range [1, 8].\n",
         ),
         (
             config(json!({ "responseMimeType": "image/png" })),
-            "* GenerateContentRequest.generation_config.response_mime_type: allowed mimetypes are `text/plain`, `application/json`, `application/xml`, `application/yaml` and `text/x.enum`.\n",
+            "* GenerateContentRequest.generation_config.response_mime_type: allowed mimetypes \
+                 are `text/plain`, `application/json`, `application/xml`, `application/yaml` \
+                 and `text/x.enum`.\n",
         ),
         (
             json!({ "contents": [] }),
@@ -229,7 +237,8 @@ fn what_is_wrong_is_named_with_its_place() {
         ),
         (
             part(json!({})),
-            "* GenerateContentRequest.contents[0].parts[0].data: required oneof field 'data' must have one initialized field\n",
+            "* GenerateContentRequest.contents[0].parts[0].data: required oneof field 'data' \
+                 must have one initialized field\n",
         ),
         (part(json!({ "inlineData": { "mimeType": "image/png", "data": "AAAA" } })), ""),
         (
@@ -247,7 +256,8 @@ fn what_is_wrong_is_named_with_its_place() {
         ),
         (
             json!({ "toolConfig": { "functionCallingConfig": { "mode": "MUST" } } }),
-            "Invalid value at 'tool_config.function_calling_config.mode' (type.googleapis.com/google.ai.generativelanguage.v1beta.FunctionCallingConfig.Mode), \"MUST\"",
+            "Invalid value at 'tool_config.function_calling_config.mode' \
+                 (type.googleapis.com/google.ai.generativelanguage.v1beta.FunctionCallingConfig.Mode), \"MUST\"",
         ),
     ] {
         assert_eq!(refusal("gemini-2.5-flash", &fields), expected, "{fields}");
@@ -272,7 +282,8 @@ fn a_call_must_be_answered_and_signed() {
             { "role": "user", "parts": answers },
         ] })
     };
-    let number = "Please ensure that the number of function response parts is equal to the number of \
+    let number = "Please ensure that the number of function response parts is equal to the \
+         number of \
                   function call parts of the function call turn.";
     let unsigned = "Function call is missing a thought_signature in functionCall parts. This is \
                     required for tools to work correctly, and missing thought_signature may lead to \
@@ -426,6 +437,12 @@ fn a_broken_stream_ends_with_the_error_as_recorded() {
         let recorded = recorded_stream(case);
         let theirs = recorded.split_once("\r\n\r\n").unwrap().1;
         assert_eq!(got.text().split_once("\r\n\r\n").unwrap().1, theirs, "{case}");
+        // It comes in a read of its own, or clients take it for a part of the frame before it.
+        let ends = got.journal.iter().filter_map(|entry| match entry {
+            Entry::Ended(ended) => Some(ended.at - ended.head_at.unwrap()),
+            _ => None,
+        });
+        assert_eq!(ends.collect::<Vec<_>>(), [100_000_000], "{case}");
     }
     let framed = json!({ "stream-error": { "after": 1, "case": "data-frame" } });
     let got = ask(fault(framed), &stream(json!({})));

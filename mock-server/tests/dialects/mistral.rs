@@ -253,7 +253,6 @@ fn limits_are_told_after_every_request() {
     assert_eq!(answers[2].status, 429);
     assert_eq!(limits(&answers[2])[..2], ["2", "0"]);
     assert_eq!(limits(&answers[2])[2], "1000");
-    // Its gateway counts by the minute.
     assert_eq!(answers[2].header("retry-after"), "60");
     same(&answers[2], "mistral", "err_429_rate_limit", &[], &[]);
 }

@@ -1,12 +1,13 @@
 //! What the types cannot say of the provider in health: its quota, its models, its answers.
 
+use indexmap::IndexMap;
 use mock_server::{
     action::Dimension,
-    plan::{Answers, Model, OutputCharge, Per, Provider, Quota},
+    plan::{Answers, Model, OutputCharge, Per, Prices, Provider, Quota, matches},
 };
 
 use super::Checker;
-use crate::scenario::tree::Step;
+use crate::scenario::{diagnostic::Diagnostic, tree::Step};
 
 impl Checker<'_> {
     pub(super) fn provider(&mut self, provider: &Provider) {
@@ -14,6 +15,7 @@ impl Checker<'_> {
         for (name, model) in &provider.models {
             self.model(name, *model);
         }
+        self.prices(&provider.prices);
         self.answers(&provider.answers);
     }
 
@@ -85,6 +87,20 @@ impl Checker<'_> {
             let path = ["provider", "models", name, "output"].map(Step::Key);
             let message = format!("{output} tokens of output never fit into a window of {window}");
             self.at(&path, message, "let `output` be at most `window`");
+        }
+    }
+
+    /// A price of models that an earlier one has already.
+    fn prices(&mut self, prices: &IndexMap<String, Prices>) {
+        let path = |pattern| [Step::Key("provider"), Step::Key("prices"), Step::Key(pattern)];
+        for (index, pattern) in prices.keys().enumerate() {
+            let mut earlier = prices.keys().take(index);
+            let Some(first) = earlier.find(|earlier| matches(earlier, pattern)) else { continue };
+            let place = self.tree.key_place(&path(pattern.as_str()));
+            let diagnostic = Diagnostic::new("this price is never asked".to_owned(), place)
+                .note(self.tree.key_place(&path(first.as_str())), "this one holds first")
+                .help("put the narrower pattern before the wider one");
+            self.diagnostics.push(diagnostic);
         }
     }
 

@@ -624,7 +624,8 @@ fn refused(
 ) -> ReplyBody {
     let text = "Sorry, the model cannot answer this question.";
     let pieces = text.split_inclusive(' ').map(str::to_owned).collect();
-    let said = Said { blocks: vec![Block::Text(pieces)], stop_reason, output_tokens: 0, trace };
+    let blocks = vec![Block::Text(pieces)];
+    let said = Said { blocks, stop_reason, stop_sequence: None, output_tokens: 0, trace };
     said.body(exchange)
 }
 

@@ -443,7 +443,7 @@ fn input_tokens(
     let tokenizer = Tokenizer::of(model);
     let (turn, once, with_tools) = match Family::of(model) {
         Family::Claude => (3, 4, 346),
-        Family::Nova if model.contains("nova-2") => (4, 45, 800),
+        Family::Nova if model.contains("nova-2") => (4, 45, 814),
         Family::Llama => (5, 6, 150),
         Family::Nova | Family::Other => (4, 1, 330),
     };

@@ -21,6 +21,7 @@ pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
     let said = Said {
         blocks: blocks(exchange, answer),
         stop_reason: stop_reason(answer),
+        stop_sequence: stop_sequence(exchange, answer),
         output_tokens: answer.output_tokens(),
         trace: None,
     };
@@ -41,6 +42,8 @@ pub(super) struct Said {
     pub(super) blocks: Vec<Block>,
     /// Why it ends.
     pub(super) stop_reason: &'static str,
+    /// The text at which it ends, if the request asks for it.
+    pub(super) stop_sequence: Option<String>,
     /// Its tokens.
     pub(super) output_tokens: u64,
     /// What a guardrail did.
@@ -69,11 +72,11 @@ impl Said {
 
     fn whole(&self, exchange: &Exchange<'_>) -> Value {
         let content: Vec<Value> = self.blocks.iter().map(Block::whole).collect();
-        let mut body = json!({
-            "metrics": { "latencyMs": latency_ms(exchange) },
-            "output": { "message": { "content": content, "role": "assistant" } },
-            "stopReason": self.stop_reason,
-        });
+        let mut body = json!({});
+        self.add_response_fields(&mut body);
+        body["metrics"] = json!({ "latencyMs": latency_ms(exchange) });
+        body["output"] = json!({ "message": { "content": content, "role": "assistant" } });
+        body["stopReason"] = self.stop_reason.into();
         self.add_trace(&mut body);
         body["usage"] = self.usage(exchange);
         body
@@ -119,6 +122,12 @@ impl Said {
             body
         })));
         events
+    }
+
+    fn add_response_fields(&self, body: &mut Value) {
+        if let Some(stop) = &self.stop_sequence {
+            body["additionalModelResponseFields"] = json!({ "stop_sequence": stop });
+        }
     }
 
     fn add_trace(&self, body: &mut Value) {
@@ -218,6 +227,16 @@ fn stop_reason(answer: &Answer) -> &'static str {
         Some(Finish::StopSequence(_)) => "stop_sequence",
         Some(Finish::ToolCalls) => "tool_use",
         Some(Finish::Stop) | None => "end_turn",
+    }
+}
+
+/// The text at which an answer ends, for a request that wants to see it.
+fn stop_sequence(exchange: &Exchange<'_>, answer: &Answer) -> Option<String> {
+    let paths = exchange.request.body.get("additionalModelResponseFieldPaths")?.as_array()?;
+    let asked = paths.iter().any(|path| path == "/stop_sequence");
+    match answer.choices.first().map(|choice| &choice.finish) {
+        Some(Finish::StopSequence(stop)) if asked => Some(stop.clone()),
+        _ => None,
     }
 }
 

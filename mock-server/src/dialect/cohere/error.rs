@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    edge_headers, is_per_minute, limit_headers,
+    Cohere, edge_headers, is_per_minute, limit_headers,
     success::{event, line},
     trace_id,
 };
 use crate::{
     action::{Dimension, ErrorKind},
-    dialect::{Body, Case, Exchange, Fields, Place, Provenance, ReplyBody},
+    dialect::{Body, Case, Dialect as _, Exchange, Fields, Place, Provenance, ReplyBody},
     plan::{Route, Service},
     quota::Level,
 };
@@ -269,14 +269,8 @@ pub(super) fn usual(
 pub(super) fn word(name: &str, exchange: &Exchange<'_>) -> Option<String> {
     let (request, window) = (exchange.request, exchange.decision.window);
     Some(match name {
-        "excess" => {
-            let output = request.output_tokens_max.unwrap_or(0);
-            let excess = match request.input_tokens.saturating_sub(window) {
-                0 => request.input_tokens.saturating_add(output).saturating_sub(window),
-                excess => excess,
-            };
-            excess.max(1).to_string()
-        }
+        // What fits is refused only by a script.
+        "excess" => Cohere.needed(request).saturating_sub(window).max(1).to_string(),
         "id" => exchange.moment.uuid("error"),
         "limit" => level(exchange).limit.to_string(),
         "masked-key" => "*".repeat(request.key.chars().count()),

@@ -248,7 +248,7 @@ impl Written<'_> {
 
 /// What a model says that calls a tool and neither thinks nor speaks first.
 ///
-/// Recorded: "I will use the best_language_to_learn tool to find the best language to learn."
+/// Recorded: a plan that names the tool, such as "I will use the `weather` tool to find …".
 fn plan(answer: &Answer, choice: &Choice) -> Vec<String> {
     let Some(call) = choice.calls.first() else { return Vec::new() };
     if !(answer.reasoning.is_empty() && choice.pieces.is_empty()) {

@@ -207,92 +207,300 @@ macro_rules! retry_detail {
 
 /// Everything that Gemini refuses or fails with.
 pub(super) static CASES: &[Case] = &[
-    Case::new(Authentication, "invalid-key", 400, failed, error!("400", "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", key_details!("API key not valid. Please pass a valid API key.")))
-        .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
-    Case::new(Authentication, "expired-key", 400, failed, error!("400", "INVALID_ARGUMENT", "API key expired. Please renew the API key.", key_details!("API key expired. Please renew the API key.")))
-        .known(Quoted, "public issues"),
-    Case::new(Authentication, "missing-key", 403, failed, error!("403", "PERMISSION_DENIED", "Method doesn't allow unregistered callers (callers without established identity). Please use API Key or other form of API consumer identity to call this API."))
-        .known(Quoted, "public issues"),
+    Case::new(
+        Authentication,
+        "invalid-key",
+        400,
+        failed,
+        error!(
+            "400",
+            "INVALID_ARGUMENT",
+            "API key not valid. Please pass a valid API key.",
+            key_details!("API key not valid. Please pass a valid API key.")
+        ),
+    )
+    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    Case::new(
+        Authentication,
+        "expired-key",
+        400,
+        failed,
+        error!(
+            "400",
+            "INVALID_ARGUMENT",
+            "API key expired. Please renew the API key.",
+            key_details!("API key expired. Please renew the API key.")
+        ),
+    )
+    .known(Quoted, "public issues"),
+    Case::new(
+        Authentication,
+        "missing-key",
+        403,
+        failed,
+        error!(
+            "403",
+            "PERMISSION_DENIED",
+            "Method doesn't allow unregistered callers (callers without established identity). \
+             Please use API Key or other form of API consumer identity to call this API."
+        ),
+    )
+    .known(Quoted, "public issues"),
     // The page of Google's front end.
-    Case::new(BadGateway, "front-end", 502, page, page!("502", "502 (Server Error)", "The server encountered a temporary error and could not complete your request.<p>Please try again in 30 seconds.")),
+    Case::new(
+        BadGateway,
+        "front-end",
+        502,
+        page,
+        page!(
+            "502",
+            "502 (Server Error)",
+            "The server encountered a temporary error and could not complete your \
+             request.<p>Please try again in 30 seconds."
+        ),
+    ),
     Case::new(BadRequest, "invalid", 400, failed, error!("400", "INVALID_ARGUMENT", "{{message}}"))
         .such_as(&[("message", "* GenerateContentRequest.contents: contents is not specified\n")])
         .known(Quoted, "public issues"),
-    Case::new(BadRequest, "invalid-argument", 400, failed, error!("400", "INVALID_ARGUMENT", "Request contains an invalid argument."))
-        .known(Quoted, "https://github.com/lbjlaq/Antigravity-Manager/issues/3102"),
+    Case::new(
+        BadRequest,
+        "invalid-argument",
+        400,
+        failed,
+        error!("400", "INVALID_ARGUMENT", "Request contains an invalid argument."),
+    )
+    .known(Quoted, "https://github.com/lbjlaq/Antigravity-Manager/issues/3102"),
     // What it does not know is made by the reader, which escapes it too.
-    Case::new(BadRequest, "fields", 400, failed, Body::Text(
-        "{{open}}{\n  \"error\": {\n    \"code\": 400,\n    \"message\": \"{{message}}\",\n    \
-         \"status\": \"INVALID_ARGUMENT\",\n    \"details\": [\n      {\n        \"@type\": \
-         \"type.googleapis.com/google.rpc.BadRequest\",\n        \"fieldViolations\": \
-         {{violations}}\n      }\n    ]\n  }\n}\n{{close}}"
-    ))
-        .such_as(&[
-            ("message", "Invalid JSON payload received. Unknown name \\\"stream\\\": Cannot find field."),
-            ("violations", "[]"),
-        ])
-        .known(Quoted, "https://github.com/zed-industries/zed/issues/44875"),
+    Case::new(
+        BadRequest,
+        "fields",
+        400,
+        failed,
+        Body::Text(
+            "{{open}}{\n  \"error\": {\n    \"code\": 400,\n    \"message\": \
+             \"{{message}}\",\n    \"status\": \"INVALID_ARGUMENT\",\n    \"details\": \
+             [\n      {\n        \"@type\": \
+             \"type.googleapis.com/google.rpc.BadRequest\",\n        \"fieldViolations\": \
+             {{violations}}\n      }\n    ]\n  }\n}\n{{close}}",
+        ),
+    )
+    .such_as(&[
+        (
+            "message",
+            "Invalid JSON payload received. Unknown name \\\"stream\\\": Cannot find \
+                 field.",
+        ),
+        ("violations", "[]"),
+    ])
+    .known(Quoted, "https://github.com/zed-industries/zed/issues/44875"),
     // The form of Google's parser.
-    Case::new(BadRequest, "malformed-json", 400, failed, error!("400", "INVALID_ARGUMENT", "Invalid JSON payload received. {{message}}"))
-        .such_as(&[("message", "Expected an object key or }.\n{\"contents\": [\n              ^")]),
-    Case::new(Cancelled, "cancelled", 499, failed, error!("499", "CANCELLED", "The operation was cancelled."))
-        .known(Quoted, "public issues"),
+    Case::new(
+        BadRequest,
+        "malformed-json",
+        400,
+        failed,
+        error!("400", "INVALID_ARGUMENT", "Invalid JSON payload received. {{message}}"),
+    )
+    .such_as(&[("message", "Expected an object key or }.\n{\"contents\": [\n              ^")]),
+    Case::new(
+        Cancelled,
+        "cancelled",
+        499,
+        failed,
+        error!("499", "CANCELLED", "The operation was cancelled."),
+    )
+    .known(Quoted, "public issues"),
     // What is blocked is a success without candidates.
     Case::new(ContentPolicy, "prompt", 200, success::head, Body::Made(prompt_blocked))
         .on(&[Route::GeminiGenerate])
         .known(Recorded, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
-    Case::new(ContentPolicy, "prompt-prohibited", 200, success::head, Body::Made(prompt_prohibited))
-        .on(&[Route::GeminiGenerate])
-        .known(Documented, "https://ai.google.dev/api/generate-content"),
+    Case::new(
+        ContentPolicy,
+        "prompt-prohibited",
+        200,
+        success::head,
+        Body::Made(prompt_prohibited),
+    )
+    .on(&[Route::GeminiGenerate])
+    .known(Documented, "https://ai.google.dev/api/generate-content"),
     Case::new(ContentPolicy, "output", 200, success::head, Body::Made(output_blocked))
         .on(&[Route::GeminiGenerate])
         .known(Recorded, "pydantic/pydantic-ai, tests/models/cassettes/test_google"),
     Case::new(ContentPolicy, "other", 200, success::head, Body::Made(output_failed))
         .on(&[Route::GeminiGenerate])
         .known(Recorded, "public recordings"),
-    Case::new(ContextLength, "input", 400, failed, error!("400", "INVALID_ARGUMENT", "The input token count ({{input}}) exceeds the maximum number of tokens allowed ({{window}})."))
-        .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
-    Case::new(ContextLength, "input-without-numbers", 400, failed, error!("400", "INVALID_ARGUMENT", "The input token count exceeds the maximum number of tokens allowed."))
-        .known(Quoted, "public issues"),
-    Case::new(GatewayTimeout, "deadline", 504, failed, error!("504", "DEADLINE_EXCEEDED", "Deadline expired before operation could complete.")),
+    Case::new(
+        ContextLength,
+        "input",
+        400,
+        failed,
+        error!(
+            "400",
+            "INVALID_ARGUMENT",
+            "The input token count ({{input}}) exceeds the maximum number of tokens allowed \
+             ({{window}})."
+        ),
+    )
+    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    Case::new(
+        ContextLength,
+        "input-without-numbers",
+        400,
+        failed,
+        error!(
+            "400",
+            "INVALID_ARGUMENT",
+            "The input token count exceeds the maximum number of tokens allowed."
+        ),
+    )
+    .known(Quoted, "public issues"),
+    Case::new(
+        GatewayTimeout,
+        "deadline",
+        504,
+        failed,
+        error!("504", "DEADLINE_EXCEEDED", "Deadline expired before operation could complete."),
+    ),
     // A limit by the day is used up, and still asks to come back within a minute.
-    Case::new(InsufficientQuota, "free-tier-day", 429, metered, error!(
-        "429",
-        "RESOURCE_EXHAUSTED",
-        quota_text!("generate_content_free_tier_requests", "\\nPlease retry in {{delay}}s."),
-        concat!(
-            help_detail!(), ",\n",
-            quota_detail!("generate_content_free_tier_requests", "GenerateRequestsPerDayPerProjectPerModel-FreeTier", free_dimensions!()), ",\n",
-            retry_detail!()
-        )
-    ))
-        .such_as(&[("limit", "20"), ("delay", "39.872014112"), ("delay-seconds", "39")])
-        .known(Quoted, "public issues of 2025 and 2026"),
-    Case::new(NotFound, "model", 404, failed, error!("404", "NOT_FOUND", "models/{{model}} is not found for API version {{version}}, or is not supported for {{rpc}}. Call ModelService.ListModels to see the list of available models and their supported methods."))
-        .known(Recorded, "pydantic/pydantic-ai, tests/cassettes/test_model_name_suggestions"),
-    Case::new(NotFound, "model-2025", 404, failed, error!("404", "NOT_FOUND", "models/{{model}} is not found for API version {{version}}, or is not supported for {{rpc}}. Call ListModels to see the list of available models and their supported methods."))
-        .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
-    Case::new(NotFound, "get-model", 404, failed, error!("404", "NOT_FOUND", "Model is not found: models/{{model}} for api version {{version}}")),
+    Case::new(
+        InsufficientQuota,
+        "free-tier-day",
+        429,
+        metered,
+        error!(
+            "429",
+            "RESOURCE_EXHAUSTED",
+            quota_text!("generate_content_free_tier_requests", "\\nPlease retry in {{delay}}s."),
+            concat!(
+                help_detail!(),
+                ",\n",
+                quota_detail!(
+                    "generate_content_free_tier_requests",
+                    "GenerateRequestsPerDayPerProjectPerModel-FreeTier",
+                    free_dimensions!()
+                ),
+                ",\n",
+                retry_detail!()
+            )
+        ),
+    )
+    .such_as(&[("limit", "20"), ("delay", "39.872014112"), ("delay-seconds", "39")])
+    .known(Quoted, "public issues of 2025 and 2026"),
+    Case::new(
+        NotFound,
+        "model",
+        404,
+        failed,
+        error!(
+            "404",
+            "NOT_FOUND",
+            "models/{{model}} is not found for API version {{version}}, or is not supported for \
+             {{rpc}}. Call ModelService.ListModels to see the list of available models and their \
+             supported methods."
+        ),
+    )
+    .known(Recorded, "pydantic/pydantic-ai, tests/cassettes/test_model_name_suggestions"),
+    Case::new(
+        NotFound,
+        "model-2025",
+        404,
+        failed,
+        error!(
+            "404",
+            "NOT_FOUND",
+            "models/{{model}} is not found for API version {{version}}, or is not supported for \
+             {{rpc}}. Call ListModels to see the list of available models and their supported \
+             methods."
+        ),
+    )
+    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    Case::new(
+        NotFound,
+        "get-model",
+        404,
+        failed,
+        error!(
+            "404",
+            "NOT_FOUND", "Model is not found: models/{{model}} for api version {{version}}"
+        ),
+    ),
     // Google's imitation of OpenAI answers with lists.
-    Case::new(NotFound, "imitation", 404, failed, Body::Json("[{\n  \"error\": {\n    \"code\": 404,\n    \"message\": \"Requested entity was not found.\",\n    \"status\": \"NOT_FOUND\"\n  }\n}\n]")),
-    Case::new(NotFound, "route", 404, page, page!("404", "404 (Not Found)", "The requested URL <code>{{path}}</code> was not found on this server."))
-        .such_as(&[("path", "/v1beta/foo")]),
-    Case::new(Overloaded, "overloaded", 503, failed, error!("503", "UNAVAILABLE", "The model is overloaded. Please try again later."))
-        .known(Quoted, "public issues"),
-    Case::new(Overloaded, "high-demand", 503, failed, error!("503", "UNAVAILABLE", "This model is currently experiencing high demand. Spikes in demand are usually temporary. Please try again later."))
-        .known(Quoted, "public issues of 2026"),
-    Case::new(Permission, "leaked-key", 403, failed, error!("403", "PERMISSION_DENIED", "Your API key was reported as leaked. Please use another API key."))
-        .known(Quoted, "public issues of 2025 and 2026"),
-    Case::new(Permission, "service-disabled", 403, failed, error!(
-        "403",
-        "PERMISSION_DENIED",
-        "Generative Language API has not been used in project {{project}} before or it is disabled. Enable it by visiting https://console.developers.google.com/apis/api/generativelanguage.googleapis.com/overview?project={{project}} then retry. If you enabled this API recently, wait a few minutes for the action to propagate to our systems and retry.",
-        r#"      {
+    Case::new(
+        NotFound,
+        "imitation",
+        404,
+        failed,
+        Body::Json(
+            "[{\n  \"error\": {\n    \"code\": 404,\n    \"message\": \"Requested entity was not \
+             found.\",\n    \"status\": \"NOT_FOUND\"\n  }\n}\n]",
+        ),
+    ),
+    Case::new(
+        NotFound,
+        "route",
+        404,
+        page,
+        page!(
+            "404",
+            "404 (Not Found)",
+            "The requested URL <code>{{path}}</code> was not found on this server."
+        ),
+    )
+    .such_as(&[("path", "/v1beta/foo")]),
+    Case::new(
+        Overloaded,
+        "overloaded",
+        503,
+        failed,
+        error!("503", "UNAVAILABLE", "The model is overloaded. Please try again later."),
+    )
+    .known(Quoted, "public issues"),
+    Case::new(
+        Overloaded,
+        "high-demand",
+        503,
+        failed,
+        error!(
+            "503",
+            "UNAVAILABLE",
+            "This model is currently experiencing high demand. Spikes in demand are usually \
+             temporary. Please try again later."
+        ),
+    )
+    .known(Quoted, "public issues of 2026"),
+    Case::new(
+        Permission,
+        "leaked-key",
+        403,
+        failed,
+        error!(
+            "403",
+            "PERMISSION_DENIED", "Your API key was reported as leaked. Please use another API key."
+        ),
+    )
+    .known(Quoted, "public issues of 2025 and 2026"),
+    Case::new(
+        Permission,
+        "service-disabled",
+        403,
+        failed,
+        error!(
+            "403",
+            "PERMISSION_DENIED",
+            "Generative Language API has not been used in project {{project}} before or it is \
+             disabled. Enable it by visiting https://console.developers.google.com/apis/api/\
+             generativelanguage.googleapis.com/overview?project={{project}} then retry. If you \
+             enabled this API recently, wait a few minutes for the action to propagate to our \
+             systems and retry.",
+            concat!(
+                r#"      {
         "@type": "type.googleapis.com/google.rpc.Help",
         "links": [
           {
             "description": "Google developers console API activation",
-            "url": "https://console.developers.google.com/apis/api/generativelanguage.googleapis.com/overview?project={{project}}"
+            "url": "https://console.developers.google.com/apis/api/"#,
+                "generativelanguage.googleapis.com/overview?project={{project}}",
+                r#""
           }
         ]
       },
@@ -305,65 +513,230 @@ pub(super) static CASES: &[Case] = &[
           "consumer": "projects/{{project}}"
         }
       }"#
-    ))
-        .such_as(&[("project", "12345678")])
-        .known(Recorded, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
-    Case::new(Permission, "location", 400, failed, error!("400", "FAILED_PRECONDITION", "User location is not supported for the API use."))
-        .known(Recorded, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
-    Case::new(RateLimited, "free-tier", 429, metered, error!("429", "RESOURCE_EXHAUSTED", quota_text!("{{free-metric}}", "\\nPlease retry in {{delay}}s."), concat!(help_detail!(), ",\n", quota_detail!("{{free-metric}}", "{{free-id}}", free_dimensions!()), ",\n", retry_detail!())))
-        .known(Quoted, "public issues of 2025 and 2026"),
-    Case::new(RateLimited, "paid-tier", 429, metered, error!("429", "RESOURCE_EXHAUSTED", quota_text!("{{paid-metric}}", "\\nPlease retry in {{delay}}s."), concat!(help_detail!(), ",\n", quota_detail!("{{paid-metric}}", "{{paid-id}}", paid_dimensions!()), ",\n", retry_detail!())))
-        .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
-    Case::new(RateLimited, "free-tier-2025", 429, metered, error!(
-        "429",
-        "RESOURCE_EXHAUSTED",
-        "You exceeded your current quota, please check your plan and billing details. For more information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits.",
-        concat!(
-            quota_detail!("{{free-metric}}", "{{free-id}}", free_dimensions!()), ",\n",
-            help_detail!(), ",\n",
-            retry_detail!()
-        )
-    ))
-        .known(Quoted, "public issues of 2025"),
+            )
+        ),
+    )
+    .such_as(&[("project", "12345678")])
+    .known(Recorded, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
+    Case::new(
+        Permission,
+        "location",
+        400,
+        failed,
+        error!("400", "FAILED_PRECONDITION", "User location is not supported for the API use."),
+    )
+    .known(Recorded, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
+    Case::new(
+        RateLimited,
+        "free-tier",
+        429,
+        metered,
+        error!(
+            "429",
+            "RESOURCE_EXHAUSTED",
+            quota_text!("{{free-metric}}", "\\nPlease retry in {{delay}}s."),
+            concat!(
+                help_detail!(),
+                ",\n",
+                quota_detail!("{{free-metric}}", "{{free-id}}", free_dimensions!()),
+                ",\n",
+                retry_detail!()
+            )
+        ),
+    )
+    .known(Quoted, "public issues of 2025 and 2026"),
+    Case::new(
+        RateLimited,
+        "paid-tier",
+        429,
+        metered,
+        error!(
+            "429",
+            "RESOURCE_EXHAUSTED",
+            quota_text!("{{paid-metric}}", "\\nPlease retry in {{delay}}s."),
+            concat!(
+                help_detail!(),
+                ",\n",
+                quota_detail!("{{paid-metric}}", "{{paid-id}}", paid_dimensions!()),
+                ",\n",
+                retry_detail!()
+            )
+        ),
+    )
+    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    Case::new(
+        RateLimited,
+        "free-tier-2025",
+        429,
+        metered,
+        error!(
+            "429",
+            "RESOURCE_EXHAUSTED",
+            "You exceeded your current quota, please check your plan and billing details. For \
+             more information on this error, head to: \
+             https://ai.google.dev/gemini-api/docs/rate-limits.",
+            concat!(
+                quota_detail!("{{free-metric}}", "{{free-id}}", free_dimensions!()),
+                ",\n",
+                help_detail!(),
+                ",\n",
+                retry_detail!()
+            )
+        ),
+    )
+    .known(Quoted, "public issues of 2025"),
     // A request that is larger than the limit: no wait helps, and none is announced.
-    Case::new(RateLimited, "never", 429, metered, error!("429", "RESOURCE_EXHAUSTED", quota_text!("{{free-metric}}", ""), concat!(help_detail!(), ",\n", quota_detail!("{{free-metric}}", "{{free-id}}", free_dimensions!())))),
-    Case::new(RateLimited, "plain", 429, metered, error!("429", "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota)."))
-        .known(Quoted, "public issues"),
-    Case::new(RateLimited, "vertex", 429, metered, error!("429", "RESOURCE_EXHAUSTED", "Resource exhausted. Please try again later. Please refer to https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429 for more details."))
-        .known(Quoted, "public issues"),
+    Case::new(
+        RateLimited,
+        "never",
+        429,
+        metered,
+        error!(
+            "429",
+            "RESOURCE_EXHAUSTED",
+            quota_text!("{{free-metric}}", ""),
+            concat!(
+                help_detail!(),
+                ",\n",
+                quota_detail!("{{free-metric}}", "{{free-id}}", free_dimensions!())
+            )
+        ),
+    ),
+    Case::new(
+        RateLimited,
+        "plain",
+        429,
+        metered,
+        error!("429", "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota)."),
+    )
+    .known(Quoted, "public issues"),
+    Case::new(
+        RateLimited,
+        "vertex",
+        429,
+        metered,
+        error!(
+            "429",
+            "RESOURCE_EXHAUSTED",
+            "Resource exhausted. Please try again later. Please refer to \
+             https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429 for more details."
+        ),
+    )
+    .known(Quoted, "public issues"),
     // A 400 here, not a 413.
-    Case::new(RequestTooLarge, "body", 400, failed, error!("400", "INVALID_ARGUMENT", "Request payload size exceeds the limit: 20971520 bytes."))
-        .known(Quoted, "https://github.com/MaKTaiL/gemini-srt-translator/issues/63"),
-    Case::new(ServerError, "internal", 500, failed, error!("500", "INTERNAL", "An internal error has occurred. Please retry or report in https://developers.generativeai.google/guide/troubleshooting"))
-        .known(Quoted, "public issues"),
-    Case::new(ServerError, "encountered", 500, failed, error!("500", "INTERNAL", "Internal error encountered."))
-        .known(Quoted, "public issues"),
-    Case::new(Unavailable, "high-demand", 503, failed, error!("503", "UNAVAILABLE", "This model is currently experiencing high demand. Spikes in demand are usually temporary. Please try again later."))
-        .known(Quoted, "public issues of 2026"),
-    Case::new(Unavailable, "service", 503, failed, error!("503", "UNAVAILABLE", "The service is currently unavailable."))
-        .known(Quoted, "public issues"),
-    Case::event(Cancelled, "cancelled", event!("499", "CANCELLED", "The operation was cancelled.", ",\r\n    \"details\": [\r\n      {\r\n        \"@type\": \
-         \"type.googleapis.com/google.rpc.DebugInfo\",\r\n        \"detail\": \"[ORIGINAL ERROR] \
-         generic::cancelled: \"\r\n      }\r\n    ]"))
-        .later(GAP)
-        .known(Recorded, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
+    Case::new(
+        RequestTooLarge,
+        "body",
+        400,
+        failed,
+        error!(
+            "400",
+            "INVALID_ARGUMENT", "Request payload size exceeds the limit: 20971520 bytes."
+        ),
+    )
+    .known(Quoted, "https://github.com/MaKTaiL/gemini-srt-translator/issues/63"),
+    Case::new(
+        ServerError,
+        "internal",
+        500,
+        failed,
+        error!(
+            "500",
+            "INTERNAL",
+            "An internal error has occurred. Please retry or report in \
+             https://developers.generativeai.google/guide/troubleshooting"
+        ),
+    )
+    .known(Quoted, "public issues"),
+    Case::new(
+        ServerError,
+        "encountered",
+        500,
+        failed,
+        error!("500", "INTERNAL", "Internal error encountered."),
+    )
+    .known(Quoted, "public issues"),
+    Case::new(
+        Unavailable,
+        "high-demand",
+        503,
+        failed,
+        error!(
+            "503",
+            "UNAVAILABLE",
+            "This model is currently experiencing high demand. Spikes in demand are usually \
+             temporary. Please try again later."
+        ),
+    )
+    .known(Quoted, "public issues of 2026"),
+    Case::new(
+        Unavailable,
+        "service",
+        503,
+        failed,
+        error!("503", "UNAVAILABLE", "The service is currently unavailable."),
+    )
+    .known(Quoted, "public issues"),
+    Case::event(
+        Cancelled,
+        "cancelled",
+        event!(
+            "499",
+            "CANCELLED",
+            "The operation was cancelled.",
+            ",\r\n    \"details\": [\r\n      {\r\n        \"@type\": \
+             \"type.googleapis.com/google.rpc.DebugInfo\",\r\n        \"detail\": \"[ORIGINAL \
+             ERROR] generic::cancelled: \"\r\n      }\r\n    ]"
+        ),
+    )
+    .later(GAP)
+    .known(Recorded, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
     Case::event(ContentPolicy, "output", Body::Made(output_blocked))
         .known(Recorded, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
-    Case::event(GatewayTimeout, "deadline", event!("504", "DEADLINE_EXCEEDED", "Deadline expired before operation could complete."))
-        .later(GAP),
-    Case::event(Overloaded, "overloaded", event!("503", "UNAVAILABLE", "The model is overloaded. Please try again later."))
-        .later(GAP)
-        .known(Quoted, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
-    Case::event(Overloaded, "data-frame", data_frame!("503", "UNAVAILABLE", "The model is overloaded. Please try again later."))
-        .later(GAP),
-    Case::event(RateLimited, "plain", event!("429", "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota)."))
-        .later(GAP),
+    Case::event(
+        GatewayTimeout,
+        "deadline",
+        event!("504", "DEADLINE_EXCEEDED", "Deadline expired before operation could complete."),
+    )
+    .later(GAP),
+    Case::event(
+        Overloaded,
+        "overloaded",
+        event!("503", "UNAVAILABLE", "The model is overloaded. Please try again later."),
+    )
+    .later(GAP)
+    .known(Quoted, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
+    Case::event(
+        Overloaded,
+        "data-frame",
+        data_frame!("503", "UNAVAILABLE", "The model is overloaded. Please try again later."),
+    )
+    .later(GAP),
+    Case::event(
+        RateLimited,
+        "plain",
+        event!("429", "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota)."),
+    )
+    .later(GAP),
     Case::event(ServerError, "internal", event!("500", "INTERNAL", "Internal error encountered."))
         .later(GAP),
-    Case::event(ServerError, "data-frame", data_frame!("500", "INTERNAL", "Internal error encountered."))
-        .later(GAP),
-    Case::event(Unavailable, "high-demand", event!("503", "UNAVAILABLE", "This model is currently experiencing high demand. Spikes in demand are usually temporary. Please try again later."))
-        .later(GAP),
+    Case::event(
+        ServerError,
+        "data-frame",
+        data_frame!("500", "INTERNAL", "Internal error encountered."),
+    )
+    .later(GAP),
+    Case::event(
+        Unavailable,
+        "high-demand",
+        event!(
+            "503",
+            "UNAVAILABLE",
+            "This model is currently experiencing high demand. Spikes in demand are usually \
+             temporary. Please try again later."
+        ),
+    )
+    .later(GAP),
 ];
 
 /// The failures for a limit whose bodies announce no wait, so that a header has to.
@@ -380,7 +753,7 @@ pub(super) fn usual(
     exchange: &Exchange<'_>,
 ) -> Option<&'static str> {
     let limited = exchange.decision.limited?;
-    let never = kind == RateLimited && place == Place::Answer && limited.wait.is_none();
+    let never = kind == RateLimited && place == Place::Answer && limited.never_fits();
     never.then_some("never")
 }
 

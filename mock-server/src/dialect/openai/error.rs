@@ -38,7 +38,7 @@ pub(in crate::dialect) fn usual(
         {
             Some("slow-down")
         }
-        RateLimited if exchange.decision.limited.is_some_and(|limited| limited.wait.is_none()) => {
+        RateLimited if exchange.decision.limited.is_some_and(|limited| limited.never_fits()) => {
             Some("request-too-large")
         }
         _ => None,

@@ -1,6 +1,4 @@
-//! Do OpenAI and Anthropic tell of limits and parameters what they tell, whatever a scenario asks?
-//!
-//! What was recorded of every provider is compared in mock-server's tests.
+//! What a limit says, in its text and in its headers, is one story.
 
 use serde_json::Value;
 
@@ -34,7 +32,6 @@ fn fault(fault: &str) -> String {
     format!("rules:\n  - fault: {fault}")
 }
 
-/// What a limit says, in its text and in its headers, is one story.
 #[test]
 fn a_limit_announces_one_wait() {
     let spent = |quota: &str, fault: &str, bytes: &[u8]| {
@@ -85,6 +82,65 @@ fn anthropic_tells_all_its_limits_and_waits_in_whole_seconds() {
     }
     let asked = fault("{ rate-limited: { retry-after: 1500ms, hint: milliseconds } }");
     assert!(serve(&asked).send(&anthropic("")).head.contains("\r\nretry-after-ms: 1500\r\n"));
+}
+
+#[test]
+fn openai_refuses_parameters_that_make_no_sense() {
+    let served = serve("");
+    let of = |model: &str, more: &str| served.send(&chat(model, more));
+    for (more, text, code) in [
+        (
+            r#","max_tokens":0"#,
+            "Invalid 'max_tokens': integer below minimum value. Expected a value >= 1, but got 0 instead.",
+            "integer_below_min_value",
+        ),
+        (
+            r#","max_completion_tokens":-1"#,
+            "Invalid 'max_completion_tokens': integer below minimum value. Expected a value >= 1, but got -1 instead.",
+            "integer_below_min_value",
+        ),
+        (
+            r#","max_tokens":"many""#,
+            "Invalid type for 'max_tokens': expected an integer, but got a string instead.",
+            "invalid_type",
+        ),
+        (
+            r#","max_tokens":1.5"#,
+            "Invalid type for 'max_tokens': expected an integer, but got a decimal number instead.",
+            "invalid_type",
+        ),
+        (
+            r#","stream":"yes""#,
+            "Invalid type for 'stream': expected a boolean, but got a string instead.",
+            "invalid_type",
+        ),
+        (
+            r#","messages":[7]"#,
+            "Invalid type for 'messages[0]': expected an object, but got an integer instead.",
+            "invalid_type",
+        ),
+        (
+            r#","messages":[{"content":"hi"}]"#,
+            "Missing required parameter: 'messages[0].role'.",
+            "missing_required_parameter",
+        ),
+    ] {
+        let got = of("gpt-4o-mini", more);
+        assert!(got.head.starts_with("HTTP/1.1 400"), "{more}: {}", got.head);
+        assert!(got.head.contains("openai-processing-ms"), "{more}: {}", got.head);
+        let body: Value = serde_json::from_str(&got.body).unwrap();
+        assert_eq!(
+            (&body["error"]["message"], &body["error"]["code"]),
+            (&text.into(), &code.into())
+        );
+    }
+    let text = "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
+                'max_completion_tokens' instead.";
+    for model in ["gpt-5", "o3-mini"] {
+        assert!(of(model, r#","max_tokens":9"#).body.contains(text));
+        assert!(of(model, r#","max_completion_tokens":9"#).head.starts_with("HTTP/1.1 200"));
+    }
+    assert!(of("gpt-4o-mini", r#","max_tokens":null,"stream":null"#).head.contains(" 200 "));
 }
 
 #[test]
