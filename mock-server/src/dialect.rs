@@ -585,6 +585,7 @@ mod tests {
                 (ProviderName::Anthropic, Some(Route::AnthropicCountTokens)),
             ),
             ("/openai/v1/chat/completions", bearer, (ProviderName::Azure, Some(Route::AzureChat))),
+            ("/openai/v1/models", bearer, (ProviderName::Azure, None)),
             ("/v1/message", "x-api-key", (ProviderName::Anthropic, None)),
             (
                 "/mistral/v1/embeddings",

@@ -66,6 +66,10 @@ impl Dialect for OpenAi {
     }
 
     fn route(&self, head: &Head<'_>) -> Option<Route> {
+        // Azure's paths end like these.
+        if head.path.contains("/openai/") {
+            return None;
+        }
         let mut ends = head.path.rsplit('/');
         let (last, before) = (ends.next()?, ends.next().unwrap_or_default());
         match (before, last) {
