@@ -119,12 +119,16 @@ fn main() {
         server::run(door, lane, Router::new(), std::future::pending()).await.expect("it listens");
     });
     let (head, answer) = Client::new(ours.address).ask();
-    let headers = HeaderMap::from_iter(head.lines().skip(1).filter_map(|line| {
-        let (name, value) = line.split_once(": ")?;
-        // The date is hyper's own, as it is usual.
-        let ours = !["date", "content-length"].contains(&name);
-        ours.then(|| Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?))).flatten()
-    }));
+    let headers: HeaderMap = head
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            // The date is hyper's own, as it is usual.
+            let ours = !["date", "content-length"].contains(&name);
+            ours.then(|| Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?))).flatten()
+        })
+        .collect();
     let bare = spawn(async |listener| {
         let listener = tokio::net::TcpListener::from_std(listener).expect("it does not block");
         let route = post(async move |body: axum::body::Bytes| {
@@ -144,15 +148,15 @@ fn main() {
         }
     });
     let (mut first, mut second) = (Client::new(bare.address), Client::new(ours.address));
-    if tell((&bare, &mut first), (&ours, &mut second)).is_none() {
+    if tell(&bare, &mut first, &ours, &mut second).is_none() {
         println!("loopback/processor time: not measured, for there is no /proc/thread-self");
     }
 }
 
 /// The ratio of the two, from blocks that take turns.
 #[expect(clippy::print_stdout, reason = "the ratio is what the bench is for")]
-fn tell(bare: (&Server, &mut Client), ours: (&Server, &mut Client)) -> Option<()> {
-    let block = |(server, client): (&Server, &mut Client)| {
+fn tell(bare: &Server, of_bare: &mut Client, ours: &Server, of_ours: &mut Client) -> Option<()> {
+    let block = |server: &Server, client: &mut Client| {
         let before = server.spent()?;
         for _ in 0..200 {
             std::hint::black_box(client.ask());
@@ -161,8 +165,8 @@ fn tell(bare: (&Server, &mut Client), ours: (&Server, &mut Client)) -> Option<()
     };
     let (mut spent, mut ratios) = (Vec::new(), Vec::new());
     for _ in 0..61 {
-        let per_bare = block((bare.0, &mut *bare.1))?;
-        let per_ours = block((ours.0, &mut *ours.1))?;
+        let per_bare = block(bare, of_bare)?;
+        let per_ours = block(ours, of_ours)?;
         spent.push((per_bare, per_ours));
         ratios.push(per_ours / per_bare);
     }

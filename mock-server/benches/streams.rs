@@ -75,14 +75,14 @@ fn main() {
                 .spawn()
                 .expect("the bench runs itself");
             let output = child.stdout.take().expect("it is piped");
-            for line in BufReader::new(output).lines() {
-                let line = line.expect("the clients write text");
-                if line == "open" {
+            for told in BufReader::new(output).lines() {
+                let told = told.expect("the clients write text");
+                if told == "open" {
                     let held = resident().saturating_sub(before);
                     let each = held / u64::try_from(STREAMS).unwrap_or(1);
                     println!("streams/memory of one that waits: {:.1} KiB", kib(each));
                 } else {
-                    println!("{line}");
+                    println!("{told}");
                 }
             }
             child.wait().expect("the clients end").success()

@@ -165,11 +165,11 @@ fn step(request: &Request, task: &[TaskStep]) -> Vec<String> {
         };
     }
     // One call at a time: each takes a turn of its own.
-    let turns = task.iter().flat_map(|step| match step {
+    let mut turns = task.iter().flat_map(|step| match step {
         TaskStep::Answer => vec![Vec::new()],
         TaskStep::Call(tools) => tools.iter().map(|tool| vec![tool.clone()]).collect(),
     });
-    turns.skip(position).next().unwrap_or_default()
+    turns.nth(position).unwrap_or_default()
 }
 
 /// Writes the choices of one answer.

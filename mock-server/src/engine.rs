@@ -407,8 +407,7 @@ impl Bounds {
         let real = input_alone.or(facts.map(|facts| facts.context_window)).unwrap_or(WINDOW);
         // Where a model has a limit of its own for the input, nothing else is measured.
         let dialect = dialect::of(request.route.provider());
-        let shared =
-            dialect.is_some_and(|dialect| dialect.shares_window()) && input_alone.is_none();
+        let shared = dialect.is_some_and(dialect::Dialect::shares_window) && input_alone.is_none();
         Self {
             unknown: false,
             window: model.and_then(|model| model.window).unwrap_or(real),

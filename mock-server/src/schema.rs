@@ -113,7 +113,7 @@ impl Writer<'_> {
             Some(items @ Value::Object(_)) => Some(items),
             _ => Some(&free),
         };
-        let usual = if depth < DEPTH_OPTIONAL { 1 } else { 0 };
+        let usual = usize::from(depth < DEPTH_OPTIONAL);
         let length = usual.max(first.len()).max(least).min(most);
         let is_set = schema.get("uniqueItems").and_then(Value::as_bool) == Some(true);
         let mut items: Vec<Value> = Vec::new();
@@ -202,10 +202,6 @@ fn merged(one: Value, other: Value) -> Value {
                 }
                 Value::Object(kept)
             }
-            ("required", Some(Value::Array(mut kept)), Value::Array(new)) => {
-                kept.extend(new);
-                Value::Array(kept)
-            }
             ("minimum" | "minLength" | "minItems" | "exclusiveMinimum", Some(kept), value) => {
                 if kept.as_f64() > value.as_f64() {
                     kept
@@ -220,7 +216,7 @@ fn merged(one: Value, other: Value) -> Value {
                     value
                 }
             }
-            ("allOf", Some(Value::Array(mut kept)), Value::Array(new)) => {
+            ("allOf" | "required", Some(Value::Array(mut kept)), Value::Array(new)) => {
                 kept.extend(new);
                 Value::Array(kept)
             }
@@ -306,7 +302,7 @@ fn number(schema: &Value, whole: bool) -> Value {
             && above.is_none_or(|above| candidate > above)
             && below.is_none_or(|below| candidate < below)
             && step.is_none_or(on_grid)
-            && (!whole || libm::floor(candidate) == candidate)
+            && (!whole || is_whole(candidate))
     };
     let grid = step.unwrap_or(1.0);
     let low = least.or(above);
@@ -326,10 +322,15 @@ fn number(schema: &Value, whole: bool) -> Value {
     ];
     let chosen = candidates.into_iter().flatten().find(|candidate| fits(*candidate)).unwrap_or(1.0);
     // Whole numbers are written without a point, as models write them.
-    let integer =
-        format!("{chosen:.0}").parse::<i64>().ok().filter(|_| libm::floor(chosen) == chosen);
+    let integer = format!("{chosen:.0}").parse::<i64>().ok().filter(|_| is_whole(chosen));
     integer
         .map_or_else(|| Number::from_f64(chosen).map_or(Value::from(1), Value::Number), Value::from)
+}
+
+/// Whether a number has no fraction.
+#[expect(clippy::float_cmp, reason = "a whole number is its own floor, to the last bit")]
+fn is_whole(number: f64) -> bool {
+    libm::floor(number) == number
 }
 
 /// A text of a format of JSON Schema, or one that OpenAI knows.
@@ -380,7 +381,7 @@ fn write_matching(pattern: &Hir, repeat: u32, text: &mut String) {
             let within = |letter: &char| {
                 class.ranges().iter().any(|range| (range.start()..=range.end()).contains(letter))
             };
-            let first = class.ranges().first().map(|range| range.start());
+            let first = class.ranges().first().map(regex_syntax::hir::ClassUnicodeRange::start);
             text.extend(plain.into_iter().find(within).or(first));
         }
         HirKind::Class(Class::Bytes(class)) => {
@@ -394,10 +395,14 @@ fn write_matching(pattern: &Hir, repeat: u32, text: &mut String) {
         }
         HirKind::Capture(capture) => write_matching(&capture.sub, repeat, text),
         HirKind::Concat(parts) => {
-            parts.iter().for_each(|part| write_matching(part, repeat, text));
+            for part in parts {
+                write_matching(part, repeat, text);
+            }
         }
         HirKind::Alternation(choices) => {
-            choices.iter().take(1).for_each(|choice| write_matching(choice, repeat, text));
+            if let Some(first) = choices.first() {
+                write_matching(first, repeat, text);
+            }
         }
     }
 }

@@ -959,7 +959,7 @@ mod tests {
         assert_eq!(delay.to_string(), "400ms p99 2s");
         let at = |share: f64| {
             // The draw at which this share of all draws is below.
-            let bits = format!("{:.0}", share * 18_446_744_073_709_551_616.0);
+            let bits = format!("{:.0}", share * 18_446_744_073_709_552_000.0);
             delay.pick(bits.parse().unwrap()).as_secs_f64()
         };
         for (share, seconds) in [(0.5, 0.4), (0.99, 2.0), (0.01, 0.08), (0.158_655_25, 0.2002)] {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use mock_server::{
     action::ErrorKind,
     catalog::{self, Entry, Place},
-    plan::ProviderName,
+    plan::{ProviderName, Route},
 };
 use serde_json::{Value, json};
 
@@ -108,7 +108,7 @@ fn list_for_programs(entries: &[Entry], out: &mut dyn Write) -> io::Result<()> {
 
 fn for_programs(entry: &Entry) -> Value {
     let sample = entry.sample();
-    let routes: Vec<&str> = entry.routes().map(|route| route.name()).collect();
+    let routes: Vec<&str> = entry.routes().map(Route::name).collect();
     let headers: Vec<[&str; 2]> =
         sample.headers.iter().map(|(name, value)| [*name, value.as_str()]).collect();
     // A binary frame is no text: its bytes are given in hexadecimal digits.

@@ -36,8 +36,7 @@ impl Dialect for Gemini {
 
     fn not_found(&self, head: &Head<'_>) -> &'static str {
         // Of Google's imitation of OpenAI only the chat is served; it speaks JSON throughout.
-        let case = if head.path.contains("/openai/") { "imitation" } else { "route" };
-        case
+        if head.path.contains("/openai/") { "imitation" } else { "route" }
     }
 
     fn route(&self, head: &Head<'_>) -> Option<Route> {
