@@ -258,15 +258,19 @@ impl Writer<'_> {
         let mut count = 0;
         schema::value(schema, &mut || {
             count += 1;
-            let words = [0, 1, 2].map(|index| self.word(salt * 1_000 + count * 3 + index));
-            words.join(" ")
+            self.words(salt * 10_000 + count).take(3).collect::<Vec<_>>().join(" ")
         })
     }
 
-    fn word(&self, index: u64) -> &'static str {
-        let last = u64::try_from(WORDS.len()).unwrap_or(1) - 1;
-        let word = scale(self.draw("prose", index), last);
-        WORDS[usize::try_from(word).unwrap_or(0)]
+    /// Plausible words without an end, from a place on: ten of each draw, by six bits.
+    fn words(&self, from: u64) -> impl Iterator<Item = &'static str> {
+        let draws = (from..).map(|index| self.draw("prose", index));
+        draws.flat_map(|draw| {
+            (0..10).map(move |word| {
+                let bits = usize::try_from((draw >> (word * 6)) & 63).unwrap_or(0);
+                WORDS[bits]
+            })
+        })
     }
 
     fn draw(&self, subject: &str, index: u64) -> u64 {
@@ -278,7 +282,7 @@ impl Writer<'_> {
     fn prose(&self, tokens: Option<Length>) -> String {
         let draw = self.draw("prose", 0);
         let words = tokens.map_or(12 + scale(draw, 20), |tokens| tokens.pick(draw)).max(1);
-        self.sentences(words, 0)
+        self.sentences(words, 1)
     }
 
     /// What a model that shows its thoughts thinks first.
@@ -287,10 +291,9 @@ impl Writer<'_> {
     }
 
     fn sentences(&self, words: u64, from: u64) -> String {
-        let mut text = String::new();
+        let mut text = String::with_capacity(usize::try_from(words).unwrap_or(0) * 6);
         let mut sentence = 0;
-        for index in 1..=words {
-            let word = self.word(from + index);
+        for (index, word) in (1..=words).zip(self.words(from)) {
             if sentence == 0 {
                 let mut letters = word.chars();
                 text.extend(letters.next().map(|first| first.to_ascii_uppercase()));

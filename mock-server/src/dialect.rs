@@ -20,6 +20,7 @@ mod vector;
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::Value;
 
 pub(crate) use case::{Body, Case, Refusal};
@@ -317,7 +318,9 @@ impl Pace {
     /// The silence before a token; the first is number 0.
     pub(crate) fn gap(&self, token: u64) -> Duration {
         let delay = if token == 0 { self.first } else { self.between };
-        delay.pick(self.draws.draw("latency", Purpose::Latency, self.attempt, token))
+        delay.fixed().unwrap_or_else(|| {
+            delay.pick(self.draws.draw("latency", Purpose::Latency, self.attempt, token))
+        })
     }
 
     /// How many signs of life fall into the silence before a token.
@@ -430,10 +433,8 @@ pub(crate) fn http_date(wall: Duration) -> String {
 }
 
 /// JSON with an indent of its own; the providers' styles differ, and so do their lengths.
-fn indented(value: &Value, indent: &[u8]) -> String {
-    use serde::Serialize;
-
-    let mut bytes = Vec::new();
+fn indented(value: &impl Serialize, indent: &[u8]) -> String {
+    let mut bytes = Vec::with_capacity(1_024);
     let formatter = serde_json::ser::PrettyFormatter::with_indent(indent);
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
     value.serialize(&mut serializer).expect("a JSON value is writable to memory");

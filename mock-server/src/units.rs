@@ -214,6 +214,14 @@ impl fmt::Display for Span {
 }
 
 impl Delay {
+    /// The span, if it is always the same.
+    pub fn fixed(self) -> Option<Duration> {
+        match self {
+            Self::Between { least, most } if least == most => Some(least.0),
+            Self::Between { .. } | Self::LongTail { .. } => None,
+        }
+    }
+
     /// The span that a uniform draw falls on.
     pub fn pick(self, draw: u64) -> Duration {
         match self {

@@ -17,6 +17,7 @@ mod models;
 mod read;
 pub(in crate::dialect) mod responses;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply, ReplyBody};
@@ -324,18 +325,19 @@ pub(in crate::dialect) fn dated(model: &str) -> String {
     format!("{model}-{date}")
 }
 
-/// The texts of a stream's events, as `text/event-stream` frames each.
-fn framed(events: impl IntoIterator<Item = (Value, bool)>) -> Vec<super::Event> {
-    let events = events.into_iter().map(|(value, text)| {
-        let bytes = format!("data: {value}\n\n");
-        if text { super::Event::text(bytes) } else { super::Event::other(bytes) }
-    });
-    let done = super::Event::other("data: [DONE]\n\n");
-    events.chain([done]).collect()
+/// An event of a stream, as `text/event-stream` frames it.
+fn framed(event: &impl Serialize, is_text: bool) -> super::Event {
+    let mut bytes = b"data: ".to_vec();
+    serde_json::to_writer(&mut bytes, event).expect("an event is writable to memory");
+    bytes.extend_from_slice(b"\n\n");
+    if is_text { super::Event::text(bytes) } else { super::Event::other(bytes) }
 }
 
+/// What ends a stream.
+const DONE: &str = "data: [DONE]\n\n";
+
 /// A JSON answer as the application writes it.
-fn pretty(value: &Value, end: &str) -> ReplyBody {
+fn pretty(value: &impl Serialize, end: &str) -> ReplyBody {
     ReplyBody::Whole((super::indented(value, b"  ") + end).into())
 }
 

@@ -91,7 +91,7 @@ fn fitting(body: &Value, form: &Form) -> Result<(), Refusal> {
         return Ok(());
     }
     let messages: Vec<&str> = found.iter().map(field::Violation::message).collect();
-    let details = found.iter().map(field::Violation::detail).collect();
+    let details: Value = found.iter().map(field::Violation::detail).collect();
     let details = indented(&details, b"  ").replace('\n', "\n        ");
     let refusal = Refusal::new(ErrorKind::BadRequest, "fields");
     Err(refusal.word("message", escaped(&messages.join("\n"))).word("violations", details))

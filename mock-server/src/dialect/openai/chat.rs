@@ -1,20 +1,110 @@
 //! Wording a Chat Completions answer.
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{dated, flag, framed, pretty, reasons};
+use super::{DONE, dated, flag, framed, pretty, reasons};
 use crate::{
     answer::{Answer, Choice, Finish, ToolCall},
-    dialect::{Exchange, ReplyBody},
+    dialect::{Event, Exchange, ReplyBody},
     draw::{Purpose, scale},
     request::ToolChoice,
     tokens::Tokenizer,
 };
 
+/// A whole answer, its fields in OpenAI's order.
+#[derive(Serialize)]
+pub(in crate::dialect) struct Completion<'a> {
+    id: String,
+    object: &'static str,
+    created: u64,
+    model: String,
+    choices: Vec<Whole<'a>>,
+    usage: &'a Usage,
+    service_tier: &'a str,
+    system_fingerprint: Option<&'static str>,
+}
+
+/// A whole choice.
+#[derive(Serialize)]
+struct Whole<'a> {
+    index: usize,
+    message: Message<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<Value>,
+    finish_reason: &'static str,
+}
+
+/// What a whole choice says.
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_call: Option<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Value>,
+    refusal: Option<&'a str>,
+    annotations: [(); 0],
+}
+
+/// An event of a streamed answer, its fields in OpenAI's order.
+#[derive(Serialize)]
+pub(in crate::dialect) struct Chunk<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    service_tier: &'a str,
+    system_fingerprint: Option<&'static str>,
+    choices: Vec<Part>,
+    /// Left out unless it is asked for, and then null until the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Option<&'a Usage>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    obfuscation: Option<String>,
+}
+
+/// A part of a streamed choice.
+#[derive(Serialize)]
+struct Part {
+    index: usize,
+    delta: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<Value>,
+    finish_reason: Option<&'static str>,
+}
+
+/// What was read and written.
+#[derive(Serialize)]
+pub(in crate::dialect) struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    prompt_tokens_details: PromptTokens,
+    completion_tokens_details: CompletionTokens,
+}
+
+/// What of the tokens that were read is counted apart.
+#[derive(Serialize)]
+struct PromptTokens {
+    cached_tokens: u64,
+    audio_tokens: u64,
+}
+
+/// What of the tokens that were written is counted apart.
+#[derive(Serialize)]
+struct CompletionTokens {
+    reasoning_tokens: u64,
+    audio_tokens: u64,
+    accepted_prediction_tokens: u64,
+    rejected_prediction_tokens: u64,
+}
+
 /// One choice as it is worded.
 #[derive(Default)]
 struct Turn<'a> {
-    pieces: Vec<String>,
+    pieces: &'a [String],
     refusal: &'a str,
     calls: &'a [ToolCall],
     finish: &'static str,
@@ -31,16 +121,18 @@ struct Step {
 
 /// The answer, whole or as a stream.
 pub(super) fn body(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> ReplyBody {
+    let usage = usage(exchange, answer, model);
     if exchange.request.streaming {
-        ReplyBody::Stream(framed(chunks(exchange, answer, model)))
+        ReplyBody::Stream(chunks_of(exchange, &turns(exchange, answer), &usage, model))
     } else {
-        pretty(&whole(exchange, answer, model), "\n")
+        pretty(&whole_of(exchange, &turns(exchange, answer), &usage, model), "\n")
     }
 }
 
 /// A whole answer, by the model whose rules are those of the request's.
 pub(in crate::dialect) fn whole(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> Value {
-    whole_of(exchange, &turns(exchange, answer), &usage(exchange, answer, model), model)
+    let usage = usage(exchange, answer, model);
+    json!(whole_of(exchange, &turns(exchange, answer), &usage, model))
 }
 
 /// The events of a streamed answer, and which of them carry a part of it.
@@ -49,7 +141,12 @@ pub(in crate::dialect) fn chunks(
     answer: &Answer,
     model: &str,
 ) -> Vec<(Value, bool)> {
-    chunks_of(exchange, &turns(exchange, answer), &usage(exchange, answer, model), model)
+    let usage = usage(exchange, answer, model);
+    let mut chunks = Vec::new();
+    each_chunk(exchange, &turns(exchange, answer), &usage, model, |chunk, is_text| {
+        chunks.push((json!(chunk), is_text));
+    });
+    chunks
 }
 
 /// A whole answer, or a stream, in which the model refuses.
@@ -67,10 +164,13 @@ pub(super) fn filtered(exchange: &Exchange<'_>) -> ReplyBody {
 pub(super) fn filtered_event(exchange: &Exchange<'_>) -> ReplyBody {
     let turn = Turn { finish: "content_filter", ..Turn::default() };
     let model = exchange.request.model.as_str();
-    let mut chunks = chunks_of(exchange, &[turn], &Value::Null, model);
-    chunks.drain(..1);
-    chunks.truncate(1);
-    ReplyBody::Stream(framed(chunks))
+    let usage = usage(exchange, &Answer::default(), model);
+    let mut events = chunks_of(exchange, &[turn], &usage, model);
+    let last = events.pop();
+    events.drain(..1);
+    events.truncate(1);
+    events.extend(last);
+    ReplyBody::Stream(events)
 }
 
 fn made(exchange: &Exchange<'_>, turn: Turn<'_>) -> ReplyBody {
@@ -81,7 +181,7 @@ fn made(exchange: &Exchange<'_>, turn: Turn<'_>) -> ReplyBody {
     let answer = Answer { choices: vec![choice], ..Answer::default() };
     let usage = usage(exchange, &answer, model);
     if exchange.request.streaming {
-        ReplyBody::Stream(framed(chunks_of(exchange, &[turn], &usage, model)))
+        ReplyBody::Stream(chunks_of(exchange, &[turn], &usage, model))
     } else {
         pretty(&whole_of(exchange, &[turn], &usage, model), "\n")
     }
@@ -89,7 +189,7 @@ fn made(exchange: &Exchange<'_>, turn: Turn<'_>) -> ReplyBody {
 
 fn turns<'a>(exchange: &Exchange<'_>, answer: &'a Answer) -> Vec<Turn<'a>> {
     let turn = |choice: &'a Choice| Turn {
-        pieces: choice.pieces.clone(),
+        pieces: &choice.pieces,
         refusal: "",
         calls: &choice.calls,
         finish: finish_reason(exchange, &choice.finish),
@@ -97,92 +197,106 @@ fn turns<'a>(exchange: &Exchange<'_>, answer: &'a Answer) -> Vec<Turn<'a>> {
     answer.choices.iter().map(turn).collect()
 }
 
-fn whole_of(exchange: &Exchange<'_>, turns: &[Turn<'_>], usage: &Value, model: &str) -> Value {
+fn whole_of<'a>(
+    exchange: &'a Exchange<'_>,
+    turns: &[Turn<'a>],
+    usage: &'a Usage,
+    model: &str,
+) -> Completion<'a> {
     let choices = turns.iter().enumerate().map(|(index, turn)| {
         let text = turn.pieces.concat();
         let is_silent =
             turn.pieces.is_empty() && (!turn.calls.is_empty() || !turn.refusal.is_empty());
-        let mut message = json!({
-            "role": "assistant",
-            "content": if is_silent { Value::Null } else { Value::from(text.as_str()) },
-        });
         let calls = turn.calls.iter().enumerate();
-        let calls: Vec<Value> = calls
+        let mut calls: Vec<Value> = calls
             .map(|(call, tool)| opened(exchange, (index, call), tool, &tool.arguments.to_string()))
             .collect();
-        let fields = message.as_object_mut().expect("a message is an object");
-        match calls.first() {
-            None => {}
-            Some(call) if is_legacy(exchange) => {
-                fields.insert("function_call".to_owned(), call["function"].clone());
-            }
-            Some(_) => {
-                fields.insert("tool_calls".to_owned(), calls.into());
-            }
+        let mut function_call = None;
+        if is_legacy(exchange) {
+            function_call = calls.first().map(|call| call["function"].clone());
+            calls.clear();
         }
-        let refusal = Some(turn.refusal).filter(|refusal| !refusal.is_empty());
-        fields.insert("refusal".to_owned(), json!(refusal));
-        fields.insert("annotations".to_owned(), json!([]));
-        let mut choice = json!({ "index": index, "message": message });
         let said = (!is_silent).then_some(text.as_str());
-        finish(&mut choice, exchange, model, said, Some(turn.finish));
-        choice
+        let logprobs = logprobs(exchange, model, said);
+        let message = Message {
+            role: "assistant",
+            content: (!is_silent).then_some(text),
+            function_call,
+            tool_calls: calls,
+            refusal: Some(turn.refusal).filter(|refusal| !refusal.is_empty()),
+            annotations: [],
+        };
+        Whole { index, message, logprobs, finish_reason: turn.finish }
     });
-    json!({
-        "id": id(exchange),
-        "object": "chat.completion",
-        "created": exchange.moment.wall.as_secs(),
-        "model": dated(model),
-        "choices": choices.collect::<Vec<_>>(),
-        "usage": usage,
-        "service_tier": service_tier(exchange),
-        "system_fingerprint": fingerprint(model),
-    })
+    Completion {
+        id: id(exchange),
+        object: "chat.completion",
+        created: exchange.moment.wall.as_secs(),
+        model: dated(model),
+        choices: choices.collect(),
+        usage,
+        service_tier: service_tier(exchange),
+        system_fingerprint: fingerprint(model),
+    }
 }
 
+/// The events of a stream, framed, with the one that ends it.
 fn chunks_of(
     exchange: &Exchange<'_>,
     turns: &[Turn<'_>],
-    usage: &Value,
+    usage: &Usage,
     model: &str,
-) -> Vec<(Value, bool)> {
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    each_chunk(exchange, turns, usage, model, |chunk, is_text| {
+        events.push(framed(&chunk, is_text));
+    });
+    events.push(Event::other(DONE));
+    events
+}
+
+fn each_chunk(
+    exchange: &Exchange<'_>,
+    turns: &[Turn<'_>],
+    usage: &Usage,
+    model: &str,
+    mut take: impl FnMut(Chunk<'_>, bool),
+) {
     let usage_wanted = flag(&exchange.request.body, "/stream_options/include_usage");
+    let (id, dated) = (id(exchange), dated(model));
     let mut number = 0;
-    let mut chunk = |choices: Vec<Value>, usage: &Value| {
+    let mut chunk = |choices: Vec<Part>, usage: Option<&Usage>, is_text: bool| {
         number += 1;
-        let mut chunk = json!({
-            "id": id(exchange),
-            "object": "chat.completion.chunk",
-            "created": exchange.moment.wall.as_secs(),
-            "model": dated(model),
-            "service_tier": service_tier(exchange),
-            "system_fingerprint": fingerprint(model),
-            "choices": choices,
-        });
-        let fields = chunk.as_object_mut().expect("a chunk is an object");
-        if usage_wanted {
-            fields.insert("usage".to_owned(), usage.clone());
-        }
-        obfuscate(fields, exchange, number);
-        chunk
+        let chunk = Chunk {
+            id: &id,
+            object: "chat.completion.chunk",
+            created: exchange.moment.wall.as_secs(),
+            model: &dated,
+            service_tier: service_tier(exchange),
+            system_fingerprint: fingerprint(model),
+            choices,
+            usage: usage_wanted.then_some(usage),
+            obfuscation: padding(exchange, number),
+        };
+        take(chunk, is_text);
     };
-    let steps: Vec<Vec<Step>> =
-        turns.iter().enumerate().map(|(index, turn)| steps(exchange, index, turn)).collect();
-    let rounds = steps.iter().map(Vec::len).max().unwrap_or(0);
-    let mut chunks = Vec::new();
+    let mut steps: Vec<_> = turns
+        .iter()
+        .enumerate()
+        .map(|(index, turn)| steps(exchange, index, turn).into_iter())
+        .collect();
+    let rounds = steps.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
     // Choices are written side by side, and so they arrive.
-    for round in 0..rounds {
-        for (index, steps) in steps.iter().enumerate() {
-            let Some(step) = steps.get(round) else { continue };
-            let mut choice = json!({ "index": index, "delta": step.delta });
-            finish(&mut choice, exchange, model, step.said.as_deref(), step.finish);
-            chunks.push((chunk(vec![choice], &Value::Null), step.text));
+    for _ in 0..rounds {
+        for (index, steps) in steps.iter_mut().enumerate() {
+            let Some(Step { delta, said, finish, text }) = steps.next() else { continue };
+            let logprobs = logprobs(exchange, model, said.as_deref());
+            chunk(vec![Part { index, delta, logprobs, finish_reason: finish }], None, text);
         }
     }
     if usage_wanted {
-        chunks.push((chunk(Vec::new(), usage), false));
+        chunk(Vec::new(), Some(usage), false);
     }
-    chunks
 }
 
 /// What a choice says, piece by piece.
@@ -256,25 +370,14 @@ fn opened(
     })
 }
 
-/// The end of a choice. The gpt-5 family leaves out `logprobs`, unless it is asked for them.
-fn finish(
-    choice: &mut Value,
-    exchange: &Exchange<'_>,
-    model: &str,
-    said: Option<&str>,
-    reason: Option<&str>,
-) {
-    let fields = choice.as_object_mut().expect("a choice is an object");
+/// The chances of what a choice says; null if nobody asks for them, and left out by the gpt-5 family.
+fn logprobs(exchange: &Exchange<'_>, model: &str, said: Option<&str>) -> Option<Value> {
     let wanted = flag(&exchange.request.body, "/logprobs");
     match said.filter(|_| wanted) {
-        Some(said) => {
-            let chances = chances(exchange, model, said);
-            fields.insert("logprobs".to_owned(), json!({ "content": chances, "refusal": null }));
-        }
-        None if model.starts_with("gpt-5") => {}
-        None => drop(fields.insert("logprobs".to_owned(), Value::Null)),
+        Some(said) => Some(json!({ "content": chances(exchange, model, said), "refusal": null })),
+        None if model.starts_with("gpt-5") => None,
+        None => Some(Value::Null),
     }
-    fields.insert("finish_reason".to_owned(), json!(reason));
 }
 
 /// How likely each token of a text was, with the likeliest others beside it.
@@ -331,7 +434,7 @@ fn is_legacy(exchange: &Exchange<'_>) -> bool {
 }
 
 /// What was read and written.
-pub(in crate::dialect) fn usage(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> Value {
+pub(in crate::dialect) fn usage(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> Usage {
     let request = exchange.request;
     let choices = u64::try_from(answer.choices.len()).unwrap_or(1);
     // What a reasoning model spends before its text was recorded as 7 tokens, and none reasoned.
@@ -341,18 +444,18 @@ pub(in crate::dialect) fn usage(exchange: &Exchange<'_>, answer: &Answer, model:
     let output = written.saturating_add(thought).saturating_add(opening * choices);
     let most = request.output_tokens_max.map_or(u64::MAX, |most| most.saturating_mul(choices));
     let output = output.min(most.max(written));
-    json!({
-        "prompt_tokens": request.input_tokens,
-        "completion_tokens": output,
-        "total_tokens": request.input_tokens.saturating_add(output),
-        "prompt_tokens_details": { "cached_tokens": 0, "audio_tokens": 0 },
-        "completion_tokens_details": {
-            "reasoning_tokens": thought.min(output),
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
+    Usage {
+        prompt_tokens: request.input_tokens,
+        completion_tokens: output,
+        total_tokens: request.input_tokens.saturating_add(output),
+        prompt_tokens_details: PromptTokens { cached_tokens: 0, audio_tokens: 0 },
+        completion_tokens_details: CompletionTokens {
+            reasoning_tokens: thought.min(output),
+            audio_tokens: 0,
+            accepted_prediction_tokens: 0,
+            rejected_prediction_tokens: 0,
         },
-    })
+    }
 }
 
 /// The tokens of what was thought: they are counted by 64.
@@ -362,14 +465,20 @@ pub(super) fn thoughts(answer: &Answer) -> u64 {
 
 /// The padding that hides the length of a token from those who watch the wire.
 pub(super) fn obfuscate(fields: &mut Map<String, Value>, exchange: &Exchange<'_>, number: u64) {
+    if let Some(padding) = padding(exchange, number) {
+        fields.insert("obfuscation".to_owned(), padding.into());
+    }
+}
+
+/// Up to fifteen letters, unless the client does not want them.
+fn padding(exchange: &Exchange<'_>, number: u64) -> Option<String> {
     let options = exchange.request.body.pointer("/stream_options/include_obfuscation");
     if options.and_then(Value::as_bool) == Some(false) {
-        return;
+        return None;
     }
     let moment = &exchange.moment;
     let draw = moment.draws.draw("obfuscation", Purpose::Padding, moment.attempt, number);
-    let padding = moment.alphanumeric(&format!("obfuscation {number}"), scale(draw, 15));
-    fields.insert("obfuscation".to_owned(), padding.into());
+    Some(moment.alphanumeric(&format!("obfuscation {number}"), scale(draw, 15)))
 }
 
 fn id(exchange: &Exchange<'_>) -> String {
@@ -384,8 +493,8 @@ pub(super) fn service_tier<'a>(exchange: &'a Exchange<'_>) -> &'a str {
     }
 }
 
-fn fingerprint(model: &str) -> Value {
-    if model.starts_with("gpt-5") { Value::Null } else { json!("fp_ff5f7093b3") }
+fn fingerprint(model: &str) -> Option<&'static str> {
+    (!model.starts_with("gpt-5")).then_some("fp_ff5f7093b3")
 }
 
 /// What else could have been said; any frequent tokens do.

@@ -2,17 +2,19 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{dated, flag, framed, pretty};
+use super::{DONE, dated, flag, framed, pretty};
 use crate::{
     answer::{Answer, Choice, Finish},
-    dialect::{Exchange, ReplyBody},
+    dialect::{Event, Exchange, ReplyBody},
     tokens::Tokenizer,
 };
 
 /// The answer, whole or as a stream.
 pub(super) fn body(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> ReplyBody {
     if exchange.request.streaming {
-        ReplyBody::Stream(framed(chunks(exchange, answer, model)))
+        let chunks = chunks(exchange, answer, model);
+        let events = chunks.iter().map(|(chunk, is_text)| framed(chunk, *is_text));
+        ReplyBody::Stream(events.chain([Event::other(DONE)]).collect())
     } else {
         pretty(&whole(exchange, answer, model), "\n")
     }
