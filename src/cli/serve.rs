@@ -162,9 +162,9 @@ fn announce(scenario: &Scenario, seed: u64, root: &str) -> std::io::Result<()> {
     let mut stdout = anstream::stdout().lock();
     let version = env!("CARGO_PKG_VERSION");
     writeln!(stdout, "brownout {version}  seed {seed:#x}  {}\n", scenario.document.name)?;
-    for (provider, variable, url, served) in provider_urls(root) {
-        let note = if served { "" } else { "  (not served yet: answers 404)" };
-        writeln!(stdout, "  {provider:<10} {variable}={url}{note}")?;
+    for (provider, variable, url) in provider_urls(root) {
+        let variable = variable.map(|name| format!("{name}=")).unwrap_or_default();
+        writeln!(stdout, "  {provider:<10} {variable}{url}")?;
     }
     writeln!(stdout)?;
     for (what, method) in [

@@ -9,19 +9,19 @@ pub struct Variable {
     pub value: Option<String>,
 }
 
-/// Where a variable points: the server itself, its `/v1`, or nowhere.
+/// Where a variable points: the server itself, a path of it, or nowhere.
 enum Points {
     Away,
     Fixed(&'static str),
     Root,
-    V1,
+    Under(&'static str),
 }
 
 /// What each client reads, as found in its source.
-const VARIABLES: [(&str, Points); 43] = [
+const VARIABLES: [(&str, Points); 49] = [
     // openai (Python, Node), langchain-openai, litellm, the AI SDK, async-openai.
-    ("OPENAI_BASE_URL", Points::V1),
-    ("OPENAI_API_BASE", Points::V1),
+    ("OPENAI_BASE_URL", Points::Under("/v1")),
+    ("OPENAI_API_BASE", Points::Under("/v1")),
     ("OPENAI_API_KEY", Points::Fixed("sk-brownout-fake-key")),
     ("OPENAI_ORG_ID", Points::Away),
     ("OPENAI_ORGANIZATION", Points::Away),
@@ -45,9 +45,17 @@ const VARIABLES: [(&str, Points); 43] = [
     ("AZURE_OPENAI_API_KEY", Points::Fixed("brownout-fake-key")),
     ("AZURE_OPENAI_AD_TOKEN", Points::Away),
     ("OPENAI_API_VERSION", Points::Fixed("2024-10-21")),
+    ("AZURE_API_BASE", Points::Root),
     // cohere.
     ("CO_API_URL", Points::Root),
     ("CO_API_KEY", Points::Fixed("brownout-fake-key")),
+    // ollama, litellm.
+    ("OLLAMA_HOST", Points::Root),
+    ("OLLAMA_API_BASE", Points::Root),
+    ("OLLAMA_API_KEY", Points::Away),
+    // litellm.
+    ("MISTRAL_API_BASE", Points::Under("/mistral/v1")),
+    ("OPENROUTER_API_BASE", Points::Under("/openrouter/api/v1")),
     // boto3.
     ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", Points::Root),
     ("AWS_ACCESS_KEY_ID", Points::Fixed("AKIABROWNOUTFAKEKEY0")),
@@ -99,7 +107,7 @@ pub fn variables(
             Points::Away => None,
             Points::Fixed(value) => Some((*value).to_owned()),
             Points::Root => Some(root.to_owned()),
-            Points::V1 => Some(format!("{root}/v1")),
+            Points::Under(path) => Some(format!("{root}{path}")),
         },
     });
     variables.extend(known);
@@ -113,16 +121,19 @@ pub fn variables(
     variables
 }
 
-/// The base URL of each provider, with the variable that most of its clients read, and whether it
-/// is served yet; the others answer 404.
-pub fn provider_urls(root: &str) -> [(&'static str, &'static str, String, bool); 6] {
+/// The base URL of each provider, with the variable that its own clients read, if they read one.
+pub fn provider_urls(root: &str) -> [(&'static str, Option<&'static str>, String); 9] {
+    let at = |path: &str| format!("{root}{path}");
     [
-        ("openai", "OPENAI_BASE_URL", format!("{root}/v1"), true),
-        ("anthropic", "ANTHROPIC_BASE_URL", root.to_owned(), true),
-        ("bedrock", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", root.to_owned(), true),
-        ("cohere", "CO_API_URL", root.to_owned(), true),
-        ("azure", "AZURE_OPENAI_ENDPOINT", root.to_owned(), false),
-        ("google", "GOOGLE_GEMINI_BASE_URL", root.to_owned(), false),
+        ("openai", Some("OPENAI_BASE_URL"), at("/v1")),
+        ("azure", Some("AZURE_OPENAI_ENDPOINT"), at("")),
+        ("anthropic", Some("ANTHROPIC_BASE_URL"), at("")),
+        ("gemini", Some("GOOGLE_GEMINI_BASE_URL"), at("")),
+        ("bedrock", Some("AWS_ENDPOINT_URL_BEDROCK_RUNTIME"), at("")),
+        ("cohere", Some("CO_API_URL"), at("")),
+        ("mistral", None, at("/mistral")),
+        ("ollama", Some("OLLAMA_HOST"), at("")),
+        ("openrouter", None, at("/openrouter/api/v1")),
     ]
 }
 
