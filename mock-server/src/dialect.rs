@@ -27,14 +27,14 @@ pub(crate) use case::{Body, Case, Refusal};
 pub use case::{Place, Provenance};
 
 use crate::{
-    action::{Action, ErrorKind, Slow},
+    action::{Action, ErrorKind, HintForm, Slow},
     answer::Answer,
     draw::{Draws, Purpose},
     engine::Decision,
     plan::{Latency, ProviderName, Route},
     quota::whole_millis,
     request::{Headers, Request},
-    units::Delay,
+    units::{Delay, Span},
 };
 
 /// Headers with their values, in the provider's order.
@@ -85,6 +85,13 @@ pub(crate) trait Dialect: fmt::Debug + Sync {
     /// The headers of an error in which the decision's wait is announced.
     fn hint(&self, exchange: &Exchange<'_>) -> Fields {
         retry_after(exchange.decision, exchange.moment.wall)
+    }
+
+    /// The wait that an error really announces, and how: what whoever reads it has to keep. Headers
+    /// that announce none say none, whatever the decision knows.
+    fn announced(&self, exchange: &Exchange<'_>) -> Option<(Span, HintForm)> {
+        let hint = exchange.decision.action.hint();
+        hint.filter(|_| !self.hint(exchange).is_empty())
     }
 
     /// How many tokens of the input must fit into the model's window at once. Of several texts that
@@ -399,8 +406,6 @@ impl Event {
 
 /// The headers in which a wait is announced, seconds rounded up to whole ones.
 fn retry_after(decision: &Decision, wall: Duration) -> Fields {
-    use crate::action::HintForm;
-
     let Some((after, form)) = decision.action.hint() else { return Vec::new() };
     let whole_seconds = after.0.as_nanos().div_ceil(1_000_000_000);
     match form {

@@ -332,9 +332,8 @@ async fn answer(
                             rule: decision.rule,
                             action: decision.action.name().to_owned(),
                             error: timeline.served.error(),
-                            retry_after: decision
-                                .action
-                                .hint()
+                            retry_after: timeline
+                                .announced
                                 .map(|(after, form)| (after.nanos(), form)),
                             mark: timeline.mark.as_ref().map(ToString::to_string),
                             ..arrival.unserved(

@@ -7,12 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    action::{Action, CutEnd, ErrorKind},
+    action::{Action, CutEnd, ErrorKind, HintForm},
     answer::{Answer, Mark},
     bill::Bill,
     dialect::{self, Dialect, Event, EventKind, Exchange, Pace, Place, Refusal, Reply, ReplyBody},
     identity::Served,
     plan::{Provider, Service},
+    units::Span,
 };
 
 /// What goes out, and when.
@@ -32,6 +33,8 @@ pub(crate) struct Timeline {
     pub(crate) mark: Option<Mark>,
     /// What it is billed.
     pub(crate) bill: Bill,
+    /// The wait that it announces, and how.
+    pub(crate) announced: Option<(Span, HintForm)>,
 }
 
 /// A status with its headers.
@@ -105,7 +108,8 @@ pub(crate) fn refused(
         .expect("the engine plays only what the provider knows");
     let mut reply = case.reply(dialect, exchange);
     reply.headers.extend(dialect.hint(exchange));
-    Timeline::reply(reply, Served::Error(kind))
+    let announced = dialect.announced(exchange);
+    Timeline { announced, ..Timeline::reply(reply, Served::Error(kind)) }
 }
 
 /// The healthy answer, and what may happen to it.
@@ -203,6 +207,7 @@ impl Timeline {
             served,
             mark: None,
             bill: Bill::default(),
+            announced: None,
         }
     }
 
@@ -216,6 +221,7 @@ impl Timeline {
             served: Served::Broken,
             mark: None,
             bill: Bill::default(),
+            announced: None,
         }
     }
 

@@ -11,12 +11,15 @@ mod models;
 mod read;
 mod success;
 
+use std::time::Duration;
+
 use super::{Case, Dialect, Exchange, Fields, Head, Place, Refusal, Reply, retry_after};
 use crate::{
-    action::{Action, ErrorKind},
+    action::{Action, ErrorKind, HintForm},
     answer::Answer,
     plan::{ProviderName, Route},
     request::{Headers, Request},
+    units::Span,
 };
 
 /// Google's Gemini.
@@ -108,6 +111,16 @@ impl Dialect for Gemini {
         let in_body = matches!(&exchange.decision.action, Action::RateLimited(_))
             && !exchange.decision.action.case().is_some_and(|case| error::MUTE.contains(&case));
         if in_body { Fields::new() } else { retry_after(exchange.decision, exchange.moment.wall) }
+    }
+
+    fn announced(&self, exchange: &Exchange<'_>) -> Option<(Span, HintForm)> {
+        let (wait, form) = exchange.decision.action.hint()?;
+        if !self.hint(exchange).is_empty() {
+            return Some((wait, form));
+        }
+        // Recorded: `retryDelay` has the whole seconds of the wait, and clients read nothing else.
+        let whole = Span(Duration::from_secs(wait.0.as_secs()));
+        (!whole.0.is_zero()).then_some((whole, HintForm::Seconds))
     }
 
     fn unknown_model(&self, exchange: &Exchange<'_>) -> Refusal {

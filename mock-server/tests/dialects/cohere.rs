@@ -546,3 +546,15 @@ fn no_body_makes_the_reader_panic() {
         }
     }
 }
+
+#[test]
+fn a_wait_that_nobody_is_told_of_is_not_in_the_journal() {
+    let plan = provider(json!({ "quota": { "requests": "1/min" } }));
+    let refused = ask_all(plan, &[chat(json!({})), chat(json!({}))]).remove(1);
+    assert_eq!((refused.status, refused.header("retry-after")), (429, ""));
+    let told = refused.journal.iter().filter_map(|entry| match entry {
+        mock_server::journal::Entry::Claimed(claimed) => claimed.retry_after,
+        _ => None,
+    });
+    assert_eq!(told.count(), 0);
+}
