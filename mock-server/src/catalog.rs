@@ -47,11 +47,6 @@ pub fn entries() -> impl Iterator<Item = Entry> {
         .flat_map(|dialect| dialect.cases().iter().map(move |case| Entry { dialect, case }))
 }
 
-/// Whether a provider is served.
-pub fn is_served(provider: ProviderName) -> bool {
-    dialect::of(provider).is_some()
-}
-
 /// Whether a route answers with the error that an action is; what is no error, every route can
 /// meet.
 pub fn knows(route: Route, action: &Action) -> bool {

@@ -13,8 +13,7 @@ use std::{
 };
 
 use mock_server::{
-    catalog,
-    plan::{ConnectionAct, ConnectionRule, LaneKey, Limits, Plan, ProviderName, Rule},
+    plan::{ConnectionAct, ConnectionRule, LaneKey, Limits, Plan, Rule},
     units::Span,
 };
 use serde_json::Value;
@@ -214,13 +213,6 @@ impl Checker<'_> {
             .note(self.tree.key_place(first), "first here")
             .help(help);
         self.diagnostics.push(diagnostic);
-    }
-
-    fn served(&mut self, path: &[Step<'_>], provider: ProviderName) {
-        if !catalog::is_served(provider) {
-            let message = format!("`{}` is not served yet", provider.name());
-            self.at(path, message, "write `openai` or `anthropic`");
-        }
     }
 
     /// A mistake in a value.

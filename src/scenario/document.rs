@@ -385,7 +385,7 @@ pub struct TimesMean(pub Factor);
 /// A provider and a model, such as `openai/gpt-4o-mini`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetName {
-    /// The provider, one that is served.
+    /// The provider, one that the built-in client speaks.
     pub provider: ProviderName,
     /// The model.
     pub model: String,
@@ -508,7 +508,7 @@ impl FromStr for TargetName {
         let provider = match provider {
             "openai" => ProviderName::OpenAi,
             "anthropic" => ProviderName::Anthropic,
-            _ => return Err(mistake("names a provider that is not served")),
+            _ => return Err(mistake("names a provider that the built-in client does not speak")),
         };
         if model.is_empty() {
             return Err(mistake("names no model"));
@@ -546,7 +546,7 @@ mod tests {
         assert_eq!("1.5x".parse::<TimesMean>().unwrap_err().message, "says no multiple of what");
         assert_eq!(
             "google/gemini".parse::<TargetName>().unwrap_err().message,
-            "names a provider that is not served"
+            "names a provider that the built-in client does not speak"
         );
         let target: TargetName = "openai/ft:gpt-4o/7".parse().unwrap();
         assert_eq!(target.to_string(), "openai/ft:gpt-4o/7");

@@ -38,7 +38,6 @@ impl Checker<'_> {
                 }
                 let item = |index| [path[0], path[1], path[2], Step::Index(index)];
                 for (index, provider) in providers.iter().enumerate() {
-                    self.served(&item(index), *provider);
                     if let Some(first) = providers[..index].iter().position(|one| one == provider) {
                         let message = format!("`{}` stands in the order twice", provider.name());
                         let help = "name each provider once, where a call first tries it";
@@ -53,7 +52,6 @@ impl Checker<'_> {
                 }
                 for (provider, share) in shares {
                     let path = [path[0], path[1], path[2], Step::Key(provider.name())];
-                    self.served(&path, *provider);
                     self.share(&path, share);
                 }
             }

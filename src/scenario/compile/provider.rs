@@ -53,7 +53,6 @@ impl Checker<'_> {
         }
         for (index, tier) in quota.tier.iter().enumerate() {
             let item = |index| [within("tier"), vec![Step::Index(index)]].concat();
-            self.served(&item(index), tier.provider());
             let mut others = quota.tier[..index].iter();
             if let Some(first) = others.position(|other| other.provider() == tier.provider()) {
                 let message = format!("`{}` has two tiers", tier.provider().name());

@@ -112,9 +112,6 @@ impl Checker<'_> {
                 format!("no request to `{}` is one to `{}`", route.name(), provider.name());
             self.at(&within("provider"), message, "leave `provider` out; the route says it");
         }
-        if let Some(provider) = when.provider {
-            self.served(&within("provider"), provider);
-        }
     }
 
     fn fault(&mut self, path: &[Step<'_>], fault: &Action, when: &When, client: &Client) {

@@ -60,9 +60,17 @@ pub(in crate::dialect) struct Chunk<'a> {
     choices: Vec<Part>,
     /// Left out unless it is asked for, and then null until the end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Option<&'a Usage>>,
+    usage: Option<Counted<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     obfuscation: Option<String>,
+}
+
+/// What a stream counts: null until its end.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Counted<'a> {
+    All(&'a Usage),
+    NotYet(()),
 }
 
 /// A part of a streamed choice.
@@ -94,6 +102,7 @@ struct PromptTokens {
 
 /// What of the tokens that were written is counted apart.
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are OpenAI's")]
 struct CompletionTokens {
     reasoning_tokens: u64,
     audio_tokens: u64,
@@ -275,7 +284,7 @@ fn each_chunk(
             service_tier: service_tier(exchange),
             system_fingerprint: fingerprint(model),
             choices,
-            usage: usage_wanted.then_some(usage),
+            usage: usage_wanted.then_some(usage.map_or(Counted::NotYet(()), Counted::All)),
             obfuscation: padding(exchange, number),
         };
         take(chunk, is_text);
