@@ -86,7 +86,12 @@ pub(super) static CASES: &[Case] = &[
         unknown,
         envelope!("authentication_error", "invalid x-api-key"),
     )
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    .known(
+        Recorded,
+        "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+         chat_error_handling_with_anthropic_claude-haiku-4-5_raises_appropriate_\
+         auth_error.yml",
+    ),
     Case::new(
         Authentication,
         "missing-key",
@@ -140,7 +145,7 @@ pub(super) static CASES: &[Case] = &[
         envelope!("invalid_request_error", "{{message}}"),
     )
     .such_as(&[("message", "messages: text content blocks must be non-empty")])
-    .known(Quoted, "https://github.com/anthropics/anthropic-sdk-python/issues/938"),
+    .known(Quoted, "public issues"),
     Case::new(
         BadRequest,
         "version",
@@ -175,7 +180,11 @@ pub(super) static CASES: &[Case] = &[
         ),
     )
     .such_as(&[("effort", "xhigh")])
-    .known(Recorded, "pydantic/pydantic-ai, tests/models/cassettes/test_anthropic"),
+    .known(
+        Recorded,
+        "pydantic/pydantic-ai, tests/models/cassettes/test_anthropic/\
+         test_anthropic_explicit_effort_xhigh_unsupported_model_errors.yaml",
+    ),
     Case::new(
         BadRequest,
         "image-dimensions",
@@ -189,7 +198,7 @@ pub(super) static CASES: &[Case] = &[
              \"paths\":[\"messages.0.content.1\"]"
         ),
     )
-    .known(Documented, "anthropic 2.12.0, _exceptions.py"),
+    .known(Documented, "anthropic 2.12.0, _error_classes.py"),
     Case::new(
         BadRequest,
         "shape-2024",
@@ -201,7 +210,11 @@ pub(super) static CASES: &[Case] = &[
         ),
     )
     .with(&[("x-should-retry", "false")])
-    .known(Recorded, "DataDog/dd-trace-py, tests/contrib/anthropic/cassettes"),
+    .known(
+        Recorded,
+        "DataDog/dd-trace-py, tests/contrib/anthropic/cassettes/\
+         anthropic_completion_error.yaml",
+    ),
     Case::new(
         BadRequest,
         "method",
@@ -219,7 +232,7 @@ pub(super) static CASES: &[Case] = &[
             "The request conflicts with the current state of the resource."
         ),
     )
-    .known(Documented, "anthropic 2.12.0, _exceptions.py"),
+    .known(Documented, "anthropic 2.12.0, _error_classes.py"),
     Case::new(
         ContentPolicy,
         "output",
@@ -227,7 +240,7 @@ pub(super) static CASES: &[Case] = &[
         refused,
         envelope!("invalid_request_error", "Output blocked by content filtering policy"),
     )
-    .known(Quoted, "https://github.com/anthropics/claude-code/issues/6752"),
+    .known(Quoted, "public issues"),
     // The model itself refuses: to HTTP that is a success.
     Case::new(ContentPolicy, "refusal", 200, success::headers, Body::Made(refusal))
         .on(&[Route::AnthropicMessages])
@@ -242,7 +255,12 @@ pub(super) static CASES: &[Case] = &[
             "prompt is too long: {{input}} tokens > {{window}} maximum"
         ),
     )
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    .known(
+        Recorded,
+        "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+         chat_real_error_scenarios_anthropic_claude-haiku-4-5_handles_context_\
+         length_exceeded_errors.yml",
+    ),
     Case::new(
         ContextLength,
         "input-and-max-tokens",
@@ -296,7 +314,7 @@ pub(super) static CASES: &[Case] = &[
             "\"error_code\":\"enforced_spend_limit_reached\""
         ),
     )
-    .known(Documented, "anthropic 2.12.0, _exceptions.py"),
+    .known(Documented, "anthropic 2.12.0, _error_classes.py"),
     Case::new(
         InsufficientQuota,
         "contract-spend-limit",
@@ -308,11 +326,15 @@ pub(super) static CASES: &[Case] = &[
             "\"error_code\":\"contract_spend_limit_reached\""
         ),
     )
-    .known(Documented, "anthropic 2.12.0, _exceptions.py"),
+    .known(Documented, "anthropic 2.12.0, _error_classes.py"),
     Case::new(NotFound, "model", 404, refused, envelope!("not_found_error", "model: {{model}}"))
-        .known(Recorded, "pydantic/pydantic-ai, tests/cassettes/test_model_name_suggestions"),
+        .known(
+            Recorded,
+            "pydantic/pydantic-ai, tests/cassettes/test_model_name_suggestions/\
+             test_model_name_suggestion[anthropic].yaml",
+        ),
     Case::new(NotFound, "route", 404, unknown, envelope!("not_found_error", "Not found"))
-        .known(Quoted, "https://github.com/anthropics/anthropic-sdk-typescript/issues/616"),
+        .known(Quoted, "public repositories"),
     Case::new(Overloaded, "overloaded", 529, retried, envelope!("overloaded_error", "Overloaded"))
         .known(Quoted, "https://github.com/anthropics/claude-code/issues/45063"),
     Case::new(
@@ -341,7 +363,7 @@ pub(super) static CASES: &[Case] = &[
         retried,
         coded!("overloaded_error", "Overloaded", "\"error_code\":\"compaction_unavailable\""),
     )
-    .known(Documented, "anthropic 2.12.0, _exceptions.py"),
+    .known(Documented, "anthropic 2.12.0, _error_classes.py"),
     // A stream that is only an error.
     Case::new(Overloaded, "first-event", 200, success::headers, Body::Made(first_event))
         .on(&[Route::AnthropicMessages])
@@ -378,7 +400,7 @@ pub(super) static CASES: &[Case] = &[
         edge,
         Body::Json(r#"{"error":{"type":"forbidden","message":"Request not allowed"}}"#),
     )
-    .known(Quoted, "https://github.com/anthropics/claude-code/issues/35508"),
+    .known(Quoted, "public repositories"),
     Case::new(
         Permission,
         "organization-disabled",
@@ -386,7 +408,7 @@ pub(super) static CASES: &[Case] = &[
         refused,
         envelope!("invalid_request_error", "This organization has been disabled."),
     )
-    .known(Quoted, "public issues, status 400 or 403"),
+    .known(Quoted, "public repositories, status 400 or 403"),
     Case::new(
         Permission,
         "organization-on-hold",
@@ -398,7 +420,7 @@ pub(super) static CASES: &[Case] = &[
             "\"error_code\":\"organization_on_hold\""
         ),
     )
-    .known(Documented, "anthropic 2.12.0, _exceptions.py"),
+    .known(Documented, "anthropic 2.12.0, _error_classes.py"),
     Case::new(RateLimited, "limit", 429, limited, envelope!("rate_limit_error", limit_text!()))
         .known(Quoted, "https://github.com/stagewise-io/stagewise/issues/927"),
     Case::new(
@@ -457,7 +479,7 @@ pub(super) static CASES: &[Case] = &[
             "This request would exceed your account's rate limit. Please try again later."
         ),
     )
-    .known(Quoted, "https://github.com/anthropics/claude-code/issues/71279"),
+    .known(Quoted, "https://github.com/anthropics/claude-code/issues/18078"),
     Case::new(
         RateLimited,
         "acceleration",
@@ -482,7 +504,7 @@ pub(super) static CASES: &[Case] = &[
         retried,
         coded!("rate_limit_error", limit_text!(), "\"error_code\":\"ramp_limit_exceeded\""),
     )
-    .known(Documented, "anthropic 2.12.0, _exceptions.py"),
+    .known(Documented, "anthropic 2.12.0, _error_classes.py"),
     // The edge's answer, without the wrapper and the request id of the application.
     Case::new(
         RequestTooLarge,
@@ -514,7 +536,7 @@ pub(super) static CASES: &[Case] = &[
             "\"error_code\":\"request_body_too_large_after_decoding\""
         ),
     )
-    .known(Documented, "anthropic 2.12.0, _exceptions.py"),
+    .known(Documented, "anthropic 2.12.0, _error_classes.py"),
     Case::new(
         ServerError,
         "internal",

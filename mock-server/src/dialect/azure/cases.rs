@@ -57,7 +57,11 @@ static OWN: &[Case] = &[
             r#"{"error":{"code":"401","message":"Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active subscription and use a correct regional API endpoint for your resource."}}"#,
         ),
     )
-    .known(Recorded, "traceloop/openllmetry, tests/traces/cassettes/test_embeddings"),
+    .known(
+        Recorded,
+        "traceloop/openllmetry, packages/opentelemetry-instrumentation-openai/\
+         tests/traces/cassettes/test_embeddings/test_azure_openai_embeddings.yaml",
+    ),
     Case::new(
         Authentication,
         "token",
@@ -72,7 +76,7 @@ static OWN: &[Case] = &[
         "Bearer authorization_uri=\"https://login.windows.net/common/oauth2/authorize\" \
          resource=\"https://cognitiveservices.azure.com\"",
     )])
-    .known(Quoted, "https://learn.microsoft.com/en-us/answers"),
+    .known(Quoted, "public issues"),
     Case::new(BadGateway, "proxy", 502, page, PAGE).such_as(&[("title", "502 Bad Gateway")]),
     Case::new(
         BadRequest,
@@ -124,7 +128,11 @@ static OWN: &[Case] = &[
              moment and try again.\"\n  }\n}",
         ),
     )
-    .known(Recorded, "traceloop/openllmetry, tests/traces/cassettes/test_azure"),
+    .known(
+        Recorded,
+        "traceloop/openllmetry, packages/opentelemetry-instrumentation-openai/\
+         tests/traces/cassettes/test_azure/test_chat_reasoning.yaml",
+    ),
     // The space before the message is Azure's.
     Case::new(
         NotFound,
@@ -133,7 +141,7 @@ static OWN: &[Case] = &[
         application,
         Body::Json(r#"{"error":{"code":"404","message": "Resource not found"}}"#),
     )
-    .known(Quoted, "https://learn.microsoft.com/en-us/answers"),
+    .known(Quoted, "public issues"),
     Case::new(
         Overloaded,
         "peak-load",
@@ -153,7 +161,7 @@ static OWN: &[Case] = &[
             r#"{"error":{"code":"403","message":"Access denied due to Virtual Network/Firewall rules."}}"#,
         ),
     )
-    .known(Quoted, "https://learn.microsoft.com/en-us/answers"),
+    .known(Quoted, "public issues"),
     Case::new(
         Permission,
         "data-action",
@@ -163,7 +171,7 @@ static OWN: &[Case] = &[
             r#"{"error":{"code":"PermissionDenied","message":"The principal `{{principal}}` lacks the required data action `Microsoft.CognitiveServices/accounts/OpenAI/deployments/{{action}}/action` to perform `POST /openai/deployments/{deployment-id}/{{action}}` operation."}}"#,
         ),
     )
-    .known(Quoted, "https://learn.microsoft.com/en-us/answers"),
+    .known(Quoted, "public issues"),
     Case::new(
         RateLimited,
         "call-rate",
@@ -193,7 +201,7 @@ static OWN: &[Case] = &[
             r#"{"error":{"code":"too_many_requests","message":"Your requests to {{model}} for {{served}} in {{region}} have exceeded the {{unit}} rate limit for your current AIServices S0 pricing tier. This request was for {{operation}} under Azure OpenAI API version {{api-version}}. Please retry after {{seconds}} seconds. To increase your default rate limit, visit: https://aka.ms/oai/quotaincrease."}}"#,
         ),
     )
-    .known(Quoted, "https://learn.microsoft.com/en-us/answers"),
+    .known(Quoted, "public issues of 2025"),
     Case::new(
         RateLimited,
         "foundry",
@@ -203,7 +211,12 @@ static OWN: &[Case] = &[
             r#"{"error":{"code":"RateLimitReached","message":"Your requests to {{model}} for {{model}} in eastus2 have exceeded rate limit.","details":"Your requests to {{model}} for {{model}} in eastus2 have exceeded rate limit."}}"#,
         ),
     )
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    .known(
+        Recorded,
+        "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+         chat_real_error_scenarios_azure_grok-4-1-fast-non-reasoning_handles_\
+         context_length_exceeded_errors.yml",
+    ),
     Case::new(
         RequestTimeout,
         "timeout",

@@ -67,7 +67,12 @@ pub(super) static CASES: &[Case] = &[
         "UnrecognizedClientException",
         "The security token included in the request is invalid."
     )
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    .known(
+        Recorded,
+        "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+         chat_error_handling_with_bedrock_amazon_nova-2-lite-v1_0_raises_\
+         appropriate_auth_error.yml",
+    ),
     front!(
         Authentication,
         "expired-token",
@@ -75,7 +80,11 @@ pub(super) static CASES: &[Case] = &[
         "ExpiredTokenException",
         "The security token included in the request is expired"
     )
-    .known(Recorded, "DataDog/dd-trace-py, tests/contrib/botocore/bedrock_cassettes"),
+    .known(
+        Recorded,
+        "DataDog/dd-trace-py, tests/contrib/botocore/bedrock_cassettes/\
+         bedrock_converse_error.yaml",
+    ),
     front!(
         Authentication,
         "missing-key",
@@ -158,8 +167,7 @@ pub(super) static CASES: &[Case] = &[
         "The content field in the Message object at messages.{{index}} is empty. Add a \
          ContentBlock object to the content field and try again."
     )
-    .such_as(&[("index", "0")])
-    .known(Quoted, "quoted in the sources of several clients"),
+    .such_as(&[("index", "0")]),
     service!(
         BadRequest,
         "blank-text",
@@ -169,7 +177,7 @@ pub(super) static CASES: &[Case] = &[
          blank. Add text to the text field, and try again."
     )
     .such_as(&[("index", "0"), ("block", "0")])
-    .known(Quoted, "quoted in the sources of several clients"),
+    .known(Quoted, "https://github.com/OpenHands/OpenHands/issues/5339"),
     service!(
         BadRequest,
         "unsupported-block",
@@ -179,7 +187,7 @@ pub(super) static CASES: &[Case] = &[
          content block and try again."
     )
     .such_as(&[("block", "video")])
-    .known(Recorded, "pydantic/pydantic-ai, tests/models/cassettes"),
+    .known(Recorded, "pydantic/pydantic-ai, test_multimodal_tool_return_matrix cassettes"),
     service!(
         BadRequest,
         "tool-config",
@@ -215,7 +223,7 @@ pub(super) static CASES: &[Case] = &[
     )
     .on(CONVERSE)
     .such_as(&[("most", "10000")])
-    .known(Quoted, "quoted in the sources of several clients"),
+    .known(Quoted, "https://github.com/aws-samples/bedrock-access-gateway/issues/41"),
     service!(
         BadRequest,
         "on-demand-unsupported",
@@ -279,7 +287,12 @@ pub(super) static CASES: &[Case] = &[
         "The model returned the following errors: Input Tokens Exceeded: Number of input tokens \
          exceeds maximum length. Please update the input to try again."
     )
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    .known(
+        Recorded,
+        "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+         chat_real_error_scenarios_bedrock_amazon_nova-2-lite-v1_0_handles_\
+         context_length_exceeded_errors.yml",
+    ),
     Case::new(GatewayTimeout, "load-balancer", 504, page, PAGE)
         .such_as(&[("title", "504 Gateway Time-out")]),
     // No quota of Converse is a prepaid one; a day's tokens come nearest.
@@ -317,7 +330,11 @@ pub(super) static CASES: &[Case] = &[
         "ValidationException",
         "The provided model identifier is invalid."
     )
-    .known(Recorded, "pydantic/pydantic-ai, tests/models/cassettes"),
+    .known(
+        Recorded,
+        "pydantic/pydantic-ai, tests/models/cassettes/test_bedrock/\
+         test_bedrock_count_tokens_error.yaml",
+    ),
     Case::new(
         NotFound,
         "operation",
@@ -511,7 +528,7 @@ pub(super) static CASES: &[Case] = &[
         "Bedrock is unable to process your request."
     )
     .on(CONVERSE)
-    .known(Documented, "botocore, bedrock-runtime service model"),
+    .known(Quoted, "https://github.com/aws-samples/foundation-model-benchmarking-tool/issues/247"),
 ];
 
 /// The usual failure, where the model or the limit says which it is.

@@ -70,7 +70,12 @@ pub(super) static CASES: &[Case] = &[
              find your API key at https://dashboard.cohere.com/api-keys.\"}",
         ),
     )
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    .known(
+        Recorded,
+        "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+         chat_error_handling_with_cohere_command-a-03-2025_raises_appropriate_\
+         auth_error.yml",
+    ),
     refusal!(Authentication, "missing-key", 401, "no api key supplied").known(Documented, DOCS),
     refusal!(Authentication, "invalid-token", 401, "invalid api token").known(Documented, DOCS),
     refusal!(
@@ -138,7 +143,12 @@ pub(super) static CASES: &[Case] = &[
              limit for this model is {{window}} tokens.\"}",
         ),
     )
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    .known(
+        Recorded,
+        "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+         chat_real_error_scenarios_cohere_command-a-03-2025_handles_context_\
+         length_exceeded_errors.yml",
+    ),
     refusal!(GatewayTimeout, "timeout", 504, "gateway timeout"),
     Case::new(GatewayTimeout, "proxy", 504, plain, Body::Text("upstream request timeout")),
     refusal!(
@@ -168,7 +178,11 @@ pub(super) static CASES: &[Case] = &[
         "model '{{model}}' not found, make sure the correct model ID was used and that you have \
          access to the model."
     )
-    .known(Recorded, "pydantic/pydantic-ai, tests/cassettes"),
+    .known(
+        Recorded,
+        "pydantic/pydantic-ai, tests/cassettes/test_embeddings/\
+         TestCohere.test_embed_error.yaml",
+    ),
     refusal!(
         NotFound,
         "model-removed",
@@ -177,10 +191,14 @@ pub(super) static CASES: &[Case] = &[
          https://docs.cohere.com/docs/models#command for a list of models you can use instead."
     )
     .such_as(&[("date", "September 15, 2025")])
-    .known(Recorded, "traceloop/openllmetry, llama-index cassettes"),
+    .known(
+        Recorded,
+        "traceloop/openllmetry, packages/\
+         opentelemetry-instrumentation-llamaindex/tests/cassettes/test_agents/\
+         test_agent_with_multiple_tools.yaml",
+    ),
     // The answer of Go's own server to a path that it does not have.
-    Case::new(NotFound, "route", 404, plain, Body::Text("404 page not found\n"))
-        .known(Documented, DOCS),
+    Case::new(NotFound, "route", 404, plain, Body::Text("404 page not found\n")),
     refusal!(Overloaded, "overloaded", 503, "service unavailable"),
     refusal!(Overloaded, "try-later", 429, "Please wait and try again later")
         .known(Documented, DOCS),
@@ -384,7 +402,7 @@ const GOOGLE_PAGE: Body = Body::Text(
 const CHAT: &[Route] = &[Route::CohereChat, Route::CohereChatV1];
 
 /// Where Cohere lists its errors.
-const DOCS: &str = "https://docs.cohere.com/reference/errors";
+const DOCS: &str = "cohere-ai/cohere-developer-experience, errors.mdx";
 
 /// Where nobody keeps a recording.
 const ISSUES: &str = "quoted in public issues of several clients";

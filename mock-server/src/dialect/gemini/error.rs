@@ -219,7 +219,12 @@ pub(super) static CASES: &[Case] = &[
             key_details!("API key not valid. Please pass a valid API key.")
         ),
     )
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    .known(
+        Recorded,
+        "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+         chat_error_handling_with_gemini_gemini-2_5-flash_raises_appropriate_\
+         auth_error.yml",
+    ),
     Case::new(
         Authentication,
         "expired-key",
@@ -313,7 +318,11 @@ pub(super) static CASES: &[Case] = &[
     // What is blocked is a success without candidates.
     Case::new(ContentPolicy, "prompt", 200, success::head, Body::Made(prompt_blocked))
         .on(&[Route::GeminiGenerate])
-        .known(Recorded, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
+        .known(
+            Recorded,
+            "FirebaseExtended/vertexai-sdk-test-data, mock-responses/googleai/\
+             streaming-failure-prompt-blocked-safety.txt",
+        ),
     Case::new(
         ContentPolicy,
         "prompt-prohibited",
@@ -325,7 +334,11 @@ pub(super) static CASES: &[Case] = &[
     .known(Documented, "https://ai.google.dev/api/generate-content"),
     Case::new(ContentPolicy, "output", 200, success::head, Body::Made(output_blocked))
         .on(&[Route::GeminiGenerate])
-        .known(Recorded, "pydantic/pydantic-ai, tests/models/cassettes/test_google"),
+        .known(
+            Recorded,
+            "pydantic/pydantic-ai, tests/models/cassettes/test_google/\
+             test_google_model_safety_settings.yaml",
+        ),
     Case::new(ContentPolicy, "other", 200, success::head, Body::Made(output_failed))
         .on(&[Route::GeminiGenerate])
         .known(Recorded, "public recordings"),
@@ -341,7 +354,12 @@ pub(super) static CASES: &[Case] = &[
              ({{window}})."
         ),
     )
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    .known(
+        Recorded,
+        "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+         chat_real_error_scenarios_vertexai_gemini-2_5-flash_handles_context_\
+         length_exceeded_errors.yml",
+    ),
     Case::new(
         ContextLength,
         "input-without-numbers",
@@ -399,7 +417,11 @@ pub(super) static CASES: &[Case] = &[
              supported methods."
         ),
     )
-    .known(Recorded, "pydantic/pydantic-ai, tests/cassettes/test_model_name_suggestions"),
+    .known(
+        Recorded,
+        "pydantic/pydantic-ai, tests/cassettes/test_model_name_suggestions/\
+         test_model_name_suggestion[google].yaml",
+    ),
     Case::new(
         NotFound,
         "model-2025",
@@ -413,7 +435,7 @@ pub(super) static CASES: &[Case] = &[
              methods."
         ),
     )
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    .known(Recorded, "public recordings"),
     Case::new(
         NotFound,
         "get-model",
@@ -517,7 +539,11 @@ pub(super) static CASES: &[Case] = &[
         ),
     )
     .such_as(&[("project", "12345678")])
-    .known(Recorded, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
+    .known(
+        Recorded,
+        "FirebaseExtended/vertexai-sdk-test-data, mock-responses/googleai/\
+         unary-failure-generativelanguage-api-not-enabled.json",
+    ),
     Case::new(
         Permission,
         "location",
@@ -563,7 +589,12 @@ pub(super) static CASES: &[Case] = &[
             )
         ),
     )
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    .known(
+        Recorded,
+        "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+         chat_real_error_scenarios_gemini_gemini-2_5-flash_handles_context_\
+         length_exceeded_errors.yml",
+    ),
     Case::new(
         RateLimited,
         "free-tier-2025",
@@ -675,8 +706,7 @@ pub(super) static CASES: &[Case] = &[
         503,
         failed,
         error!("503", "UNAVAILABLE", "The service is currently unavailable."),
-    )
-    .known(Quoted, "public issues"),
+    ),
     Case::event(
         Cancelled,
         "cancelled",
@@ -690,7 +720,11 @@ pub(super) static CASES: &[Case] = &[
         ),
     )
     .later(GAP)
-    .known(Recorded, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
+    .known(
+        Recorded,
+        "FirebaseExtended/vertexai-sdk-test-data, mock-responses/vertexai/\
+         streaming-failure-error-mid-stream.txt",
+    ),
     Case::event(ContentPolicy, "output", Body::Made(output_blocked))
         .known(Recorded, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
     Case::event(
@@ -705,7 +739,11 @@ pub(super) static CASES: &[Case] = &[
         event!("503", "UNAVAILABLE", "The model is overloaded. Please try again later."),
     )
     .later(GAP)
-    .known(Quoted, "FirebaseExtended/vertexai-sdk-test-data, mock-responses"),
+    .known(
+        Quoted,
+        "FirebaseExtended/vertexai-sdk-test-data, mock-responses/vertexai/\
+         streaming-failure-error-mid-stream.txt",
+    ),
     Case::event(
         Overloaded,
         "data-frame",

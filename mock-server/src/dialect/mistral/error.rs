@@ -57,7 +57,12 @@ pub(super) static CASES: &[Case] = &[
         kong,
         Body::Json("{\"detail\":\"Invalid API Key\"}\n"),
     )
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    .known(
+        Recorded,
+        "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+         chat_error_handling_with_mistral_mistral-small-latest_raises_\
+         appropriate_auth_error.yml",
+    ),
     Case::new(
         Authentication,
         "unauthorized",
@@ -148,7 +153,7 @@ pub(super) static CASES: &[Case] = &[
             "400"
         ),
     )
-    .known(Quoted, "a public repository, 2026"),
+    .known(Quoted, "a public repository of 2026"),
     Case::new(
         GatewayTimeout,
         "upstream",
@@ -194,7 +199,7 @@ pub(super) static CASES: &[Case] = &[
             "3505"
         ),
     )
-    .known(Quoted, "https://github.com/continuedev/continue/issues/6185"),
+    .known(Quoted, "public issues"),
     Case::event(
         Overloaded,
         "capacity",

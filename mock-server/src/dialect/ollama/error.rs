@@ -58,16 +58,19 @@ const ROUTES_GO: &str = "ollama/ollama, server/routes.go";
 
 /// Everything that Ollama refuses or fails with.
 pub(super) static CASES: &[Case] = &[
-    Case::new(Authentication, "cloud", 401, cloud, error!("Unauthorized"))
-        .on(V1)
-        .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    Case::new(Authentication, "cloud", 401, cloud, error!("Unauthorized")).on(V1).known(
+        Recorded,
+        "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+         chat_error_handling_with_ollama_cloud_gpt-oss_120b_raises_appropriate_\
+         auth_error.yml",
+    ),
     Case::new(BadGateway, "remote", 502, local, error!("remote model is unavailable"))
         .known(Documented, ROUTES_GO),
     Case::new(BadRequest, "model-required", 400, local, error!(400, "model is required"))
         .known(Documented, ROUTES_GO),
     Case::new(BadRequest, "malformed-json", 400, local, error!(400, "{{text}}"))
         .such_as(&[("text", "invalid character '}' looking for beginning of object key string")])
-        .known(Documented, "https://pkg.go.dev/encoding/json"),
+        .known(Documented, ROUTES_GO),
     Case::new(BadRequest, "missing-body", 400, local, error!(400, "missing request body"))
         .on(WITH_BODY)
         .known(Documented, ROUTES_GO),
@@ -142,7 +145,12 @@ pub(super) static CASES: &[Case] = &[
         ),
     )
     .on(WRITING)
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    .known(
+        Recorded,
+        "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+         chat_real_error_scenarios_ollama_cloud_gpt-oss_120b_handles_context_\
+         length_exceeded_errors.yml",
+    ),
     Case::new(
         ContextLength,
         "embed",
@@ -162,7 +170,7 @@ pub(super) static CASES: &[Case] = &[
     )
     .known(Quoted, "https://github.com/HomericIntelligence/Scylla/issues/346"),
     Case::new(NotFound, "model", 404, local, error!(404, "model '{{model-name}}' not found"))
-        .known(Recorded, "Arize-ai/openinference, ollama cassettes"),
+        .known(Recorded, "Arize-ai/openinference, test_chat_error_records_model_name.yaml"),
     Case::new(NotFound, "path", 404, plain, Body::Text("404 page not found"))
         .known(Documented, "https://github.com/gin-gonic/gin"),
     Case::new(
@@ -243,7 +251,7 @@ pub(super) static CASES: &[Case] = &[
         local,
         error!("llama runner process has terminated: exit status 2"),
     )
-    .known(Quoted, "https://github.com/ollama/ollama/issues"),
+    .known(Quoted, "public issues"),
     Case::new(
         ServerError,
         "memory",

@@ -96,10 +96,29 @@ macro_rules! layers {
         $kind:expr, $name:literal, $status:literal, $gateway:ident, $application:ident,
         $message:expr, $type:literal, $code:literal, $provenance:expr, $source:literal
     ) => {
+        layers!(
+            $kind,
+            $name,
+            $status,
+            $gateway,
+            $application,
+            $message,
+            $type,
+            $code,
+            $provenance,
+            $source,
+            $source
+        )
+    };
+    (
+        $kind:expr, $name:literal, $status:literal, $gateway:ident, $application:ident,
+        $message:expr, $type:literal, $code:literal, $provenance:expr, $gated:literal,
+        $responses:literal
+    ) => {
         [
             Case::new($kind, $name, $status, $gateway, gateway!($message, $type, $code))
                 .on(GATED)
-                .known($provenance, $source),
+                .known($provenance, $gated),
             Case::new(
                 $kind,
                 $name,
@@ -108,7 +127,7 @@ macro_rules! layers {
                 application!($message, $type, "null", $code),
             )
             .on(RESPONSES)
-            .known($provenance, $source),
+            .known($provenance, $responses),
         ]
     };
 }
@@ -198,7 +217,11 @@ pub(in crate::dialect) static CHECKS: &[Case] = &[
         "\"decimal_below_min_value\""
     )
     .such_as(&[("param", "temperature"), ("least", "0"), ("found", "-1")])
-    .known(Recorded, "pydantic/pydantic-ai, tests/models/cassettes/test_openai_responses"),
+    .known(
+        Recorded,
+        "pydantic/pydantic-ai, tests/models/cassettes/test_openai_responses/\
+         test_openai_responses_model_http_error.yaml",
+    ),
     check!(
         "missing-parameter",
         "Missing required parameter: '{{param}}'.",
@@ -206,7 +229,7 @@ pub(in crate::dialect) static CHECKS: &[Case] = &[
         "\"missing_required_parameter\""
     )
     .such_as(&[("param", "messages")])
-    .known(Quoted, "https://github.com/continuedev/continue/issues/8454"),
+    .known(Quoted, "https://github.com/neuron-core/neuron-ai/issues/76"),
     check!(
         "wrong-type",
         "Invalid type for '{{param}}': expected {{expected}}, but got {{found}} instead.",
@@ -272,7 +295,11 @@ pub(in crate::dialect) static CHECKS: &[Case] = &[
         "\"unknown_parameter\""
     )
     .such_as(&[("param", "quality")])
-    .known(Recorded, "traceloop/openllmetry, tests/metrics/cassettes/test_openai_metrics"),
+    .known(
+        Recorded,
+        "traceloop/openllmetry, packages/opentelemetry-instrumentation-openai/\
+         tests/metrics/cassettes/test_openai_metrics/test_image_gen_metrics.yaml",
+    ),
     check!(
         "unsupported-max-tokens",
         "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
@@ -281,7 +308,7 @@ pub(in crate::dialect) static CHECKS: &[Case] = &[
         "\"unsupported_parameter\""
     )
     .on(CHATS)
-    .known(Quoted, "https://github.com/continuedev/continue/issues/10502"),
+    .known(Quoted, "https://github.com/sipeed/picoclaw/issues/16"),
     check!(
         "moved-parameter",
         "Unsupported parameter: '{{param}}'. In the Responses API, this parameter has moved to \
@@ -301,7 +328,7 @@ pub(in crate::dialect) static CHECKS: &[Case] = &[
     )
     .on(CHATS)
     .such_as(&[("param", "temperature"), ("found", "0.2")])
-    .known(Quoted, "https://github.com/continuedev/continue/issues/10502"),
+    .known(Quoted, "https://github.com/vercel/ai/issues/6034"),
     check!(
         "unsupported-role",
         "Unsupported value: '{{param}}' does not support 'system' with this model.",
@@ -310,7 +337,11 @@ pub(in crate::dialect) static CHECKS: &[Case] = &[
     )
     .on(CHATS)
     .such_as(&[("param", "messages[0].role")])
-    .known(Recorded, "pydantic/pydantic-ai, tests/models/cassettes/test_openai"),
+    .known(
+        Recorded,
+        "pydantic/pydantic-ai, tests/models/cassettes/test_openai/\
+         test_openai_o1_mini_system_role[system].yaml",
+    ),
     check!(
         "max-tokens-too-large",
         "{{param}} is too large: {{found}}. This model supports at most {{most}} completion \
@@ -320,7 +351,7 @@ pub(in crate::dialect) static CHECKS: &[Case] = &[
     )
     .on(WRITTEN)
     .such_as(&[("param", "max_tokens"), ("found", "24576"), ("most", "16384")])
-    .known(Quoted, "https://github.com/continuedev/continue/issues/8454"),
+    .known(Quoted, "public issues"),
     check!(
         "stream-options",
         "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
@@ -394,7 +425,7 @@ pub(in crate::dialect) static CHECKS: &[Case] = &[
         "\"stream\"",
         "\"unsupported_value\""
     )
-    .known(Quoted, "https://github.com/openai/codex/issues/6725"),
+    .known(Quoted, "https://github.com/lobehub/lobehub/issues/9385"),
 ];
 
 /// What the gateway refuses.
@@ -410,7 +441,11 @@ static LAYERED: &[[Case; 2]] = &[
         "invalid_request_error",
         "\"invalid_api_key\"",
         Recorded,
-        "crmne/ruby_llm, spec/fixtures/vcr_cassettes"
+        "DataDog/dd-trace-py, tests/contrib/llama_index/cassettes/\
+         llama_index_chat_error.yaml",
+        "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+         chat_error_handling_with_openai_gpt-5-nano_raises_appropriate_auth_\
+         error.yml"
     ),
     layers!(
         Authentication,
@@ -426,7 +461,7 @@ static LAYERED: &[[Case; 2]] = &[
         "invalid_request_error",
         "null",
         Quoted,
-        "https://github.com/openai/openai-node/issues/1477"
+        "public issues"
     ),
     layers!(
         Authentication,
@@ -451,7 +486,7 @@ static LAYERED: &[[Case; 2]] = &[
         "invalid_request_error",
         "\"mismatched_organization\"",
         Quoted,
-        "https://platform.openai.com/docs/guides/error-codes"
+        "https://github.com/Azure-Samples/ai-rag-chat-evaluator/issues/76"
     ),
     layers!(
         Authentication,
@@ -465,7 +500,7 @@ static LAYERED: &[[Case; 2]] = &[
         "invalid_request_error",
         "\"account_deactivated\"",
         Quoted,
-        "https://platform.openai.com/docs/guides/error-codes"
+        "https://github.com/ChatGPTNextWeb/NextChat/issues/4175"
     ),
     layers!(
         BadRequest,
@@ -480,7 +515,7 @@ static LAYERED: &[[Case; 2]] = &[
         "invalid_request_error",
         "null",
         Quoted,
-        "https://github.com/langchain-ai/langchain/issues/3861"
+        "public issues"
     ),
     layers!(
         BadRequest,
@@ -492,7 +527,7 @@ static LAYERED: &[[Case; 2]] = &[
         "invalid_request_error",
         "null",
         Quoted,
-        "https://github.com/openai/openai-python/issues/937"
+        "https://github.com/lss233/kirara-ai/issues/800"
     ),
     layers!(
         BadRequest,
@@ -516,7 +551,7 @@ static LAYERED: &[[Case; 2]] = &[
         "insufficient_quota",
         "\"insufficient_quota\"",
         Quoted,
-        "https://github.com/openai/openai-python/issues/937"
+        "public issues"
     ),
     layers!(
         InsufficientQuota,
@@ -528,7 +563,7 @@ static LAYERED: &[[Case; 2]] = &[
         "billing_not_active",
         "\"billing_not_active\"",
         Quoted,
-        "InfiniteXyz/ai-research-assistant#174"
+        "https://github.com/InfiniteXyz/ai-research-assistant/issues/174"
     ),
     layers!(
         InsufficientQuota,
@@ -567,10 +602,10 @@ static APPLICATION: &[Case] = &[
             r#"{"error":{"code":502,"message":"Bad gateway.","param":null,"type":"cf_bad_gateway"}}"#,
         ),
     )
-    .known(Quoted, "https://github.com/openai/openai-python/issues/937"),
+    .known(Quoted, "public issues"),
     Case::new(BadGateway, "page", 502, cloudflare_page, CLOUDFLARE_PAGE)
         .such_as(&[("title", "502 Bad Gateway")])
-        .known(Quoted, "https://github.com/openai/openai-python/issues/937"),
+        .known(Quoted, "public issues"),
     Case::new(
         ContentPolicy,
         "invalid-prompt",
@@ -599,10 +634,15 @@ static APPLICATION: &[Case] = &[
             "\"content_policy_violation\""
         ),
     )
-    .known(Quoted, "https://community.openai.com"),
+    .known(Quoted, "public issues"),
     Case::new(ContentPolicy, "refusal", 200, written, Body::Made(chat::refusal))
         .on(&[OpenAiChat])
-        .known(Recorded, "traceloop/openllmetry, tests/traces/cassettes/test_chat_parse"),
+        .known(
+            Recorded,
+            "traceloop/openllmetry, packages/opentelemetry-instrumentation-openai/\
+             tests/traces/cassettes/test_chat_parse/\
+             test_parsed_refused_completion_with_events_with_no_content.yaml",
+        ),
     Case::new(ContentPolicy, "refusal", 200, written, Body::Made(responses::refusal))
         .on(RESPONSES)
         .known(Documented, "https://platform.openai.com/docs/guides/structured-outputs"),
@@ -623,7 +663,8 @@ static APPLICATION: &[Case] = &[
         ),
     )
     .on(&[OpenAiChat, OpenAiCompletions, OpenAiEmbeddings])
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    .known(Recorded, "elastic/elastic-otel-python-instrumentations, \
+         test_chat_with_model_not_found.yaml"),
     Case::new(
         NotFound,
         "model",
@@ -650,7 +691,11 @@ static APPLICATION: &[Case] = &[
         ),
     )
     .on(RESPONSES)
-    .known(Recorded, "DataDog/dd-trace-py, tests/contrib/openai/cassettes/v1"),
+    .known(
+        Recorded,
+        "DataDog/dd-trace-py, tests/contrib/openai/cassettes/v1/\
+         response_create_error.yaml",
+    ),
     Case::new(
         NotFound,
         "deprecated",
@@ -664,7 +709,12 @@ static APPLICATION: &[Case] = &[
         ),
     )
     .on(&[OpenAiChat, OpenAiCompletions, OpenAiEmbeddings])
-    .known(Recorded, "traceloop/openllmetry, instrumentation-llamaindex/tests/cassettes"),
+    .known(
+        Recorded,
+        "traceloop/openllmetry, packages/\
+         opentelemetry-instrumentation-llamaindex/tests/cassettes/test_agents/\
+         test_agents_and_tools.yaml",
+    ),
     Case::new(
         NotFound,
         "no-chat-model",
@@ -694,7 +744,7 @@ static APPLICATION: &[Case] = &[
         ),
     )
     .on(&[OpenAiCompletions])
-    .known(Quoted, "https://github.com/diffbot/code-gpt-docs/issues/172"),
+    .known(Quoted, "https://github.com/RomanHotsiy/commitgpt/issues/43"),
     // The gateway words this one in the application's style.
     Case::new(
         NotFound,
@@ -704,7 +754,7 @@ static APPLICATION: &[Case] = &[
         application!("Invalid URL ({{method}} {{path}})", "invalid_request_error", "null", "null"),
     )
     .such_as(&[("method", "POST"), ("path", "/v1/chat/completion")])
-    .known(Quoted, "https://github.com/home-assistant/core/issues/120072"),
+    .known(Quoted, "https://github.com/ChatGPTNextWeb/NextChat/issues/423"),
     Case::new(
         Overloaded,
         "servers",
@@ -717,7 +767,7 @@ static APPLICATION: &[Case] = &[
             "\"server_is_overloaded\""
         ),
     )
-    .known(Quoted, "https://github.com/openai/codex/issues/6725"),
+    .known(Quoted, "https://github.com/Wei-Shaw/sub2api/issues/6631"),
     Case::new(
         Permission,
         "country",
@@ -735,7 +785,7 @@ static APPLICATION: &[Case] = &[
         limited,
         application!(rate_limit!("", ""), "{{dimension}}", "null", "\"rate_limit_exceeded\""),
     )
-    .known(Quoted, "https://github.com/openai/openai-python/issues/937"),
+    .known(Quoted, "https://github.com/rotemweiss57/gpt-newspaper/issues/10"),
     Case::new(
         RateLimited,
         "unpaid-limit",
@@ -752,7 +802,7 @@ static APPLICATION: &[Case] = &[
             "\"rate_limit_exceeded\""
         ),
     )
-    .known(Quoted, "https://github.com/openai/openai-python/issues/937"),
+    .known(Quoted, "public issues"),
     Case::new(
         RateLimited,
         "project-limit",
@@ -765,7 +815,7 @@ static APPLICATION: &[Case] = &[
             "\"rate_limit_exceeded\""
         ),
     )
-    .known(Quoted, "https://community.openai.com"),
+    .known(Quoted, "public issues"),
     Case::new(
         RateLimited,
         "request-too-large",
@@ -781,7 +831,7 @@ static APPLICATION: &[Case] = &[
             "\"rate_limit_exceeded\""
         ),
     )
-    .known(Quoted, "https://github.com/microsoft/autogen/issues/6465"),
+    .known(Quoted, "https://github.com/TheR1D/shell_gpt/issues/653"),
     Case::new(
         RateLimited,
         "slow-down",
@@ -805,7 +855,7 @@ static APPLICATION: &[Case] = &[
         application,
         application!(server_error!(), "server_error", "null", "null"),
     )
-    .known(Quoted, "https://github.com/openai/openai-python/issues/2703"),
+    .known(Quoted, "https://github.com/sashabaranov/go-openai/issues/69"),
     Case::new(
         ServerError,
         "sorry",
@@ -818,7 +868,7 @@ static APPLICATION: &[Case] = &[
             "null"
         ),
     )
-    .known(Quoted, "https://platform.openai.com/docs/guides/error-codes"),
+    .known(Quoted, "public issues"),
     Case::new(
         Unavailable,
         "engine",
@@ -865,7 +915,7 @@ pub(in crate::dialect) static CONTEXT: &[Case] = &[
         ),
     )
     .on(CHATS)
-    .known(Quoted, "https://github.com/sashabaranov/go-openai/issues/69"),
+    .known(Quoted, "https://github.com/webtimemachine/wtm2/issues/579"),
     Case::new(
         ContextLength,
         "messages-and-completion",
@@ -881,7 +931,7 @@ pub(in crate::dialect) static CONTEXT: &[Case] = &[
         ),
     )
     .on(CHATS)
-    .known(Quoted, "https://github.com/run-llama/llama_index/issues/9373"),
+    .known(Quoted, "https://github.com/ChatGPTNextWeb/NextChat/issues/3195"),
     Case::new(
         ContextLength,
         "functions",
@@ -912,7 +962,7 @@ pub(in crate::dialect) static CONTEXT: &[Case] = &[
         ),
     )
     .on(CHATS)
-    .known(Quoted, "https://github.com/continuedev/continue/issues/11472"),
+    .known(Quoted, "https://github.com/cline/cline/issues/5474"),
     Case::new(
         ContextLength,
         "input",
@@ -927,7 +977,12 @@ pub(in crate::dialect) static CONTEXT: &[Case] = &[
         ),
     )
     .on(ALL_RESPONSES)
-    .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+    .known(
+        Recorded,
+        "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+         chat_real_error_scenarios_openai_gpt-5-nano_handles_context_length_\
+         exceeded_errors.yml",
+    ),
     Case::new(
         ContextLength,
         "prompt",

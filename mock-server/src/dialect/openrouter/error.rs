@@ -77,7 +77,12 @@ const WRITING: &[Route] = &[Route::OpenRouterChat, Route::OpenRouterCompletions]
 /// Everything that OpenRouter refuses or fails with.
 pub(super) static CASES: &[Case] = &[
     Case::new(Authentication, "missing-header", 401, json, stranger!("Missing Authentication header", "401"))
-        .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+        .known(
+            Recorded,
+            "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+             chat_error_handling_with_openrouter_claude-haiku-4-5_raises_appropriate_\
+             auth_error.yml",
+        ),
     Case::new(Authentication, "no-credentials", 401, json, stranger!("No auth credentials found", "401"))
         .known(Quoted, "public issues"),
     Case::new(Authentication, "user", 401, json, stranger!("User not found.", "401"))
@@ -128,7 +133,12 @@ pub(super) static CASES: &[Case] = &[
     .on(WRITING)
     .known(Documented, ERRORS_GUIDE),
     Case::new(ContextLength, "endpoint", 400, json, Body::Made(too_long))
-        .known(Recorded, "crmne/ruby_llm, spec/fixtures/vcr_cassettes"),
+        .known(
+            Recorded,
+            "crmne/ruby_llm, spec/fixtures/vcr_cassettes/\
+             chat_real_error_scenarios_openrouter_claude-haiku-4-5_handles_context_\
+             length_exceeded_errors.yml",
+        ),
     Case::new(GatewayTimeout, "aborted", 504, json, error!("The operation was aborted", "504")),
     Case::new(
         InsufficientQuota,
@@ -219,7 +229,11 @@ pub(super) static CASES: &[Case] = &[
             "429"
         ),
     )
-    .known(Recorded, "pydantic/pydantic-ai, tests/models/cassettes/test_openrouter"),
+    .known(
+        Recorded,
+        "pydantic/pydantic-ai, tests/models/cassettes/test_openrouter/\
+         test_openrouter_errors_raised.yaml",
+    ),
     Case::new(RateLimited, "free-per-minute", 429, limited, error!(
         "Rate limit exceeded: free-models-per-min. ",
         "429",
