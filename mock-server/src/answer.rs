@@ -212,7 +212,7 @@ impl Writer<'_> {
     /// JSON that satisfies a schema, with the marks in its first free text.
     fn json(&self, schema: &Value) -> String {
         let mut value = self.satisfying(schema, 0);
-        if let Some(text) = schema::free_text(schema, &mut value) {
+        if let Some(text) = schema::free_text(schema, self.request.wishes.choices, &mut value) {
             *text = format!("{} {text} {}", self.mark.begin(), self.mark.end());
         }
         value.to_string()
@@ -256,7 +256,7 @@ impl Writer<'_> {
     /// A value that satisfies a schema; the salt makes several of one answer differ.
     fn satisfying(&self, schema: &Value, salt: u64) -> Value {
         let mut count = 0;
-        schema::value(schema, &mut || {
+        schema::value(schema, self.request.wishes.choices, &mut || {
             count += 1;
             let words = [0, 1, 2].map(|index| self.word(salt * 1_000 + count * 3 + index));
             words.join(" ")
