@@ -170,7 +170,7 @@ fn rows() -> Vec<Row> {
 
 impl Row {
     fn request(&self, body: &[u8]) -> Vec<u8> {
-        let headers: String = self.headers.iter().map(|header| format!("{header}\r\n")).collect();
+        let headers: String = self.headers.iter().flat_map(|header| [*header, "\r\n"]).collect();
         let head = format!(
             "{} {} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}content-type: \
              application/json\r\ncontent-length: {}\r\n\r\n",
