@@ -324,7 +324,17 @@ impl Choice {
         let mut output_tokens = 0;
         for piece in pieces(whole) {
             let tokens = tokenizer.count(&piece).max(1);
-            if output_tokens + tokens > most {
+            let room = most - output_tokens;
+            if tokens > room {
+                // As much of the word as there are tokens for it; half a letter is none.
+                let tokens = tokenizer.tokens(&piece);
+                let room = usize::try_from(room).unwrap_or(usize::MAX);
+                let part = tokens.into_iter().take(room).flatten().collect();
+                let part = String::from_utf8(part).unwrap_or_default();
+                if !part.is_empty() {
+                    output_tokens = most;
+                    kept.push(part);
+                }
                 break;
             }
             output_tokens += tokens;
@@ -601,6 +611,18 @@ mod tests {
         let rest = answer.choices[0].output_tokens;
         assert_eq!(answer.output_tokens(), answer.reasoning_tokens + rest);
         assert!(!text(&answer).contains(&answer.reasoning.concat()));
+    }
+
+    #[test]
+    fn a_cut_answer_has_as_many_tokens_as_its_limit() {
+        for model in ["gpt-4o-mini", "claude-haiku-4-5", "gemini-2.5-flash"] {
+            for most in [1, 2, 5, 9] {
+                let tokenizer = Tokenizer::of(model);
+                let choice = Choice::cut("AxBadoBimeLuna one two three four five", most, tokenizer);
+                assert_eq!(choice.output_tokens, most, "{model}");
+                assert!(!choice.text().is_empty(), "{model}");
+            }
+        }
     }
 
     #[test]
