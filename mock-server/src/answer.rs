@@ -212,7 +212,7 @@ impl Writer<'_> {
     /// JSON that satisfies a schema, with the marks in its first free text.
     fn json(&self, schema: &Value) -> String {
         let mut value = self.satisfying(schema, 0);
-        if let Some(text) = schema::free_text(schema, &mut value) {
+        if let Some(text) = schema::free_text(schema, self.request.wishes.choices, &mut value) {
             *text = format!("{} {text} {}", self.mark.begin(), self.mark.end());
         }
         value.to_string()
@@ -256,7 +256,7 @@ impl Writer<'_> {
     /// A value that satisfies a schema; the salt makes several of one answer differ.
     fn satisfying(&self, schema: &Value, salt: u64) -> Value {
         let mut count = 0;
-        schema::value(schema, &mut || {
+        schema::value(schema, self.request.wishes.choices, &mut || {
             count += 1;
             self.words(salt * 10_000 + count).take(3).collect::<Vec<_>>().join(" ")
         })
@@ -327,7 +327,17 @@ impl Choice {
         let mut output_tokens = 0;
         for piece in pieces(whole) {
             let tokens = tokenizer.count(&piece).max(1);
-            if output_tokens + tokens > most {
+            let room = most - output_tokens;
+            if tokens > room {
+                // As much of the word as there are tokens for it; half a letter is none.
+                let tokens = tokenizer.tokens(&piece);
+                let room = usize::try_from(room).unwrap_or(usize::MAX);
+                let part = tokens.into_iter().take(room).flatten().collect();
+                let part = String::from_utf8(part).unwrap_or_default();
+                if !part.is_empty() {
+                    output_tokens = most;
+                    kept.push(part);
+                }
                 break;
             }
             output_tokens += tokens;
@@ -604,6 +614,18 @@ mod tests {
         let rest = answer.choices[0].output_tokens;
         assert_eq!(answer.output_tokens(), answer.reasoning_tokens + rest);
         assert!(!text(&answer).contains(&answer.reasoning.concat()));
+    }
+
+    #[test]
+    fn a_cut_answer_has_as_many_tokens_as_its_limit() {
+        for model in ["gpt-4o-mini", "claude-haiku-4-5", "gemini-2.5-flash"] {
+            for most in [1, 2, 5, 9] {
+                let tokenizer = Tokenizer::of(model);
+                let choice = Choice::cut("AxBadoBimeLuna one two three four five", most, tokenizer);
+                assert_eq!(choice.output_tokens, most, "{model}");
+                assert!(!choice.text().is_empty(), "{model}");
+            }
+        }
     }
 
     #[test]

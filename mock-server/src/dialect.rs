@@ -417,6 +417,9 @@ fn retry_after(decision: &Decision, wall: Duration) -> Fields {
     }
 }
 
+/// The most mistakes of one request that are told, where a provider tells them all.
+const MISTAKES_MAX: usize = 1_000;
+
 /// The page that Cloudflare shows for a status of its own; `{{title}}` is an example of the row's.
 const CLOUDFLARE_PAGE: Body = Body::Text(
     "<html>\r\n<head><title>{{title}}</title></head>\r\n<body>\r\n<center><h1>{{title}}</h1>\

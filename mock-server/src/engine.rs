@@ -381,11 +381,16 @@ impl Engine {
         let model = listed.get(&request.model).or_else(|| {
             listed.iter().find(|(name, _)| matches(name, &request.model)).map(|(_, model)| model)
         });
-        // A list of models names none.
-        let unknown = model.is_none() && !listed.is_empty() && !request.model.is_empty();
+        // A list of models names none. What is longer than any name would be repeated in every
+        // event of a stream.
+        let unlisted = !listed.is_empty() && !request.model.is_empty();
+        let unknown = model.is_none() && (unlisted || request.model.len() > MODEL_BYTES_MAX);
         Bounds { unknown, ..Bounds::of(request, model) }
     }
 }
+
+/// The longest name of a model; Amazon's, which are the longest, have 2,048 at most.
+const MODEL_BYTES_MAX: usize = 2_048;
 
 /// What a model takes and gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! [Gemini](https://ai.google.dev/gemini-api/docs/structured-output)) and the usual ones beside
 //! them. A schema that contradicts itself, or says `not`, is answered as well as can be.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 use serde_json::{Map, Number, Value, json};
@@ -19,6 +19,15 @@ const DEPTH_MAX: usize = 40;
 /// The most items and letters that a schema can ask for.
 const COUNT_MAX: usize = 1_000;
 
+/// The most values that one schema can ask for.
+const VALUES_MAX: usize = 10 * COUNT_MAX;
+
+/// The most bytes of schemas, about, that are copied for one value.
+const BYTES_MAX: usize = 4 << 20;
+
+/// The longest pattern that is matched; each of its classes takes kilobytes.
+const PATTERN_BYTES_MAX: usize = 1_000;
+
 /// The keywords that make one schema of others.
 const COMPOSING: [&str; 4] = ["$ref", "allOf", "anyOf", "oneOf"];
 
@@ -28,35 +37,70 @@ struct Writer<'a> {
     root: &'a Value,
     /// Words for the next text, so that no two are the same.
     words: &'a mut dyn FnMut() -> String,
-    /// Values written so far: a bound on the work that a hostile schema can ask for.
-    written: usize,
+    /// What is left to do: a bound on the work that a hostile schema can ask for.
+    effort: Effort,
 }
 
-/// A value that satisfies a schema; `words` gives each free text.
-pub(crate) fn value(schema: &Value, words: &mut dyn FnMut() -> String) -> Value {
-    Writer { root: schema, words, written: 0 }.value(schema, 0)
+/// How much may still be done for one value.
+struct Effort {
+    values: usize,
+    bytes: usize,
 }
 
-/// The first text of a value that its schema leaves free, to be changed.
-pub(crate) fn free_text<'a>(schema: &Value, value: &'a mut Value) -> Option<&'a mut String> {
-    find_free(schema, schema, value, 0)
+/// One of so many values that satisfy a schema; `words` gives each free text.
+pub(crate) fn value(schema: &Value, choices: u32, words: &mut dyn FnMut() -> String) -> Value {
+    Writer { root: schema, words, effort: Effort::of(choices) }.value(schema, 0)
+}
+
+/// The first text of one of so many values that its schema leaves free, to be changed.
+pub(crate) fn free_text<'a>(
+    schema: &Value,
+    choices: u32,
+    value: &'a mut Value,
+) -> Option<&'a mut String> {
+    find_free(schema, schema, value, 0, &mut Effort::of(choices))
+}
+
+impl Effort {
+    /// The effort that each of so many values is worth.
+    fn of(choices: u32) -> Self {
+        let share = usize::try_from(choices).unwrap_or(usize::MAX).clamp(1, 16);
+        Self { values: VALUES_MAX / share, bytes: BYTES_MAX / share }
+    }
+
+    /// Whether so many bytes may still be copied; then they are.
+    fn affords(&mut self, bytes: usize) -> bool {
+        let left = self.bytes.checked_sub(bytes);
+        self.bytes = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// A copy of a value, if there is room for it.
+    fn copy(&mut self, value: &Value) -> Option<Value> {
+        self.affords(weight(value)).then(|| value.clone())
+    }
+
+    fn is_spent(&self) -> bool {
+        self.values == 0 || self.bytes == 0
+    }
 }
 
 impl Writer<'_> {
     fn value(&mut self, schema: &Value, depth: usize) -> Value {
-        self.written += 1;
-        if depth > DEPTH_MAX || self.written > 10 * COUNT_MAX {
+        if depth > DEPTH_MAX || self.effort.is_spent() {
             return Value::Null;
         }
-        let schema = &resolved(self.root, schema);
+        self.effort.values -= 1;
+        let schema = &resolved(self.root, schema, &mut self.effort);
         if let Some(constant) = schema.get("const") {
-            return constant.clone();
+            return self.effort.copy(constant).unwrap_or_default();
         }
         if let Some(values) = schema.get("enum").and_then(Value::as_array) {
             let kind = kind(schema);
             // Some list null for a value that may be left out; it is the last choice.
             let fits = |value: &&Value| !value.is_null() && kind.is_none_or(|kind| is(value, kind));
-            return values.iter().find(fits).or(values.first()).cloned().unwrap_or_default();
+            let chosen = values.iter().find(fits).or(values.first());
+            return chosen.and_then(|chosen| self.effort.copy(chosen)).unwrap_or_default();
         }
         match kind(schema) {
             Some("array") => self.array(schema, depth),
@@ -73,10 +117,14 @@ impl Writer<'_> {
         let none = Map::new();
         let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
         let required: Vec<&str> = texts(schema.get("required"));
+        let is_required: HashSet<&str> = required.iter().copied().collect();
         let most = count(schema, "maxProperties").unwrap_or(COUNT_MAX).max(required.len());
         let mut fields = Map::new();
         for (name, property) in properties {
-            let needed = required.contains(&name.as_str());
+            if self.effort.is_spent() {
+                break;
+            }
+            let needed = is_required.contains(name.as_str());
             let room = fields.len() + required.len() < most || needed;
             if needed || (depth < DEPTH_OPTIONAL && room) {
                 fields.insert(name.clone(), self.value(property, depth + 1));
@@ -88,6 +136,9 @@ impl Writer<'_> {
             _ => &free,
         };
         for name in required.iter().filter(|name| !properties.contains_key(**name)) {
+            if self.effort.is_spent() {
+                break;
+            }
             fields.insert((*name).to_owned(), self.value(others, depth + 1));
         }
         let least = count(schema, "minProperties").unwrap_or(0);
@@ -115,13 +166,21 @@ impl Writer<'_> {
         };
         let usual = usize::from(depth < DEPTH_OPTIONAL);
         let length = usual.max(first.len()).max(least).min(most);
-        let is_set = schema.get("uniqueItems").and_then(Value::as_bool) == Some(true);
+        let mut is_set = schema.get("uniqueItems").and_then(Value::as_bool) == Some(true);
         let mut items: Vec<Value> = Vec::new();
         for index in 0..length {
             let Some(item) = first.get(index).or(rest) else { break };
+            if self.effort.is_spent() {
+                break;
+            }
             let mut value = self.value(item, depth + 1);
             if is_set && items.contains(&value) {
-                value = another(&resolved(self.root, item), &items).unwrap_or(value);
+                let item = resolved(self.root, item, &mut self.effort);
+                match another(&item, &items, &mut self.effort) {
+                    Some(other) => value = other,
+                    // Where there is none, it need not be looked for again.
+                    None => is_set = false,
+                }
             }
             items.push(value);
         }
@@ -132,7 +191,9 @@ impl Writer<'_> {
         let least = count(schema, "minLength").unwrap_or(0);
         let most = count(schema, "maxLength").unwrap_or(usize::MAX);
         let text = match (schema.get("pattern"), schema.get("format")) {
-            (Some(Value::String(pattern)), _) => matching(pattern, least),
+            (Some(Value::String(pattern)), _) if self.effort.affords(16 * pattern.len()) => {
+                matching(pattern, least)
+            }
             (_, Some(Value::String(format))) => formatted(format).map(str::to_owned),
             _ => None,
         };
@@ -155,17 +216,20 @@ impl Writer<'_> {
 }
 
 /// A schema with its references followed and its parts made one.
-fn resolved<'a>(root: &Value, schema: &'a Value) -> Cow<'a, Value> {
+///
+/// What it takes too much effort to follow is left out.
+fn resolved<'a>(root: &Value, schema: &'a Value, effort: &mut Effort) -> Cow<'a, Value> {
     if COMPOSING.iter().all(|key| schema.get(key).is_none()) {
         return Cow::Borrowed(schema);
     }
-    let mut whole = schema.clone();
+    let Some(mut whole) = effort.copy(schema) else { return Cow::Borrowed(schema) };
     // As many steps as a sensible schema needs; one that refers to itself ends here.
     for _ in 0..32 {
         let Value::Object(fields) = &mut whole else { break };
         if let Some(Value::String(reference)) = fields.shift_remove("$ref") {
             let found = reference.strip_prefix('#').and_then(|path| root.pointer(path));
-            whole = merged(found.cloned().unwrap_or(Value::Bool(true)), whole);
+            let found = found.and_then(|found| effort.copy(found));
+            whole = merged(found.unwrap_or(Value::Bool(true)), whole);
             continue;
         }
         if let Some(Value::Array(parts)) = fields.shift_remove("allOf") {
@@ -186,8 +250,9 @@ fn resolved<'a>(root: &Value, schema: &'a Value) -> Cow<'a, Value> {
 
 /// Two schemas that must both be satisfied, as one.
 fn merged(one: Value, other: Value) -> Value {
-    let (Value::Object(mut one), Value::Object(other)) = (one.clone(), other.clone()) else {
-        return if one.is_object() { one } else { other };
+    let (mut one, other) = match (one, other) {
+        (Value::Object(one), Value::Object(other)) => (one, other),
+        (one, other) => return if one.is_object() { one } else { other },
     };
     for (key, value) in other {
         let kept = one.shift_remove(&key);
@@ -265,15 +330,21 @@ fn is(value: &Value, kind: &str) -> bool {
 }
 
 /// A value for a set that holds the given ones.
-fn another(schema: &Value, taken: &[Value]) -> Option<Value> {
+fn another(schema: &Value, taken: &[Value], effort: &mut Effort) -> Option<Value> {
     let candidates: Vec<Value> = match (schema.get("enum"), kind(schema)) {
-        (Some(Value::Array(values)), _) => values.clone(),
+        (Some(Value::Array(values)), _) => {
+            // Most likely they were taken in order.
+            let ahead = values.iter().skip(taken.len()).chain(values).take(COUNT_MAX);
+            let free = ahead.into_iter().find(|value| !taken.contains(value));
+            return free.and_then(|free| effort.copy(free));
+        }
         (_, Some("boolean")) => vec![json!(true), json!(false)],
         (_, Some("integer" | "number")) => {
             let first = number(schema, true).as_i64().unwrap_or(0);
             let step = schema.get("multipleOf").and_then(Value::as_i64).unwrap_or(1).max(1);
             let taken = i64::try_from(taken.len()).unwrap_or(0);
-            (0..=taken).map(|index| json!(first.saturating_add(index * step))).collect()
+            let at = |index: i64| first.saturating_add(index.saturating_mul(step));
+            (0..=taken).rev().map(|index| json!(at(index))).collect()
         }
         _ => return None,
     };
@@ -356,6 +427,9 @@ fn formatted(format: &str) -> Option<&'static str> {
 
 /// A text that matches a regular expression, at least so long; none if it cannot be read.
 fn matching(pattern: &str, least: usize) -> Option<String> {
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return None;
+    }
     let parsed = regex_syntax::ParserBuilder::new().nest_limit(50).build().parse(pattern).ok()?;
     let mut text = String::new();
     for repeat in [0, 1, 4, 16, 64] {
@@ -390,7 +464,12 @@ fn write_matching(pattern: &Hir, repeat: u32, text: &mut String) {
         HirKind::Repetition(repetition) => {
             let most = repetition.max.unwrap_or(u32::MAX);
             for _ in 0..repetition.min.max(repeat).min(most) {
+                let before = text.len();
                 write_matching(&repetition.sub, repeat, text);
+                // What nothing matches, and what is long enough, is not repeated any further.
+                if text.len() == before {
+                    break;
+                }
             }
         }
         HirKind::Capture(capture) => write_matching(&capture.sub, repeat, text),
@@ -405,6 +484,17 @@ fn write_matching(pattern: &Hir, repeat: u32, text: &mut String) {
             }
         }
     }
+}
+
+/// About how many bytes a value takes.
+fn weight(value: &Value) -> usize {
+    let within: usize = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, it)| name.len() + weight(it)).sum(),
+    };
+    within + 16
 }
 
 /// A bound on how many, cut to what will be written.
@@ -423,11 +513,12 @@ fn find_free<'a>(
     schema: &Value,
     value: &'a mut Value,
     depth: usize,
+    effort: &mut Effort,
 ) -> Option<&'a mut String> {
-    if depth > DEPTH_MAX {
+    if depth > DEPTH_MAX || effort.is_spent() {
         return None;
     }
-    let schema = resolved(root, schema);
+    let schema = resolved(root, schema, effort);
     match value {
         Value::String(text) => {
             let bound = ["const", "enum", "format", "maxLength", "pattern"];
@@ -440,7 +531,7 @@ fn find_free<'a>(
             let mut items = items.iter_mut().enumerate().filter(|_| !is_bound);
             items.find_map(|(index, item)| {
                 let own = prefix.and_then(|prefix| prefix.get(index)).unwrap_or(rest);
-                find_free(root, own, item, depth + 1)
+                find_free(root, own, item, depth + 1, effort)
             })
         }
         Value::Object(fields) if schema.get("const").is_none() && schema.get("enum").is_none() => {
@@ -448,7 +539,7 @@ fn find_free<'a>(
             fields.iter_mut().find_map(|(name, field)| {
                 let own = schema.get("properties").and_then(|properties| properties.get(name));
                 let own = own.or_else(|| schema.get("additionalProperties")).unwrap_or(&none);
-                find_free(root, own, field, depth + 1)
+                find_free(root, own, field, depth + 1, effort)
             })
         }
         _ => None,
@@ -463,7 +554,7 @@ mod tests {
 
     fn written(schema: &Value) -> Value {
         let mut count = 0;
-        value(schema, &mut || {
+        value(schema, 1, &mut || {
             count += 1;
             format!("word {count}")
         })
@@ -590,10 +681,50 @@ mod tests {
             "$defs": { "Item": { "type": "object", "properties": { "title": { "type": "string" } } } },
         });
         let mut value = written(&schema);
-        *free_text(&schema, &mut value).unwrap() = "mine".to_owned();
+        *free_text(&schema, 1, &mut value).unwrap() = "mine".to_owned();
         assert_eq!(value["items"][0]["title"], "mine");
         let bound = json!({ "type": "string", "pattern": "^a$" });
-        assert_eq!(free_text(&bound, &mut written(&bound)), None);
+        assert_eq!(free_text(&bound, 1, &mut written(&bound)), None);
+    }
+
+    #[test]
+    fn a_hostile_schema_is_answered_within_bounds() {
+        let many = |length: usize| "x".repeat(length);
+        let required: Vec<String> = (0..50_000).map(|index| format!("k{index}")).collect();
+        let properties: Map<String, Value> =
+            required.iter().map(|name| (name.clone(), json!({}))).collect();
+        let parts: Vec<Value> =
+            required[..5_000].iter().map(|name| json!({ "properties": { name: {} } })).collect();
+        let branches = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let tree: Map<String, Value> =
+            branches.iter().map(|name| ((*name).to_owned(), json!({ "$ref": "#" }))).collect();
+        for schema in [
+            json!({ "type": "array", "minItems": 1_000, "items": { "const": many(1 << 20) } }),
+            json!({ "type": "array", "minItems": 1_000, "items": { "enum": [many(1 << 20)] } }),
+            json!({ "properties": tree, "required": branches, "$defs": many(1 << 18) }),
+            json!({ "type": "array", "uniqueItems": true, "minItems": 1_000,
+                "items": { "enum": (0..20_000).collect::<Vec<_>>() } }),
+            json!({ "type": "array", "uniqueItems": true, "minItems": 1_000,
+                "items": { "enum": vec![1; 100_000] } }),
+            json!({ "type": "object", "properties": properties, "required": required }),
+            json!({ "allOf": parts }),
+            json!({ "pattern": "(?:[^\\s\\S]{4000000000}){4000000000}" }),
+            json!({ "pattern": "(?:a{1000}){4000000000}" }),
+            json!({ "pattern": "\\w".repeat(100_000) }),
+        ] {
+            let mut value = written(&schema);
+            let _free = free_text(&schema, 1, &mut value);
+            let length = value.to_string().len();
+            assert!(length < 2 * BYTES_MAX, "{length} of {:.60}", schema.to_string());
+        }
+    }
+
+    #[test]
+    fn a_set_takes_its_items_one_after_the_other() {
+        let set = |items: Value| json!({ "type": "array", "uniqueItems": true, "minItems": 3, "items": items });
+        is_satisfied(&set(json!({ "enum": ["a", "b", "c"] })));
+        is_satisfied(&set(json!({ "enum": [null, "b", "c"] })));
+        is_satisfied(&set(json!({ "type": "integer", "multipleOf": 5 })));
     }
 
     /// Any schema, well-formed or not.
@@ -630,7 +761,7 @@ mod tests {
         #[test]
         fn any_schema_is_answered_within_bounds(schema in schemas()) {
             let mut value = written(&schema);
-            let _free = free_text(&schema, &mut value);
+            let _free = free_text(&schema, 1, &mut value);
             prop_assert!(value.to_string().len() < 40_000_000);
         }
 

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{bearer, content_text, counted_text};
 use crate::{
-    dialect::Head,
+    action::ErrorKind,
+    dialect::{Head, Refusal},
     draw::{Draws, Purpose, StableHasher},
     request::{Conversation, Format, TOOL_CALLS, Tool, ToolChoice, Wishes},
     tokens::Tokenizer,
@@ -76,6 +77,15 @@ pub(super) fn key(head: &Head<'_>) -> String {
     bearer(head.headers).unwrap_or_default().to_owned()
 }
 
+/// Refuses more texts than would be turned into vectors at once: who publishes no number of them
+/// refuses such a body by its size.
+pub(super) fn few(texts: &[String]) -> Result<(), Refusal> {
+    if texts.len() > TEXTS_MAX {
+        return Err(Refusal::new(ErrorKind::RequestTooLarge, "body"));
+    }
+    Ok(())
+}
+
 /// A vector of length one that a text always gets from a model, in this run.
 pub(super) fn vector(draws: Draws, model: &str, text: &str, dimensions: u64) -> Vec<f64> {
     let mut hash = StableHasher::new(0);
@@ -112,6 +122,9 @@ pub(super) fn packed(vector: &[f64]) -> String {
 }
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// The most texts of one request for vectors: OpenAI's limit.
+const TEXTS_MAX: usize = 2_048;
 
 /// The most answers beside each other; OpenAI's limit, of the others none is published.
 const CHOICES_MAX: u64 = 128;

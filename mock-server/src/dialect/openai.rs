@@ -30,6 +30,7 @@ use crate::{
 };
 
 pub(in crate::dialect) use cases::{CHECKS, CONTEXT, EVENTS};
+pub(in crate::dialect) use chat::{filtered, filtered_event};
 pub(in crate::dialect) use count::longest;
 pub(in crate::dialect) use error::{usual, word};
 pub(in crate::dialect) use read::{Asked, json, understand};

@@ -770,3 +770,29 @@ fn an_answer_is_as_it_is_wanted() {
     let text = got["candidates"][0]["content"]["parts"][0]["text"].as_str().unwrap();
     assert!(text.ends_with("Dogs are ") && got["candidates"][0]["finishReason"] == "STOP");
 }
+
+#[test]
+fn what_is_blocked_is_said_to_openais_clients_in_openais_words() {
+    let asked = |streaming: bool| {
+        let body = json!({
+            "model": "gemini-2.5-flash", "stream": streaming,
+            "messages": [{ "role": "user", "content": "hi" }],
+        });
+        let key = "authorization: Bearer test-key";
+        request("POST", "/v1beta/openai/chat/completions", &[key], &body.to_string())
+    };
+    for case in ["prompt", "prompt-prohibited", "output", "other"] {
+        let blocked = || fault(json!({ "content-policy": { "case": case } }));
+        let whole = ask(blocked(), &asked(false)).json();
+        assert_eq!(whole["choices"][0]["finish_reason"], "content_filter", "{case}: {whole}");
+        let streamed = ask(blocked(), &asked(true));
+        assert_eq!(streamed.header("content-type"), "text/event-stream");
+        assert_eq!(streamed.data().last(), Some(&"[DONE]"), "{case}: {}", streamed.text());
+    }
+    let cut = fault(json!({ "stream-error": { "error": "content-policy", "after": 2 } }));
+    let cut = ask(cut, &asked(true));
+    assert!(!cut.text().contains("candidates"), "{}", cut.text());
+    let data = cut.data();
+    let [.., last, "[DONE]"] = data.as_slice() else { panic!("{}", cut.text()) };
+    assert!(last.contains("\"finish_reason\":\"content_filter\""), "{last}");
+}

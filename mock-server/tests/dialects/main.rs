@@ -9,6 +9,7 @@ mod azure;
 mod bedrock;
 mod cohere;
 mod gemini;
+mod hostile;
 mod likeness;
 mod mistral;
 mod ollama;

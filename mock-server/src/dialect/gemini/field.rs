@@ -5,6 +5,8 @@
 
 use serde_json::{Value, json};
 
+use crate::dialect::MISTAKES_MAX;
+
 /// The form of a value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Form {
@@ -83,6 +85,9 @@ pub(super) fn violations(value: &Value, form: &Form) -> Vec<Violation> {
 }
 
 fn check(value: &Value, form: &Form, path: &str, found: &mut Vec<Violation>) {
+    if found.len() >= MISTAKES_MAX {
+        return;
+    }
     let wrong = |kind: &str| Violation {
         field: path.to_owned(),
         description: format!("Invalid value at '{path}' ({kind}), {value}"),

@@ -2,11 +2,14 @@
 //!
 //! Its errors are Gemini's, each in a list of one (quoted in several public issues).
 
-use super::{JSON, headers};
+use super::{JSON, Target, headers};
 use crate::{
     action::ErrorKind,
     answer::Answer,
-    dialect::{Dialect as _, Exchange, Head, Refusal, Reply, openai::OpenAi},
+    dialect::{
+        Dialect as _, Exchange, Head, Refusal, Reply, ReplyBody,
+        openai::{self, OpenAi},
+    },
     plan::Route,
     request::Request,
 };
@@ -23,6 +26,19 @@ pub(super) fn read(head: &Head<'_>, body: &[u8]) -> Result<Request, Refusal> {
         request.model = model.to_owned();
     }
     Ok(request)
+}
+
+/// An answer of which a filter let nothing through, or the end of a stream that it cut; none if the
+/// request is not to the imitation.
+pub(super) fn filtered(exchange: &Exchange<'_>) -> Option<ReplyBody> {
+    if !Target::of(&exchange.request.headers).imitates {
+        return None;
+    }
+    let request = Request { route: Route::OpenAiChat, ..exchange.request.clone() };
+    let exchange = &Exchange { request: &request, ..*exchange };
+    // Only what goes into a stream is told how much of it was sent.
+    let cuts = exchange.words.iter().any(|(name, _)| *name == "events");
+    Some(if cuts { openai::filtered_event(exchange) } else { openai::filtered(exchange) })
 }
 
 /// The answer, as OpenAI words it.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     action::ErrorKind,
-    dialect::{Head, Refusal, bearer, case::escaped, content_text, indented},
+    dialect::{Head, MISTAKES_MAX, Refusal, bearer, case::escaped, content_text, indented},
     models,
     plan::Route,
     request::{Conversation, Format, Request, TOOL_CALLS, Tool, ToolChoice, Wishes},
@@ -134,12 +134,15 @@ fn read_contents(request: &mut Request, body: &Value, name: &str) -> Result<(), 
     }
     let mut wrong = Vec::new();
     for (index, content) in contents.iter().enumerate() {
+        if wrong.len() >= MISTAKES_MAX {
+            break;
+        }
         let place = format!("* {name}.contents[{index}].parts");
         let parts = list(content, "parts");
         if parts.is_empty() {
             wrong.push(format!("{place}: contents.parts must not be empty.\n"));
         }
-        for (number, part) in parts.iter().enumerate() {
+        for (number, part) in parts.iter().take(MISTAKES_MAX).enumerate() {
             if !DATA.iter().any(|name| field(part, name).is_some()) {
                 wrong.push(format!(
                     "{place}[{number}].data: required oneof field 'data' must have one initialized \
@@ -349,6 +352,11 @@ fn read_batch(request: &mut Request, body: &Value) -> Result<(), Refusal> {
     if requests.is_empty() {
         let place = "BatchEmbedContentsRequest.requests";
         return Err(invalid_field(place, "requests is not specified"));
+    }
+    if requests.len() > 100 {
+        // Quoted in langchain-ai/langchainjs#4491.
+        let place = "BatchEmbedContentsRequest.requests";
+        return Err(invalid_field(place, "at most 100 requests can be in one batch"));
     }
     let mut all = (Vec::new(), 0_u64);
     for single in requests {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{JSON, Target, headers, read};
+use super::{JSON, Target, headers, imitation, read};
 use crate::{
     answer::{Answer, Choice, Finish, ToolCall},
     dialect::{Event, Exchange, Fields, Reply, ReplyBody, indented},
@@ -35,7 +35,10 @@ pub(super) fn count(exchange: &Exchange<'_>) -> Reply {
 /// The headers of an answer, in whatever form it is wanted.
 pub(super) fn head(exchange: &Exchange<'_>) -> Fields {
     let request = exchange.request;
-    if request.streaming && Target::of(&request.headers).events {
+    let target = Target::of(&request.headers);
+    if request.streaming && target.imitates {
+        headers("text/event-stream")
+    } else if request.streaming && target.events {
         let mut headers = headers("text/event-stream");
         headers.insert(1, ("content-disposition", "attachment".to_owned()));
         headers
@@ -48,6 +51,9 @@ pub(super) fn head(exchange: &Exchange<'_>) -> Fields {
 
 /// What is said, in the form that is wanted: one object, a list of them, or events.
 pub(super) fn body(exchange: &Exchange<'_>, said: &[Value]) -> ReplyBody {
+    if let Some(filtered) = imitation::filtered(exchange) {
+        return filtered;
+    }
     let request = exchange.request;
     let pretty = |value: &Value| indented(value, b"  ") + "\n";
     if !request.streaming {

@@ -35,6 +35,7 @@ pub(super) fn request(route: Route, head: &Head<'_>, body: &[u8]) -> Result<Requ
     match route {
         Route::MistralEmbeddings => {
             let texts = inputs(&body);
+            chat::few(&texts)?;
             // One token begins each text; recorded for one.
             let tokens = texts.iter().map(|text| tokenizer.count(text).saturating_add(1));
             request.input_tokens = tokens.fold(0, u64::saturating_add);

@@ -4,7 +4,11 @@
 
 use serde_json::{Value, json};
 
-use crate::{action::ErrorKind, dialect::Refusal, plan::Route};
+use crate::{
+    action::ErrorKind,
+    dialect::{MISTAKES_MAX, Refusal},
+    plan::Route,
+};
 
 /// What a route takes: its fields in the order in which they are checked.
 #[derive(Debug)]
@@ -67,7 +71,8 @@ impl Schema {
             }
         }
         for (name, value) in given {
-            if !self.fields.iter().any(|(known, _)| known == name) {
+            let is_known = self.fields.iter().any(|(known, _)| known == name);
+            if !is_known && complaints.len() < MISTAKES_MAX {
                 complaints.push(forbidden(&[json!(name)], value));
             }
         }
@@ -140,7 +145,7 @@ impl Kind {
                 }
             }
             Self::StreamOptions => {
-                for (name, input) in value.as_object().into_iter().flatten() {
+                for (name, input) in value.as_object().into_iter().flatten().take(MISTAKES_MAX) {
                     complaints.push(forbidden(&[place, &[json!(name)]].concat(), input));
                 }
             }
@@ -153,6 +158,9 @@ impl Kind {
                 None => complain("list_type", "Input should be a valid list".to_owned()),
                 Some(tools) => {
                     for (index, tool) in tools.iter().enumerate() {
+                        if complaints.len() >= MISTAKES_MAX {
+                            break;
+                        }
                         let place = [place, &[json!(index), json!("function")]].concat();
                         if tool.get("function").is_none() && tool.get("type").is_none() {
                             complaints.push(complaint("missing", &place, "Field required", tool));
@@ -179,6 +187,9 @@ fn check_messages(place: &[Value], value: &Value, complaints: &mut Vec<Value>) {
         return;
     };
     for (index, message) in messages.iter().enumerate() {
+        if complaints.len() >= MISTAKES_MAX {
+            break;
+        }
         let place = [place, &[json!(index)]].concat();
         if !message.is_object() {
             let text = "Input should be a valid dictionary or object to extract fields from";
@@ -224,7 +235,7 @@ fn check_messages(place: &[Value], value: &Value, complaints: &mut Vec<Value>) {
             }
         }
         for (name, input) in message.as_object().into_iter().flatten() {
-            if !known.contains(&name.as_str()) {
+            if !known.contains(&name.as_str()) && complaints.len() < MISTAKES_MAX {
                 complaints.push(forbidden(&of(name), input));
             }
         }

@@ -331,6 +331,7 @@ fn embed(request: &mut Request, body: &Value) -> Result<(), Refusal> {
     }
     let tokenizer = Tokenizer::of(&request.model);
     let texts = inputs(body);
+    chat::few(&texts)?;
     // Two more around each text: its beginning and its end.
     let tokens = texts.iter().map(|text| tokenizer.count(text).saturating_add(2));
     request.input_tokens = tokens.fold(0, u64::saturating_add);

@@ -165,12 +165,12 @@ pub(super) fn refusal(exchange: &Exchange<'_>) -> ReplyBody {
 }
 
 /// A whole answer, or a stream, of which a filter let nothing through.
-pub(super) fn filtered(exchange: &Exchange<'_>) -> ReplyBody {
+pub(in crate::dialect) fn filtered(exchange: &Exchange<'_>) -> ReplyBody {
     made(exchange, Turn { finish: "content_filter", ..Turn::default() })
 }
 
 /// The end of a stream that a filter cut.
-pub(super) fn filtered_event(exchange: &Exchange<'_>) -> ReplyBody {
+pub(in crate::dialect) fn filtered_event(exchange: &Exchange<'_>) -> ReplyBody {
     let turn = Turn { finish: "content_filter", ..Turn::default() };
     let model = exchange.request.model.as_str();
     let usage = usage(exchange, &Answer::default(), model);

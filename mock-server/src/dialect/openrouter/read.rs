@@ -38,6 +38,7 @@ pub(super) fn request(route: Route, head: &Head<'_>, body: &[u8]) -> Result<Requ
     match (route, body.get("messages").and_then(Value::as_array), body.get("prompt")) {
         (Route::OpenRouterEmbeddings, _, _) => {
             let texts = inputs(&body);
+            chat::few(&texts)?;
             if texts.is_empty() {
                 return Err(mistyped("input", "string", body.get("input")));
             }
