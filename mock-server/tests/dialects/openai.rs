@@ -981,3 +981,31 @@ fn thoughts_are_counted_and_shown_to_who_asks() {
     };
     assert_eq!(names(events(got.text().lines())), names(events(lines(&recorded))));
 }
+
+#[test]
+fn a_task_goes_on_where_only_the_last_response_is_named() {
+    let plan =
+        || provider(json!({ "answers": { "task": ["call search", "call fetch", "answer"] } }));
+    let tool = |name: &str| json!({ "type": "function", "name": name, "parameters": {} });
+    let ask_for = |input: Value, previous: &Value| {
+        let body = json!({
+            "model": "gpt-4o-mini", "input": input, "previous_response_id": previous,
+            "tools": [tool("search"), tool("fetch")],
+        });
+        ask(plan(), &request("POST", "/v1/responses", &[KEY], &body.to_string())).json()
+    };
+    let mut answer = ask_for(json!("go"), &Value::Null);
+    for expected in ["search", "fetch"] {
+        let call = &answer["output"][0];
+        assert_eq!((&call["type"], &call["name"]), (&json!("function_call"), &json!(expected)));
+        let id = answer["id"].as_str().unwrap();
+        assert!(id.len() == 55 && id[5..].bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+        let output =
+            json!([{ "type": "function_call_output", "call_id": call["call_id"], "output": "x" }]);
+        answer = ask_for(output, &answer["id"].clone());
+    }
+    assert_eq!(answer["output"][0]["type"], "message");
+    // What the user says next begins the task again.
+    let again = ask_for(json!("go on"), &answer["id"].clone());
+    assert_eq!(again["output"][0]["name"], "search");
+}

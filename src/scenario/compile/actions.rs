@@ -89,7 +89,13 @@ impl Checker<'_> {
                 self.at(&within, message, &help);
             }
             _ => {
-                let message = format!("{whose} knows no `{}` here", action.name());
+                let message = match action {
+                    Action::StreamError(error) => {
+                        format!("{whose} sends no `{}` inside a stream", error.error.name())
+                    }
+                    action => format!("{whose} knows no `{}`", action.name()),
+                };
+                let message = message.replace("any provider sends no", "no provider sends");
                 let help = "`brownout catalog` lists what each provider fails with";
                 self.at(path, message, help);
             }

@@ -2,6 +2,8 @@
 
 mod object;
 
+pub(super) use object::tool_turns;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Map, Value, json};

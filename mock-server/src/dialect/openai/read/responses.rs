@@ -85,7 +85,7 @@ pub(super) fn read(model: &str, body: &Parameters<'_>) -> Result<Understood, Ref
     let output_tokens_max = body.integer("max_output_tokens", OUTPUT_TOKENS_MIN, u64::MAX)?;
     body.sampling()?;
     body.integer("top_logprobs", 0, 20)?;
-    body.text("previous_response_id")?;
+    let previous = body.text("previous_response_id")?;
     body.flag("store")?;
     body.choice("truncation", &["auto", "disabled"])?;
     let effort = match body.within("reasoning")? {
@@ -112,7 +112,11 @@ pub(super) fn read(model: &str, body: &Parameters<'_>) -> Result<Understood, Ref
                 .pointer("/text/format/schema")
                 .map_or(0, |schema| Tokenizer::of(model).count(&schema.to_string())),
         );
-    let conversation = Conversation::new(turns.into_iter().map(|(role, said, _)| (role, said)));
+    let is_continued = !turns.iter().any(|(role, ..)| *role == "user");
+    let mut conversation = Conversation::new(turns.into_iter().map(|(role, said, _)| (role, said)));
+    if let Some(previous) = previous.filter(|_| is_continued) {
+        conversation.tool_turns += crate::dialect::openai::responses::tool_turns(previous);
+    }
     Ok(Understood { streaming, conversation, input_tokens, output_tokens_max, wishes })
 }
 

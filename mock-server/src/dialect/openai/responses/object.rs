@@ -36,7 +36,7 @@ pub(super) fn object(exchange: &Exchange<'_>, state: &State, model: &str) -> Val
     let created = exchange.moment.wall.as_secs();
     let mut fields = Map::new();
     let mut set = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
-    set("id", format!("resp_{}", exchange.moment.hex("response", 50)).into());
+    set("id", id(exchange).into());
     set("object", "response".into());
     set("created_at", created.into());
     set("status", state.status.into());
@@ -79,6 +79,19 @@ pub(super) fn object(exchange: &Exchange<'_>, state: &State, model: &str) -> Val
     set("user", or("user", Value::Null));
     set("metadata", or("metadata", json!({})));
     Value::Object(fields)
+}
+
+/// The id of a response. Its last two digits say how far an agent's task has got if it calls tools,
+/// so that a conversation that goes on by nothing but this id goes on with the task.
+fn id(exchange: &Exchange<'_>) -> String {
+    let turns = u8::try_from(exchange.request.conversation.tool_turns + 1).unwrap_or(u8::MAX);
+    format!("resp_{}{turns:02x}", exchange.moment.hex("response", 48))
+}
+
+/// How many turns of an agent's task lie before what follows a response of ours.
+pub(in crate::dialect::openai) fn tool_turns(previous: &str) -> u64 {
+    let ours = previous.strip_prefix("resp_").filter(|id| id.len() == 50 && id.is_ascii());
+    ours.and_then(|id| u64::from_str_radix(&id[48..], 16).ok()).unwrap_or(0)
 }
 
 fn reasoning(body: &Value, model: &str) -> Value {
