@@ -87,10 +87,14 @@ impl Effort {
 
 impl Writer<'_> {
     fn value(&mut self, schema: &Value, depth: usize) -> Value {
-        if depth > DEPTH_MAX || self.effort.is_spent() {
+        if self.effort.is_spent() {
             return Value::Null;
         }
+        // What is too deep is an effort too: there may be a thousand of it in each of ten thousand.
         self.effort.values -= 1;
+        if depth > DEPTH_MAX {
+            return Value::Null;
+        }
         let schema = &resolved(self.root, schema, &mut self.effort);
         if let Some(constant) = schema.get("const") {
             return self.effort.copy(constant).unwrap_or_default();
@@ -754,6 +758,12 @@ mod tests {
                     .prop_map(|fields| json!({ "properties": fields, "required": ["a", "b"] })),
             ]
         })
+    }
+
+    #[test]
+    fn lists_of_lists_without_an_end_are_cut() {
+        let schema = json!({ "type": "array", "items": { "$ref": "#" }, "minItems": 809 });
+        assert!(written(&schema).to_string().len() < 1_000_000);
     }
 
     proptest! {
