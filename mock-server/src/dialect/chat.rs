@@ -1,14 +1,11 @@
 //! What the dialects that took OpenAI's form have in common: messages, tools and choices.
 
-use std::hash::Hasher;
-
 use serde_json::Value;
 
 use super::{bearer, content_text, counted_text};
 use crate::{
     action::ErrorKind,
     dialect::{Head, Refusal},
-    draw::{Draws, Purpose, StableHasher},
     request::{Conversation, Format, TOOL_CALLS, Tool, ToolChoice, Wishes},
     tokens::Tokenizer,
 };
@@ -85,43 +82,6 @@ pub(super) fn few(texts: &[String]) -> Result<(), Refusal> {
     }
     Ok(())
 }
-
-/// A vector of length one that a text always gets from a model, in this run.
-pub(super) fn vector(draws: Draws, model: &str, text: &str, dimensions: u64) -> Vec<f64> {
-    let mut hash = StableHasher::new(0);
-    hash.write(model.as_bytes());
-    hash.write_u8(0);
-    hash.write(text.as_bytes());
-    let subject = hash.finish();
-    let parts: Vec<f64> = (0..dimensions)
-        .map(|index| {
-            let draw = draws.draw("vector", Purpose::Text, subject, index).to_le_bytes();
-            f64::from(i16::from_le_bytes([draw[0], draw[1]]))
-        })
-        .collect();
-    let length = parts.iter().map(|part| part * part).sum::<f64>().sqrt().max(1.0);
-    // As many digits as a 32-bit float has; adding zero takes its sign away.
-    parts.iter().map(|part| (part / length * 1e8).round() / 1e8 + 0.0).collect()
-}
-
-/// A vector as OpenAI's clients ask for it: 32-bit floats, little end first, in Base64.
-pub(super) fn packed(vector: &[f64]) -> String {
-    // A decimal text is the one way from 64 bits to 32 that rounds and casts nothing.
-    let floats = vector.iter().map(|part| part.to_string().parse::<f32>().unwrap_or_default());
-    let bytes: Vec<u8> = floats.flat_map(f32::to_le_bytes).collect();
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
-        let bits = bits << (8 * (3 - three.len()));
-        for place in 0..4 {
-            let letter = usize::try_from(bits >> (18 - 6 * place) & 63).unwrap_or(0);
-            text.push(if place <= three.len() { char::from(BASE64[letter]) } else { '=' });
-        }
-    }
-    text
-}
-
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// The most texts of one request for vectors: OpenAI's limit.
 const TEXTS_MAX: usize = 2_048;
@@ -205,7 +165,7 @@ pub(super) fn rendered(
     let head = Head { method, path, query: "", headers: &headers };
     let route = dialect.route(&head).expect("the path is one of its own");
     let request = dialect.read(route, &head, body.to_string().as_bytes()).expect("it is taken");
-    let draws = Draws::new(1);
+    let draws = crate::draw::Draws::new(1);
     let healthy = Action::Answer(crate::action::Answer::default());
     let exchange = Exchange {
         request: &request,
@@ -259,30 +219,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_vector_has_length_one_and_belongs_to_its_text() {
-        let draws = Draws::new(1);
-        let one = vector(draws, "m", "hi", 256);
-        let length: f64 = one.iter().map(|part| part * part).sum();
-        assert!((length - 1.0).abs() < 1e-5, "{length}");
-        assert_eq!(one, vector(draws, "m", "hi", 256));
-        assert_ne!(one, vector(draws, "m", "ho", 256));
-        assert_ne!(one, vector(draws, "n", "hi", 256));
-    }
-
-    #[test]
-    fn a_packed_vector_is_that_of_every_other_base64() {
-        // As `base64.b64encode(struct.pack("<2f", 0.5, -1))` has it.
-        for (vector, text) in [
-            (&[][..], ""),
-            (&[0.5], "AAAAPw=="),
-            (&[0.5, -1.0], "AAAAPwAAgL8="),
-            (&[0.5, -1.0, 0.25], "AAAAPwAAgL8AAIA+"),
-        ] {
-            assert_eq!(packed(vector), text);
-        }
-    }
 
     #[test]
     fn wishes_are_read_in_every_form() {

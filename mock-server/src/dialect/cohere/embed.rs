@@ -17,8 +17,7 @@ pub(super) fn reply(exchange: &Exchange<'_>) -> Reply {
     let is_first = request.route == Route::CohereEmbedV1;
     let inputs = inputs(&request.body);
     let dimensions = dimensions(&request.model, &request.body);
-    let draws = exchange.moment.draws;
-    let vector = |input: &Input<'_>| Vector::of(&request.model, &input.said, dimensions, draws);
+    let vector = |input: &Input<'_>| Vector::of(&request.model, &input.said, dimensions);
     let vectors: Vec<Vector> = inputs.iter().map(vector).collect();
     let kinds = kinds(&request.body);
     // Version 1 has a form of its own, if none is asked for.

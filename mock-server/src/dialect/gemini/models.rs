@@ -1,5 +1,6 @@
 //! Gemini's list of models.
 
+use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
 use super::{JSON, Target, headers};
@@ -48,18 +49,7 @@ fn page_token(name: &str) -> String {
     let name = format!("models/{name}");
     let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
     let bytes: Vec<u8> = [0x0a, length].into_iter().chain(name.bytes()).collect();
-    let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let bits = (0..3).fold(0_usize, |bits, index| {
-            bits << 8 | usize::from(three.get(index).copied().unwrap_or(0))
-        });
-        for place in 0..4 {
-            let letter = letters[bits >> (18 - 6 * place) & 63];
-            text.push(if place <= three.len() { char::from(letter) } else { '=' });
-        }
-    }
-    text
+    base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 fn entry(name: &str, model: &Model) -> Value {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{limit_headers, read, served_headers};
 use crate::{
     answer::{Answer, Choice, Finish},
-    dialect::{Event, Exchange, Fields, Reply, ReplyBody, chat},
+    dialect::{Event, Exchange, Fields, Reply, ReplyBody, vector::Vector},
     models,
     plan::Route,
 };
@@ -203,8 +203,8 @@ fn embeddings(exchange: &Exchange<'_>) -> Reply {
     let dimensions = wanted.unwrap_or(whole).min(3_072);
     let texts = read::inputs(&request.body);
     let data = texts.iter().enumerate().map(|(index, text)| {
-        let vector = chat::vector(exchange.moment.draws, &request.model, text, dimensions);
-        json!({ "object": "embedding", "embedding": vector, "index": index })
+        let vector = Vector::of(&request.model, text, dimensions);
+        json!({ "object": "embedding", "embedding": vector.floats(), "index": index })
     });
     let body = json!({
         "id": exchange.moment.hex("completion", 32),
@@ -286,6 +286,7 @@ const MODELS: [&str; 8] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::chat;
     use crate::dialect::mistral::Mistral;
 
     const CHAT: (&str, &str) = ("POST", "/v1/chat/completions");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{golang, library, native, read};
 use crate::{
     answer::{Answer, Choice, Finish},
-    dialect::{Event, Exchange, Fields, Reply, ReplyBody, chat},
+    dialect::{Event, Exchange, Fields, Reply, ReplyBody, vector::Vector},
     draw::{Purpose, scale},
     plan::Route,
 };
@@ -207,8 +207,8 @@ fn embeddings(exchange: &Exchange<'_>) -> Value {
     let packed = format.is_some_and(|format| format.eq_ignore_ascii_case("base64"));
     let texts = read::inputs(&request.body);
     let data = texts.iter().enumerate().map(|(index, text)| {
-        let vector = chat::vector(exchange.moment.draws, &request.model, text, dimensions);
-        let vector = if packed { json!(chat::packed(&vector)) } else { json!(vector) };
+        let vector = Vector::of(&request.model, text, dimensions);
+        let vector = if packed { json!(vector.base64()) } else { vector.floats() };
         json!({ "object": "embedding", "embedding": vector, "index": index })
     });
     json!({
@@ -222,6 +222,7 @@ fn embeddings(exchange: &Exchange<'_>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::chat;
     use crate::dialect::ollama::Ollama;
 
     fn rendered(streaming: bool) -> String {

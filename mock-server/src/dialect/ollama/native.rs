@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{golang, library, read};
 use crate::{
     answer::{Answer, Choice, Finish},
-    dialect::{Event, Exchange, Reply, ReplyBody, chat},
+    dialect::{Event, Exchange, Reply, ReplyBody, vector::Vector},
     draw::{Purpose, scale},
     plan::Route,
 };
@@ -210,9 +210,7 @@ fn embed(exchange: &Exchange<'_>) -> Value {
     let wanted = request.body.get("dimensions").and_then(Value::as_u64);
     let dimensions = wanted.filter(|wanted| *wanted > 0).map_or(whole, |wanted| wanted.min(whole));
     let texts = read::inputs(&request.body);
-    let vectors = texts
-        .iter()
-        .map(|text| json!(chat::vector(exchange.moment.draws, &request.model, text, dimensions)));
+    let vectors = texts.iter().map(|text| Vector::of(&request.model, text, dimensions).floats());
     let moment = &exchange.moment;
     let load =
         1_000_000 + scale(moment.draws.draw("load", Purpose::Id, moment.attempt, 0), 60_000_000);
@@ -232,8 +230,8 @@ fn embeddings(exchange: &Exchange<'_>) -> Value {
     let request = exchange.request;
     let prompt = request.body.get("prompt").and_then(Value::as_str).unwrap_or_default();
     let dimensions = if prompt.is_empty() { 0 } else { library::dimensions(&request.model) };
-    let vector = chat::vector(exchange.moment.draws, &request.model, prompt, dimensions);
-    json!({ "embedding": vector })
+    let vector = Vector::of(&request.model, prompt, dimensions);
+    json!({ "embedding": vector.floats() })
 }
 
 fn count(length: usize) -> u64 {
@@ -250,6 +248,7 @@ const CONTEXT_MAX: u64 = 131_072;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::chat;
     use crate::{answer::ToolCall, dialect::ollama::Ollama};
 
     fn rendered(path: &str, answer: &Answer, streaming: bool) -> Vec<Value> {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{EVENTS, generation, headers, price, read, resolved, upstream};
 use crate::{
     answer::{Answer, Choice, Finish},
-    dialect::{Event, EventKind, Exchange, Reply, ReplyBody, chat},
+    dialect::{Event, EventKind, Exchange, Reply, ReplyBody, vector::Vector},
     models,
     plan::Route,
 };
@@ -264,8 +264,8 @@ fn embeddings(exchange: &Exchange<'_>) -> String {
     let packed = request.body.get("encoding_format").and_then(Value::as_str) == Some("base64");
     let texts = read::inputs(&request.body);
     let data = texts.iter().enumerate().map(|(index, text)| {
-        let vector = chat::vector(exchange.moment.draws, &request.model, text, dimensions);
-        let vector = if packed { json!(chat::packed(&vector)) } else { json!(vector) };
+        let vector = Vector::of(&request.model, text, dimensions);
+        let vector = if packed { json!(vector.base64()) } else { vector.floats() };
         json!({ "object": "embedding", "embedding": vector, "index": index })
     });
     let body = json!({
@@ -345,6 +345,7 @@ const COMMENT_EVERY: Duration = Duration::from_millis(400);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::chat;
     use crate::dialect::openrouter::OpenRouter;
 
     fn rendered(streaming: bool) -> String {

@@ -103,7 +103,7 @@ pub(super) fn embedding(model: &str, body: &Parameters<'_>) -> Result<Understood
 
 /// The dimensions of a model's vectors.
 fn most_dimensions(model: &str) -> u64 {
-    u64::try_from(crate::dialect::openai::embeddings::dimensions(model)).unwrap_or(u64::MAX)
+    crate::dialect::openai::embeddings::dimensions(model)
 }
 
 /// A text, texts, tokens, or lists of tokens.
