@@ -13,6 +13,9 @@ use super::{
 };
 
 mod aws_jitter;
+mod backoff;
+mod failing_server;
+mod retries;
 
 /// A published result that can be reproduced.
 #[derive(Clone, Copy, Debug)]
@@ -338,9 +341,7 @@ impl Cell {
 }
 
 /// Everything that can be reproduced, by name.
-pub const ANCHORS: &[Anchor] = &[
-    aws_jitter::ANCHOR, //
-];
+pub const ANCHORS: &[Anchor] = &[aws_jitter::ANCHOR, backoff::ANCHOR, retries::ANCHOR];
 
 #[cfg(test)]
 mod tests {
