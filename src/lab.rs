@@ -6,7 +6,9 @@
 mod agenda;
 mod chance;
 mod crew;
+pub mod metric;
 pub mod reproduce;
+pub mod results;
 pub mod statistics;
 
 pub use agenda::Agenda;
