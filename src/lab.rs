@@ -7,6 +7,7 @@ mod agenda;
 mod chance;
 mod crew;
 mod experiment;
+pub mod library;
 pub mod metric;
 mod provider;
 pub mod reproduce;
