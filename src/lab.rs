@@ -5,6 +5,7 @@
 
 mod agenda;
 mod chance;
+pub mod comparison;
 mod crew;
 pub mod metric;
 pub mod reproduce;
