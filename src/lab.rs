@@ -5,6 +5,7 @@
 
 mod agenda;
 mod chance;
+pub mod comparison;
 mod crew;
 mod experiment;
 pub mod library;

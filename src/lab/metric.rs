@@ -113,14 +113,16 @@ impl Metric {
             Self::Amplification => "attempts for each call",
             Self::Goodput => "calls that succeed in a second of load",
             Self::Success => "share of calls that succeed",
-            Self::SuccessInOutage => "the same, of calls that come during the outage",
+            Self::SuccessInOutage => {
+                "share of calls that succeed of those that come during the outage"
+            }
             Self::Limited => "share of attempts refused for a rate limit",
             Self::P50 => "how long half of the successes take at most",
             Self::P90 => "how long 90% of the successes take at most",
             Self::P99 => "how long 99% of the successes take at most",
             Self::P999 => "how long 99.9% of the successes take at most",
             Self::WastedTokens => "tokens billed for answers that nobody got, for each call",
-            Self::WastedCost => "what these cost, for each call",
+            Self::WastedCost => "what is billed for answers that nobody got, for each call",
             Self::Recovery => "time after the outage until calls succeed as before it",
             Self::Peak => "busiest second after the outage, against the mean before it",
             Self::Fairness => "how evenly clients are served (Jain's index)",
