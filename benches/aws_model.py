@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """The backoff-and-jitter simulation of AWS in plain Python: what the lab is measured against.
 
-Clients contend for one row under optimistic concurrency control, and back off after each write that comes too late;
-the model of https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/, with its numbers.
-One heap of events, the generator of the standard library, nothing else: the program that one would write first.
+Clients contend for one row under optimistic concurrency control, and back off after each write
+that comes too late; the model, with its numbers, of
+https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
+A heap of events and the standard generator: the program that one would write first.
 
     benches/aws_model.py --clients 100 --strategy full --runs 200 --seed 1
 
-Prints one JSON object: what a run took (`calls` are writes that reached the server, `time` is when the last client was
-done, in the model's unit), and how many writes and events a second of processor time plays.
+Prints one JSON object: what a run came to (`calls` are the writes that reached the server, `time`
+is when the last client was done, in the model's milliseconds), and how many writes and events a
+second of processor time plays.
 """
 
 import argparse
@@ -28,7 +30,7 @@ READ, READ_ANSWER, WRITE, WRITE_ANSWER = range(4)
 
 
 class Client:
-    """What a client remembers between its attempts: how often it failed, and how long it slept last."""
+    """What a client remembers: how often it failed, and how long it slept last."""
 
     def __init__(self):
         self.failures = 0
@@ -51,13 +53,13 @@ class Client:
 
 
 def play(clients, strategy, generator):
-    """One run: how many writes the server saw, when the last client was done, and how many events that took."""
+    """One run: how many writes came, when the last client was done, and how many events it took."""
 
     def arrival(now):
         return now + abs(generator.gauss(DELAY_MEAN, DELAY_SD))
 
     contenders = [Client() for _ in range(clients)]
-    # The number in the second place keeps events of the same instant in the order in which they were made.
+    # The second place keeps events of one instant in the order in which they were made.
     queue = [(arrival(0.0), number, READ, number, 0) for number in range(clients)]
     heapq.heapify(queue)
     made = clients

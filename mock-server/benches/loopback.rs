@@ -93,7 +93,7 @@ impl Server {
         for _ in 0..requests {
             std::hint::black_box(client.ask());
         }
-        spent() - before
+        spent().saturating_sub(before)
     }
 }
 

@@ -5,6 +5,8 @@
 mod program;
 mod world;
 
+/// Do the benches say what they measured, and does each have its place in their report?
+mod benches;
 /// Does the claim in each bundled file's name hold?
 mod bundled;
 /// Is every wrong client found out, and every right one left alone?
