@@ -74,9 +74,9 @@ impl Shared for Arc<Fleet> {
 impl Shared for MultiplexedConnection {
     async fn admit(&mut self) {
         let key = "requests:minute";
-        let mut counter = redis::pipe();
-        counter.atomic().incr(key, 1).expire(key, 60).ignore();
-        let (counted,): (u64,) = counter.query_async(self).await.expect("the server answers");
+        let mut commands = redis::pipe();
+        commands.atomic().incr(key, 1).expire(key, 60).ignore();
+        let (counted,): (u64,) = commands.query_async(self).await.expect("the server answers");
         black_box(counted);
     }
 }

@@ -73,19 +73,19 @@ fn truncating(c: &mut Criterion) {
 
 /// The two promises, by rounds that take turns.
 fn promises() {
-    let fitted = |messages| move |_| time(history(messages), |history| fit(history).tokens);
-    let tokenised = |_| time(history(2_000), tokenise);
+    let fitted = |messages| move |_| time(&history(messages), |history| fit(history).tokens);
+    let tokenised = |_| time(&history(2_000), tokenise);
     rounds::compare("truncation/a first fit", 21, 1, fitted(2_000), tokenised);
     // Of fewer messages, for this is quadratic in their number.
-    let recounted = |_| time(history(500), |history| recounting(history, half().budget()));
+    let recounted = |_| time(&history(500), |history| recounting(history, half().budget()));
     rounds::compare("truncation/counting again", 3, 1, fitted(500), recounted);
 }
 
 /// How long a run takes on a conversation that nobody has counted before.
 #[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
-fn time(history: Vec<Message>, run: impl Fn(&[Message]) -> u64) -> Duration {
+fn time(history: &[Message], run: impl Fn(&[Message]) -> u64) -> Duration {
     let begun = Instant::now();
-    black_box(run(black_box(&history)));
+    black_box(run(black_box(history)));
     begun.elapsed()
 }
 
