@@ -12,6 +12,7 @@ use super::{
     statistics::Summary,
 };
 
+mod cubic;
 mod gcra;
 
 /// A published result that can be reproduced.
@@ -338,7 +339,7 @@ impl Cell {
 }
 
 /// Everything that can be reproduced, by name.
-pub const ANCHORS: &[Anchor] = &[gcra::ANCHOR];
+pub const ANCHORS: &[Anchor] = &[cubic::ANCHOR, gcra::ANCHOR];
 
 /// What an anchor shows with so many runs and threads, and these parameters.
 #[cfg(test)]
