@@ -14,6 +14,7 @@ use super::{
 
 mod cubic;
 mod gcra;
+mod hedging;
 
 /// A published result that can be reproduced.
 #[derive(Clone, Copy, Debug)]
@@ -339,7 +340,7 @@ impl Cell {
 }
 
 /// Everything that can be reproduced, by name.
-pub const ANCHORS: &[Anchor] = &[cubic::ANCHOR, gcra::ANCHOR];
+pub const ANCHORS: &[Anchor] = &[cubic::ANCHOR, gcra::ANCHOR, hedging::ANCHOR];
 
 /// What an anchor shows with so many runs and threads, and these parameters.
 #[cfg(test)]
