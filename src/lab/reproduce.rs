@@ -15,6 +15,7 @@ use super::{
 mod cubic;
 mod gcra;
 mod hedging;
+mod netflix;
 
 /// A published result that can be reproduced.
 #[derive(Clone, Copy, Debug)]
@@ -340,7 +341,7 @@ impl Cell {
 }
 
 /// Everything that can be reproduced, by name.
-pub const ANCHORS: &[Anchor] = &[cubic::ANCHOR, gcra::ANCHOR, hedging::ANCHOR];
+pub const ANCHORS: &[Anchor] = &[cubic::ANCHOR, gcra::ANCHOR, hedging::ANCHOR, netflix::ANCHOR];
 
 /// What an anchor shows with so many runs and threads, and these parameters.
 #[cfg(test)]
