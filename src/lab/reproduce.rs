@@ -16,6 +16,7 @@ mod cubic;
 mod gcra;
 mod hedging;
 mod netflix;
+mod sdk_backoff;
 
 /// A published result that can be reproduced.
 #[derive(Clone, Copy, Debug)]
@@ -341,7 +342,8 @@ impl Cell {
 }
 
 /// Everything that can be reproduced, by name.
-pub const ANCHORS: &[Anchor] = &[cubic::ANCHOR, gcra::ANCHOR, hedging::ANCHOR, netflix::ANCHOR];
+pub const ANCHORS: &[Anchor] =
+    &[cubic::ANCHOR, gcra::ANCHOR, hedging::ANCHOR, netflix::ANCHOR, sdk_backoff::ANCHOR];
 
 /// What an anchor shows with so many runs and threads, and these parameters.
 #[cfg(test)]
