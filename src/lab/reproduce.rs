@@ -12,6 +12,7 @@ use super::{
     statistics::Summary,
 };
 
+mod atb;
 mod cubic;
 mod gcra;
 mod hedging;
@@ -342,8 +343,14 @@ impl Cell {
 }
 
 /// Everything that can be reproduced, by name.
-pub const ANCHORS: &[Anchor] =
-    &[cubic::ANCHOR, gcra::ANCHOR, hedging::ANCHOR, netflix::ANCHOR, sdk_backoff::ANCHOR];
+pub const ANCHORS: &[Anchor] = &[
+    atb::ANCHOR,
+    cubic::ANCHOR,
+    gcra::ANCHOR,
+    hedging::ANCHOR,
+    netflix::ANCHOR,
+    sdk_backoff::ANCHOR,
+];
 
 /// What an anchor shows with so many runs and threads, and these parameters.
 #[cfg(test)]
