@@ -13,6 +13,7 @@ use super::{
 };
 
 mod atb;
+mod aws_jitter;
 mod cubic;
 mod gcra;
 mod hedging;
@@ -345,6 +346,7 @@ impl Cell {
 /// Everything that can be reproduced, by name.
 pub const ANCHORS: &[Anchor] = &[
     atb::ANCHOR,
+    aws_jitter::ANCHOR,
     cubic::ANCHOR,
     gcra::ANCHOR,
     hedging::ANCHOR,

@@ -49,6 +49,15 @@ impl Summary {
         if difference.abs() <= 1e-6 * scale { 0.0 } else { f64::INFINITY.copysign(difference) }
     }
 
+    /// How large this mean is as a share of another one that is independent of it, with the error to first order.
+    #[must_use]
+    pub fn share_of(&self, whole: &Self) -> Self {
+        let count = self.count.min(whole.count);
+        let mean = self.mean / whole.mean;
+        let error = mean.abs() * (self.error / self.mean).hypot(whole.error / whole.mean);
+        Self { count, mean, deviation: error * number(count).sqrt(), error }
+    }
+
     /// A mean that is known without values, such as a published one: from so many runs with this deviation.
     pub fn published(mean: f64, deviation: f64, count: usize) -> Self {
         Self { count, mean, deviation, error: deviation / number(count).sqrt() }
@@ -110,6 +119,16 @@ mod tests {
         assert!(exact(1.1).z(&exact(1.0)).is_infinite());
         let z = Summary::published(12.0, 3.0, 9).z(&Summary::published(10.0, 0.0, 9));
         assert!((z - 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_share_has_the_errors_of_both_means() {
+        let summary = |mean, error| Summary { count: 100, mean, deviation: error * 10.0, error };
+        let share = summary(30.0, 0.9).share_of(&summary(100.0, 4.0));
+        assert_eq!((share.count, share.mean), (100, 0.3));
+        // 3 % and 4 % at right angles.
+        assert!((share.error - 0.3 * 0.05).abs() < 1e-12, "{share:?}");
+        assert!((share.deviation - 0.15).abs() < 1e-12, "{share:?}");
     }
 
     #[test]

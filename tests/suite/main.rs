@@ -13,6 +13,8 @@ mod clients;
 mod command_line;
 /// Is this the message we meant?
 mod diagnostics;
+/// Does the lab tell people and programs what it measured, and the same on any machine?
+mod lab;
 /// Are the lanes of a server worlds of their own?
 mod lanes;
 /// Are the providers' words their own?
