@@ -25,7 +25,7 @@ pub(super) const ANCHOR: Anchor = Anchor {
             about: "seconds, the median latency",
             default: &[2.0],
             least: 1e-3,
-            most: 1e3,
+            most: 100.0,
             whole: false,
         },
         Parameter {
@@ -33,7 +33,7 @@ pub(super) const ANCHOR: Anchor = Anchor {
             about: "the standard deviation of the logarithm of the latency",
             default: &[0.5, 1.0],
             least: 0.01,
-            most: 3.0,
+            most: 2.0,
             whole: false,
         },
         Parameter {
@@ -49,7 +49,7 @@ pub(super) const ANCHOR: Anchor = Anchor {
             about: "calls in each run",
             default: &[200_000.0],
             least: 1_000.0,
-            most: 1e7,
+            most: 1e6,
             whole: true,
         },
         Parameter {

@@ -20,7 +20,7 @@ use crate::lab::{
 pub(super) const ANCHOR: Anchor = Anchor {
     name: "sdk-backoff",
     title: "what the SDKs of OpenAI and Anthropic wait before a retry",
-    source: "openai-python and anthropic-sdk-python, _base_client.py (2024 to 2.51, mid-2026): _calculate_retry_timeout, _parse_retry_after_header, _should_retry",
+    source: "openai-python and anthropic-sdk-python, _base_client.py (2024 to mid-2026): _calculate_retry_timeout, _parse_retry_after_header, _should_retry",
     parameters: &[
         Parameter {
             name: "base",
@@ -56,10 +56,18 @@ pub(super) const ANCHOR: Anchor = Anchor {
         },
         Parameter {
             name: "hint-max",
-            about: "seconds of a server's hint that are waited out",
+            about: "seconds of the longest hint that is waited out",
             default: &[60.0],
             least: 0.0,
-            most: 500.0,
+            most: 200.0,
+            whole: false,
+        },
+        Parameter {
+            name: "hint-max-later",
+            about: "the same for OpenAI's SDK since mid-2026",
+            default: &[120.0],
+            least: 1.0,
+            most: 200.0,
             whole: false,
         },
         Parameter {
@@ -151,37 +159,50 @@ fn errors(draws: u32, runs: usize) -> f64 {
 /// What a call does whose attempts all fail alike.
 fn rules(setup: &Setup<'_>, policy: &Policy) -> Vec<Claim> {
     let retries = f64::from(policy.retry.retries_max);
-    let course = |failure: &Failure| Course::of(policy, failure, setup.seed);
     let mut claims = Vec::new();
     for (what, failure, retried) in failures() {
         let expected = if retried { retries } else { 0.0 };
-        let ours = number(course(&failure).waits.len());
+        let ours = number(waits(policy, &failure, setup.seed).len());
         claims.push(Claim::exact(format!("retries after {what}"), expected, ours));
     }
+    let window = policy.retry.backoff.envelope(1).as_secs_f64();
     for (what, headers, seconds) in HINTS {
-        let failure = answer(429, headers);
-        let Some(wait) = course(&failure).waits.first().copied() else { continue };
-        let hint_max = policy.retry.hint_max.as_secs_f64();
-        let wait = wait.as_secs_f64();
-        match seconds {
-            Some(seconds) if seconds <= hint_max => {
-                claims.push(Claim::exact(format!("s, wait after {what}"), seconds, wait));
-            }
-            Some(_) => {}
-            None => {
-                let window = policy.retry.backoff.envelope(1).as_secs_f64();
-                // The middle of the range, and half of it to both sides.
-                claims.push(Claim {
-                    tolerance: Tolerance::Absolute(window * JITTER / 2.0),
-                    ..Claim::exact(
-                        format!("s, wait after {what}: the formula"),
-                        window * (1.0 - JITTER / 2.0),
-                        wait,
-                    )
-                });
-            }
-        }
+        let waits = waits(policy, &answer(429, headers), setup.seed);
+        // There is no first wait if retries are switched off, or if the hint is too long.
+        let Some(wait) = waits.first().map(Duration::as_secs_f64) else { continue };
+        let what = format!("s, wait after {what}");
+        claims.push(match seconds {
+            Some(seconds) => Claim::exact(what, seconds, wait),
+            // The middle of the formula's range, and half of it to both sides.
+            None => Claim {
+                tolerance: Tolerance::Absolute(window * JITTER / 2.0),
+                ..Claim::exact(what, window * (1.0 - JITTER / 2.0), wait)
+            },
+        });
     }
+    claims.extend(later_rules(setup, policy));
+    claims
+}
+
+/// What OpenAI's SDK does since mid-2026: it waits out longer hints, and ends at those that are longer still.
+fn later_rules(setup: &Setup<'_>, policy: &Policy) -> Vec<Claim> {
+    let longest = setup.settings.one("hint-max-later");
+    let retry = Retry { hint_max: span(longest), ..policy.retry };
+    let later = Policy { retry, ..policy.clone() };
+    let (kept, beyond) = (longest.to_string(), (longest + 1.0).to_string());
+    let waits = |headers: &[(&str, &str)]| waits(&later, &answer(429, headers), setup.seed);
+    let first = waits(&[("retry-after", &kept)]).first().map(Duration::as_secs_f64);
+    let refused = waits(&[("retry-after", &beyond)]);
+    let wanted = waits(&[("retry-after", &beyond), ("x-should-retry", "true")]);
+    let none = |what: &str, waits: &[Duration]| {
+        Claim::exact(format!("later SDK: retries after {what}"), 0.0, number(waits.len()))
+    };
+    let mut claims = vec![
+        none("a longer retry-after", &refused),
+        none("a longer retry-after with x-should-retry: true", &wanted),
+    ];
+    let kept = "later SDK: s, wait after the longest retry-after";
+    claims.extend(first.map(|wait| Claim::exact(kept, longest, wait)));
     claims
 }
 
@@ -224,34 +245,25 @@ fn answer(status: u16, headers: &[(&str, &str)]) -> Failure {
     classify::response(Provider::OpenAi, status, headers, b"", Some(wall))
 }
 
-/// How a call went.
-#[derive(Clone, Debug, Default)]
-struct Course {
-    /// How long it waited before each retry.
-    waits: Vec<Duration>,
-}
-
-impl Course {
-    /// Plays a call, every attempt of which fails at once and in the same way.
-    fn of(policy: &Policy, failure: &Failure, seed: u64) -> Self {
-        let target = Target::new(Provider::OpenAi, "gpt-4o-mini");
-        let mut pool = Pool::new(policy, [target], Draws::new(seed)).expect("parameters in range");
-        let request = Request::new([Message::user("Hello")]);
-        let (mut call, mut now) = (Call::new(1, request, policy.clone(), Nanos::ZERO), Nanos::ZERO);
-        let mut course = Self::default();
-        loop {
-            match call.poll(&mut pool, now) {
-                Action::Done(_) => return course,
-                Action::Drop { .. } => {}
-                Action::Send { attempt, .. } => {
-                    call.handle(attempt, Event::Failed(failure.clone()), &mut pool, now);
-                }
-                Action::Wait { until, .. } => {
-                    course.waits.push(until.since(now));
-                    now = until;
-                }
-                Action::Acquire { until, .. } | Action::Attend { until } => now = until,
+/// How long a call waits before each retry, every attempt of which fails at once and in the same way.
+fn waits(policy: &Policy, failure: &Failure, seed: u64) -> Vec<Duration> {
+    let target = Target::new(Provider::OpenAi, "gpt-4o-mini");
+    let mut pool = Pool::new(policy, [target], Draws::new(seed)).expect("parameters in range");
+    let request = Request::new([Message::user("Hello")]);
+    let (mut call, mut now) = (Call::new(1, request, policy.clone(), Nanos::ZERO), Nanos::ZERO);
+    let mut waits = Vec::new();
+    loop {
+        match call.poll(&mut pool, now) {
+            Action::Done(_) => return waits,
+            Action::Drop { .. } => {}
+            Action::Send { attempt, .. } => {
+                call.handle(attempt, Event::Failed(failure.clone()), &mut pool, now);
             }
+            Action::Wait { until, .. } => {
+                waits.push(until.since(now));
+                now = until;
+            }
+            Action::Acquire { until, .. } | Action::Attend { until } => now = until,
         }
     }
 }
@@ -283,8 +295,8 @@ const HINTS: [(&str, Headers, Option<f64>); 8] = [
 
 /// Where the shipped client differs on purpose.
 const DIFFERENCES: [&str; 4] = [
-    "A hint beyond the limit is not compared: the SDKs of the time come back by the formula, early, and later ones not at all; the shipped client moves to another target or ends the call, and never comes back early.",
-    "`x-should-retry: true` is not compared: the SDKs retry whatever it comes with; the shipped client does not repeat what its class forbids.",
+    "A hint beyond the limit is compared with the later SDK only: earlier ones come back by the formula, early; the shipped client moves to another target or ends the call, and never comes back early.",
+    "`x-should-retry: true` on a final failure is not compared: the SDKs retry whatever it comes with; the shipped client does not repeat what its class forbids.",
     "The shipped client adds a spread to hints, so that those who got the same one do not come back as one; here it is switched off, as the SDKs have none.",
     "The jitter of a quarter is no parameter: the shipped formula has no other.",
 ];
@@ -303,7 +315,7 @@ mod tests {
         let shown = shown(&ANCHOR, 4, 1, &FEW);
         let broken: Vec<_> = shown.claims.iter().filter(|claim| !claim.holds()).collect();
         assert!(broken.is_empty(), "{broken:#?}");
-        assert_eq!(shown.claims.len(), 3 * 7 + 17 + 8);
+        assert_eq!(shown.claims.len(), 3 * 7 + 17 + 8 + 3);
     }
 
     #[test]
