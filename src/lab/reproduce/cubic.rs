@@ -90,11 +90,11 @@ fn reproduce(published: &Settings, settings: CubicSettings, variant: &[f64]) -> 
     };
     let mut busy = Busy::refused(settings, 25, 2.0);
     for (seconds, rate) in CURVE {
-        row("curve from 10/s", seconds, "rate per s", rate, busy.rate_at(at(seconds)));
+        row("refused at 10/s", seconds, "rate per s", rate, busy.rate_at(at(seconds)));
     }
     for (vector, answers, after, knee) in KNEES {
         let busy = Busy::refused(settings, answers, after);
-        row(vector, REFUSED_AT, "knee s", knee, busy.knee(settings.beta));
+        row(vector, REFUSED_AT, "seconds until it is back there", knee, busy.knee(settings.beta));
     }
     let mut cubic = Cubic::with(settings, Nanos::ZERO);
     for (seconds, refused, measured, rate) in MIXED {
@@ -204,8 +204,8 @@ const CURVE: [(f64, f64); 7] = [
 
 /// So many answers in so many seconds measure ten and eight per second; and how long it then takes to be back there.
 const KNEES: [(&str, u32, f64, f64); 2] = [
-    ("back at 10/s", 25, 2.0, 1.957_433_820_584_431_7),
-    ("back at 8/s", 10, 1.0, 1.817_120_592_832_139_7),
+    ("refused at 10/s", 25, 2.0, 1.957_433_820_584_431_7),
+    ("refused at 8/s", 10, 1.0, 1.817_120_592_832_139_7),
 ];
 
 /// Seconds, whether the answer is a refusal, the measured rate, and the rate that is admitted.
