@@ -14,10 +14,13 @@ use super::{
 
 mod atb;
 mod aws_jitter;
+mod backoff;
 mod cubic;
+mod failing_server;
 mod gcra;
 mod hedging;
 mod netflix;
+mod retries;
 mod sdk_backoff;
 
 /// A published result that can be reproduced.
@@ -347,10 +350,12 @@ impl Cell {
 pub const ANCHORS: &[Anchor] = &[
     atb::ANCHOR,
     aws_jitter::ANCHOR,
+    backoff::ANCHOR,
     cubic::ANCHOR,
     gcra::ANCHOR,
     hedging::ANCHOR,
     netflix::ANCHOR,
+    retries::ANCHOR,
     sdk_backoff::ANCHOR,
 ];
 
