@@ -12,10 +12,16 @@ use super::{
     statistics::Summary,
 };
 
+mod atb;
 mod aws_jitter;
 mod backoff;
+mod cubic;
 mod failing_server;
+mod gcra;
+mod hedging;
+mod netflix;
 mod retries;
+mod sdk_backoff;
 
 /// A published result that can be reproduced.
 #[derive(Clone, Copy, Debug)]
@@ -341,7 +347,27 @@ impl Cell {
 }
 
 /// Everything that can be reproduced, by name.
-pub const ANCHORS: &[Anchor] = &[aws_jitter::ANCHOR, backoff::ANCHOR, retries::ANCHOR];
+pub const ANCHORS: &[Anchor] = &[
+    atb::ANCHOR,
+    aws_jitter::ANCHOR,
+    backoff::ANCHOR,
+    cubic::ANCHOR,
+    gcra::ANCHOR,
+    hedging::ANCHOR,
+    netflix::ANCHOR,
+    retries::ANCHOR,
+    sdk_backoff::ANCHOR,
+];
+
+/// What an anchor shows with so many runs and threads, and these parameters.
+#[cfg(test)]
+fn shown(anchor: &Anchor, runs: u32, threads: usize, given: &[(&str, &str)]) -> Reproduction {
+    let given = given.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    let settings = anchor.settings(&given.collect::<Vec<_>>()).unwrap();
+    let crew = Crew::new(threads.try_into().unwrap());
+    let progress = Progress::default();
+    (anchor.run)(&Setup { seed: 1, runs, crew, settings: &settings, progress: &progress })
+}
 
 #[cfg(test)]
 mod tests {
