@@ -13,6 +13,7 @@ use super::{
 };
 
 mod aws_jitter;
+mod gcra;
 
 /// A published result that can be reproduced.
 #[derive(Clone, Copy, Debug)]
@@ -340,7 +341,18 @@ impl Cell {
 /// Everything that can be reproduced, by name.
 pub const ANCHORS: &[Anchor] = &[
     aws_jitter::ANCHOR, //
+    gcra::ANCHOR,
 ];
+
+/// What an anchor shows with so many runs and threads, and these parameters.
+#[cfg(test)]
+fn shown(anchor: &Anchor, runs: u32, threads: usize, given: &[(&str, &str)]) -> Reproduction {
+    let given = given.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    let settings = anchor.settings(&given.collect::<Vec<_>>()).unwrap();
+    let crew = Crew::new(threads.try_into().unwrap());
+    let progress = Progress::default();
+    (anchor.run)(&Setup { seed: 1, runs, crew, settings: &settings, progress: &progress })
+}
 
 #[cfg(test)]
 mod tests {
