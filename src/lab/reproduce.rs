@@ -14,6 +14,7 @@ use super::{
 
 mod aws_jitter;
 mod gcra;
+mod open_closed;
 
 /// A published result that can be reproduced.
 #[derive(Clone, Copy, Debug)]
@@ -303,6 +304,16 @@ impl Claim {
         Self { what: what.into(), published, ours, tolerance }
     }
 
+    /// A figure that several runs give.
+    pub fn of_runs(
+        what: impl Into<String>,
+        published: f64,
+        values: &[f64],
+        tolerance: Tolerance,
+    ) -> Self {
+        Self { what: what.into(), published, ours: Summary::of(values), tolerance }
+    }
+
     /// How far ours is from the published figure, in the measure of its tolerance.
     pub fn difference(&self) -> f64 {
         let difference = self.ours.mean - self.published;
@@ -342,6 +353,7 @@ impl Cell {
 pub const ANCHORS: &[Anchor] = &[
     aws_jitter::ANCHOR, //
     gcra::ANCHOR,
+    open_closed::ANCHOR,
 ];
 
 /// What an anchor shows with so many runs and threads, and these parameters.
@@ -352,6 +364,16 @@ fn shown(anchor: &Anchor, runs: u32, threads: usize, given: &[(&str, &str)]) -> 
     let crew = Crew::new(threads.try_into().unwrap());
     let progress = Progress::default();
     (anchor.run)(&Setup { seed: 1, runs, crew, settings: &settings, progress: &progress })
+}
+
+/// The claims that do not hold.
+#[cfg(test)]
+fn broken(shown: &Reproduction) -> Vec<String> {
+    let broken = shown.claims.iter().filter(|claim| !claim.holds());
+    let words = |claim: &Claim| {
+        format!("{}: {} {:?} {}", claim.what, claim.published, claim.tolerance, claim.ours.mean)
+    };
+    broken.map(words).collect()
 }
 
 #[cfg(test)]
