@@ -13,6 +13,7 @@ use super::{
 };
 
 mod aws_jitter;
+mod collapse;
 mod gcra;
 mod open_closed;
 
@@ -352,6 +353,7 @@ impl Cell {
 /// Everything that can be reproduced, by name.
 pub const ANCHORS: &[Anchor] = &[
     aws_jitter::ANCHOR, //
+    collapse::ANCHOR,
     gcra::ANCHOR,
     open_closed::ANCHOR,
 ];
