@@ -15,6 +15,7 @@ use super::{
 mod aws_jitter;
 mod collapse;
 mod gcra;
+mod metastable;
 mod open_closed;
 
 /// A published result that can be reproduced.
@@ -355,6 +356,7 @@ pub const ANCHORS: &[Anchor] = &[
     aws_jitter::ANCHOR, //
     collapse::ANCHOR,
     gcra::ANCHOR,
+    metastable::ANCHOR,
     open_closed::ANCHOR,
 ];
 
