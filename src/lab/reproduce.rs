@@ -17,6 +17,7 @@ mod collapse;
 mod gcra;
 mod metastable;
 mod open_closed;
+mod sre_throttling;
 
 /// A published result that can be reproduced.
 #[derive(Clone, Copy, Debug)]
@@ -358,6 +359,7 @@ pub const ANCHORS: &[Anchor] = &[
     gcra::ANCHOR,
     metastable::ANCHOR,
     open_closed::ANCHOR,
+    sre_throttling::ANCHOR,
 ];
 
 /// What an anchor shows with so many runs and threads, and these parameters.
