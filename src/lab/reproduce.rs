@@ -17,6 +17,7 @@ mod collapse;
 mod gcra;
 mod metastable;
 mod open_closed;
+mod retry_budgets;
 mod sre_throttling;
 
 /// A published result that can be reproduced.
@@ -359,6 +360,7 @@ pub const ANCHORS: &[Anchor] = &[
     gcra::ANCHOR,
     metastable::ANCHOR,
     open_closed::ANCHOR,
+    retry_budgets::ANCHOR,
     sre_throttling::ANCHOR,
 ];
 
