@@ -5,10 +5,21 @@
 
 mod agenda;
 mod chance;
+pub mod comparison;
 mod crew;
+mod experiment;
+pub mod library;
+pub mod metric;
+mod provider;
 pub mod reproduce;
+pub mod results;
+mod simulation;
 pub mod statistics;
+mod tally;
+mod world;
 
 pub use agenda::Agenda;
 pub use chance::{Chance, span};
 pub use crew::{Crew, Progress};
+pub use experiment::Experiment;
+pub use world::{NoWorld, World};

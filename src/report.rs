@@ -2,6 +2,7 @@
 //!
 //! A report is a function of the verdict. It looks at nothing else, and writing it changes nothing.
 
+pub mod bench;
 mod journal;
 mod json;
 mod junit;

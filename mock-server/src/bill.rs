@@ -108,6 +108,13 @@ impl Bill {
         self.kept = self.kept.min(kept);
     }
 
+    /// The same bill for an answer that is begun so much later.
+    pub(crate) fn delay(&mut self, later: Duration) {
+        for due in &mut self.due {
+            *due += later;
+        }
+    }
+
     /// What is billed if the answer ends so long after the claim.
     pub(crate) fn at(&self, elapsed: Duration) -> Billed {
         let done = self.due.partition_point(|due| *due <= elapsed).min(self.kept);
@@ -169,7 +176,7 @@ impl Prices {
 }
 
 /// The scenario's prices for a model.
-fn price(provider: &Provider, model: &str) -> Option<Prices> {
+pub(crate) fn price(provider: &Provider, model: &str) -> Option<Prices> {
     let mut prices = provider.prices.iter();
     prices.find(|(pattern, _)| matches(pattern, model)).map(|(_, prices)| *prices)
 }

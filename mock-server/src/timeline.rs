@@ -137,8 +137,7 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
     if timeline.head.as_ref().is_some_and(|head| head.content_length.is_some()) {
         // A JSON answer is sent when its last token is there.
         let tokens = answer.choices.iter().map(|choice| choice.pieces.len()).max().unwrap_or(0);
-        let tokens = 1..u64::try_from(tokens).unwrap_or(0);
-        timeline.head_after = pace.gap(0) + tokens.map(|token| pace.gap(token)).sum::<Duration>();
+        timeline.head_after = pace.whole(u64::try_from(tokens).unwrap_or(0));
     } else {
         timeline.spread(&kinds, pace);
     }
@@ -251,6 +250,20 @@ impl Timeline {
                 }
             }
         }
+    }
+
+    /// How long it takes by itself; none if it is no answer.
+    pub(crate) fn service(&self) -> Option<Duration> {
+        let answers = self.head.is_some() && matches!(self.served, Served::Answer | Served::Broken);
+        answers.then(|| {
+            self.pieces.iter().map(|piece| piece.after).sum::<Duration>() + self.head_after
+        })
+    }
+
+    /// Begins it so much later.
+    pub(crate) fn delay(&mut self, later: Duration) {
+        self.head_after += later;
+        self.bill.delay(later);
     }
 
     /// Whether its body is a stream of events.

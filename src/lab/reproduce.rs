@@ -13,10 +13,13 @@ use super::{
 };
 
 mod aws_jitter;
+mod backoff;
 mod collapse;
+mod failing_server;
 mod gcra;
 mod metastable;
 mod open_closed;
+mod retries;
 mod retry_budgets;
 mod sre_throttling;
 
@@ -355,11 +358,13 @@ impl Cell {
 
 /// Everything that can be reproduced, by name.
 pub const ANCHORS: &[Anchor] = &[
-    aws_jitter::ANCHOR, //
+    aws_jitter::ANCHOR,
+    backoff::ANCHOR,
     collapse::ANCHOR,
     gcra::ANCHOR,
     metastable::ANCHOR,
     open_closed::ANCHOR,
+    retries::ANCHOR,
     retry_budgets::ANCHOR,
     sre_throttling::ANCHOR,
 ];

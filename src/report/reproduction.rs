@@ -140,7 +140,7 @@ fn compared(claims: &[Claim]) -> Table {
         let (colour, held) = if claim.holds() { (GREEN, "ok") } else { (RED, "OFF") };
         table.row([
             claim.what.clone(),
-            claim.published.to_string(),
+            rounded(claim.published, 9),
             with_interval(&claim.ours),
             difference,
             allowed,
@@ -271,13 +271,18 @@ fn with_interval(ours: &Summary) -> String {
     }
 }
 
-/// A figure with five digits.
+/// A figure of ours.
 fn figure(value: f64) -> String {
+    rounded(value, 5)
+}
+
+/// A figure with so many digits, or in scientific notation where these would be mostly zeros.
+fn rounded(value: f64, digits: usize) -> String {
     let size = value.abs();
     if size != 0.0 && !(1e-4..1e9).contains(&size) && value.is_finite() {
         return format!("{value:.2e}");
     }
-    let text = format!("{value:.*}", decimals(value, 5));
+    let text = format!("{value:.*}", decimals(value, digits));
     if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     } else {
@@ -395,13 +400,13 @@ coin: a coin is fair
   Nobody, 1900
   seed 0x7, 4 runs, coins=10,20
 
-  what                  published  ours (95 % interval)  difference   allowed
-  heads, 10 coins               5             5.2 ± 2.0     +0.3 se    ± 4 se  ok
-  heads, by share             5.5             5.2 ± 2.0     -4.55 %     ± 2 %  OFF
-  heads, by number            5.5             5.2 ± 2.0       -0.25    ± 0.25  ok
-  more than tails               5                  7.25       +2.25     above  ok
-  less than all             0.001               0.00025    -0.00075     below  ok
-  the constant      9.64893600966                9.6489      +0e0 %  ± 1e-7 %  ok
+  what               published  ours (95 % interval)  difference   allowed
+  heads, 10 coins            5             5.2 ± 2.0     +0.3 se    ± 4 se  ok
+  heads, by share          5.5             5.2 ± 2.0     -4.55 %     ± 2 %  OFF
+  heads, by number         5.5             5.2 ± 2.0       -0.25    ± 0.25  ok
+  more than tails            5                  7.25       +2.25     above  ok
+  less than all          0.001               0.00025    -0.00075     below  ok
+  the constant      9.64893601                9.6489      +0e0 %  ± 1e-7 %  ok
 
   note: a coin is round
   note: and flat

@@ -5,6 +5,8 @@
 mod program;
 mod world;
 
+/// Does each report of the lab say what was found, whatever things are called?
+mod bench_reports;
 /// Does the claim in each bundled file's name hold?
 mod bundled;
 /// Is every wrong client found out, and every right one left alone?
