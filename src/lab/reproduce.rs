@@ -12,15 +12,20 @@ use super::{
     statistics::Summary,
 };
 
+mod atb;
 mod aws_jitter;
 mod backoff;
 mod collapse;
+mod cubic;
 mod failing_server;
 mod gcra;
+mod hedging;
 mod metastable;
+mod netflix;
 mod open_closed;
 mod retries;
 mod retry_budgets;
+mod sdk_backoff;
 mod sre_throttling;
 
 /// A published result that can be reproduced.
@@ -358,14 +363,19 @@ impl Cell {
 
 /// Everything that can be reproduced, by name.
 pub const ANCHORS: &[Anchor] = &[
+    atb::ANCHOR,
     aws_jitter::ANCHOR,
     backoff::ANCHOR,
     collapse::ANCHOR,
+    cubic::ANCHOR,
     gcra::ANCHOR,
+    hedging::ANCHOR,
     metastable::ANCHOR,
+    netflix::ANCHOR,
     open_closed::ANCHOR,
     retries::ANCHOR,
     retry_budgets::ANCHOR,
+    sdk_backoff::ANCHOR,
     sre_throttling::ANCHOR,
 ];
 

@@ -54,7 +54,7 @@ pub(super) const ANCHOR: Anchor = Anchor {
 
 /// The generic cell rate algorithm, in nanoseconds that nothing can overflow.
 #[derive(Clone, Copy, Debug)]
-struct Gcra {
+pub(super) struct Gcra {
     interval: u128,
     burst: u128,
     /// The theoretical arrival time: when everything that was admitted will have come back.
@@ -62,7 +62,13 @@ struct Gcra {
 }
 
 impl Gcra {
-    fn admit(&mut self, cost: u64, now: Nanos) -> bool {
+    /// A rested one that gets a unit back in so many nanoseconds, and admits so many at once.
+    pub(super) fn new(interval: u64, burst: u32) -> Self {
+        Self { interval: interval.into(), burst: burst.into(), expected_at: 0 }
+    }
+
+    /// Whether so many units are admitted; if not, nothing changes.
+    pub(super) fn admit(&mut self, cost: u64, now: Nanos) -> bool {
         let now = u128::from(now.get());
         let expected_at = self.expected_at.max(now) + u128::from(cost) * self.interval;
         let admitted = expected_at - now <= self.burst * self.interval;
@@ -93,14 +99,13 @@ impl Case {
     /// Asks both about the same random requests; costs go from nothing to one unit more than ever fits.
     fn play(&self, rule: fn(&mut Gcra, u64, Nanos) -> bool, mut chance: Chance) -> Tally {
         let Self { arrivals, interval, burst, load } = *self;
+        let mut gcra = Gcra::new(interval.into(), burst);
         let (nanos, burst) = (u64::from(interval), u64::from(burst));
         // A period in which a whole burst comes back makes the interval whole.
         let period = Duration::from_nanos(nanos * burst);
         let limit = Limit { dimension: Dimension::Tpm, tokens: burst, burst, period };
         let quota = Quota { limits: vec![limit], ..Quota::default() };
         let mut bucket = Limiter::new(&quota).expect("the parameters' ranges are sound");
-        let (interval, whole) = (u128::from(interval), u128::from(burst));
-        let mut gcra = Gcra { interval, burst: whole, expected_at: 0 };
         let gap = span(1e-9 * number(burst + 1) / 2.0 * number(nanos) / load);
         let (mut now, mut tally) = (Nanos::ZERO, Tally::default());
         for _ in 0..arrivals {
