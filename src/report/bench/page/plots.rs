@@ -187,7 +187,7 @@ pub(super) fn by_load(
                 chart.line("margin", &[(*load, low), (*load, high)], out)?;
                 let name = Text(&results.strategies[*strategy].name);
                 let value = with_unit(metric.unit(), summary.mean);
-                write!(out, "<g><title>{name} at ×{load}: {value}</title>")?;
+                write!(out, "<g><title>{name} at {load}x: {value}</title>")?;
                 chart.mark(*strategy, (*load, summary.mean), out)?;
                 writeln!(out, "</g>")?;
             }
