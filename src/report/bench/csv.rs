@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use super::number::unit_name;
+use super::number::{six_digits, unit_name};
 use crate::{
     lab::{
         metric::Metric,
@@ -17,7 +17,8 @@ pub fn write(results: &Results, out: &mut dyn io::Write) -> io::Result<()> {
     for cell in &results.cells {
         for metric in Metric::ALL {
             let Some(summary) = cell.summary(metric) else { continue };
-            let half_width = summary.half_width(CONFIDENCE).map(|half| half.to_string());
+            let half_width =
+                summary.half_width(CONFIDENCE).map(|half| six_digits(half).to_string());
             writeln!(
                 out,
                 "{},{},{},{},{},{}",
