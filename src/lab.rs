@@ -8,6 +8,7 @@ mod chance;
 pub mod comparison;
 mod crew;
 mod experiment;
+pub mod library;
 pub mod metric;
 mod provider;
 pub mod reproduce;

@@ -55,7 +55,7 @@ impl Load {
         if self.plan.slowdown.is_some() {
             self.ends.push(Reverse(end));
         }
-        (begin - now).saturating_add(slowdown)
+        begin.saturating_sub(now).saturating_add(slowdown)
     }
 }
 

@@ -155,7 +155,7 @@ impl Provider {
                         &flight.decision,
                         output_tokens,
                         after,
-                        now - flight.sent,
+                        now.saturating_sub(flight.sent),
                     ),
                 )
             }
@@ -193,16 +193,15 @@ impl Provider {
             _ => None,
         };
         let Some(kind) = kind else { return self.understood(target, tokens, decision, at) };
-        let mut failure = match self.failures.get(&(target, kind)) {
-            Some(known) => known.clone(),
-            None => {
-                let mut failure = self.understood(target, tokens, decision, at);
-                // Nobody reads the texts, and they differ in their numbers.
-                failure.message = Box::default();
-                failure.request_id = None;
-                self.failures.insert((target, kind), failure.clone());
-                failure
-            }
+        let mut failure = if let Some(known) = self.failures.get(&(target, kind)) {
+            known.clone()
+        } else {
+            let mut failure = self.understood(target, tokens, decision, at);
+            // Nobody reads the texts, and they differ in their numbers.
+            failure.message = Box::default();
+            failure.request_id = None;
+            self.failures.insert((target, kind), failure.clone());
+            failure
         };
         if let (Kind::Limited(..), Some(wait)) =
             (kind, decision.limited.and_then(|limited| limited.wait))

@@ -68,7 +68,8 @@ impl Tally {
     /// A call came.
     pub(super) fn call(&mut self, client: u32, now: Duration) {
         self.calls += 1;
-        self.last_arrival = now - *self.origin.get_or_insert(now);
+        let origin = *self.origin.get_or_insert(now);
+        self.last_arrival = now.saturating_sub(origin);
         self.client(client).0 += 1;
         self.second(now).calls += 1;
     }
@@ -100,7 +101,7 @@ impl Tally {
         self.client(client).1 += 1;
         self.second(began).served += 1;
         self.second(now).successes += 1;
-        let micros = u64::try_from((now - began).as_micros()).unwrap_or(u64::MAX);
+        let micros = u64::try_from(now.saturating_sub(began).as_micros()).unwrap_or(u64::MAX);
         self.latencies.saturating_record(micros);
     }
 

@@ -83,7 +83,7 @@ with_strategy! {
 /// Strategies, as a file of the lab has them.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct StrategyFile {
+pub(super) struct StrategyFile {
     /// The version of the language: 1.
     #[schemars(range(min = 1))]
     pub brownout: u32,
