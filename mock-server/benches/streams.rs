@@ -3,6 +3,9 @@
 //! The server has this process to itself, with one thread; the clients are another process, so that
 //! the machine's second core is theirs. How late an event is, is what the client sees: from when it
 //! should have come, counted from the moment at which its request was sent, until it was read.
+//!
+//! Both say how much of a processor they took while events were sent, and how long they waited for
+//! one: a machine that does other things at the same time makes events late, whoever sends them.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -74,10 +77,12 @@ fn main() {
                 .stdout(Stdio::piped())
                 .spawn()
                 .expect("the bench runs itself");
+            let mut open = None;
             let output = child.stdout.take().expect("it is piped");
             for told in BufReader::new(output).lines() {
                 let told = told.expect("the clients write text");
                 if told == "open" {
+                    open = Load::now();
                     let held = resident().saturating_sub(before);
                     let each = held / u64::try_from(STREAMS).unwrap_or(1);
                     println!("streams/memory of one that waits: {:.1} KiB", kib(each));
@@ -85,7 +90,11 @@ fn main() {
                     println!("{told}");
                 }
             }
-            child.wait().expect("the clients end").success()
+            let ended = child.wait().expect("the clients end").success();
+            if let (Some(open), Some(end)) = (open, Load::now()) {
+                println!("streams/server: {}", open.until(&end));
+            }
+            ended
         });
         assert!(clients.await.expect("nobody panics"), "every stream was read to its end");
     });
@@ -103,6 +112,7 @@ async fn clients(address: SocketAddr) {
     // Nothing is sent yet, and every stream waits for its first token.
     tokio::time::sleep_until(began + FIRST - Duration::from_millis(500)).await;
     println!("open");
+    let open = Load::now();
     let mut late =
         Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).expect("the bounds are right");
     let mut events = 0_u64;
@@ -122,6 +132,9 @@ async fn clients(address: SocketAddr) {
         at(0.999),
         Duration::from_micros(late.max()),
     );
+    if let (Some(open), Some(end)) = (open, Load::now()) {
+        println!("streams/clients: {}", open.until(&end));
+    }
 }
 
 /// Reads one stream to its end; how late each event with text was.
@@ -157,6 +170,38 @@ async fn read(address: SocketAddr) -> Vec<Duration> {
     // The words and the two marks.
     assert_eq!(late.len(), usize::try_from(WORDS).unwrap_or(0) + 2, "every event has come");
     late
+}
+
+/// What the first thread of this process, which does all the work, has had of the processors.
+struct Load {
+    at: Instant,
+    took: Duration,
+    /// How long it was ready and no processor was free.
+    waited: Duration,
+}
+
+impl Load {
+    /// None where no `/proc` tells it.
+    #[expect(clippy::disallowed_methods, reason = "a bench measures")]
+    fn now() -> Option<Self> {
+        let text = std::fs::read_to_string("/proc/self/schedstat").ok()?;
+        let mut spans = text.split(' ').map(|nanos| nanos.parse().map(Duration::from_nanos));
+        let (took, waited) = (spans.next()?.ok()?, spans.next()?.ok()?);
+        Some(Self { at: Instant::now(), took, waited })
+    }
+
+    /// What it had until later, in words.
+    fn until(&self, end: &Self) -> String {
+        let elapsed = end.at.saturating_duration_since(self.at).as_secs_f64();
+        let share = |from: Duration, to: Duration| (to - from).as_secs_f64() / elapsed * 100.0;
+        let (took, waited) = (share(self.took, end.took), share(self.waited, end.waited));
+        let events = f64::from(u32::try_from(STREAMS).unwrap_or(u32::MAX)) * f64::from(WORDS + 2);
+        let each = (end.took - self.took).as_secs_f64() / events * 1e6;
+        format!(
+            "{each:.1} us of processor time for each event, {took:.0} % of a processor, and {waited:.0} % \
+             of the time none was free"
+        )
+    }
 }
 
 /// The memory of this process that is in use, in bytes; 0 where no `/proc` tells it.

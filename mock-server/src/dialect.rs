@@ -15,6 +15,8 @@ pub(crate) mod mistral;
 pub(crate) mod ollama;
 pub(crate) mod openai;
 pub(crate) mod openrouter;
+mod script;
+mod template;
 mod vector;
 
 use std::{fmt, time::Duration};
@@ -25,6 +27,7 @@ use serde_json::Value;
 
 pub(crate) use case::{Body, Case, Refusal};
 pub use case::{Place, Provenance};
+pub(crate) use script::Script;
 
 use crate::{
     action::{Action, ErrorKind, HintForm, Slow},
@@ -168,7 +171,7 @@ pub(crate) struct Pace {
 }
 
 /// An answer in a provider's words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reply {
     /// The HTTP status.
     pub(crate) status: u16,
@@ -179,12 +182,12 @@ pub(crate) struct Reply {
 }
 
 /// The body of a [`Reply`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum ReplyBody {
     /// All at once, under its Content-Length.
     Whole(Bytes),
     /// Event by event, chunked.
-    Stream(Vec<Event>),
+    Stream(Script),
 }
 
 /// One event of a stream.

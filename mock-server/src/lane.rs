@@ -349,6 +349,11 @@ impl Lane {
 }
 
 impl Recorder {
+    /// When the attempt was claimed.
+    pub(crate) fn claimed_at(&self) -> Duration {
+        self.claimed_at
+    }
+
     /// The head is about to be written.
     pub(crate) fn head(&mut self, status: u16) {
         self.status = Some(status);

@@ -9,7 +9,7 @@
 
 use std::{
     future::{Future as _, poll_fn},
-    io,
+    io::{self, Write as _},
     ops::Range,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -205,13 +205,13 @@ impl Takeover {
     /// Plays the timeline over a connection that hyper no longer uses, and gives the connection
     /// back if it stays open.
     pub(crate) async fn play<S: Stream>(self, mut stamped: Stamped<S>) -> Option<Stamped<S>> {
-        let Self { timeline, mut recorder, manner } = self;
+        let Self { mut timeline, mut recorder, manner } = self;
         // Whoever reads the head must not think that another request may follow.
         let manner = if timeline.end == End::Last { manner.closing() } else { manner };
         let clock = stamped.stamps.clock;
-        // An error means that the client has left; dropping the recorder says so.
-        write(&timeline, &mut recorder, manner, &mut stamped).await.ok()?;
         let framing = timeline.head.as_ref().map(|head| manner.framing(head));
+        // An error means that the client has left; dropping the recorder says so.
+        write(&mut timeline, &mut recorder, manner, &mut stamped).await.ok()?;
         match timeline.end {
             End::Complete if manner.stays && framing != Some(Framing::Closing) => {
                 return Some(stamped);
@@ -225,7 +225,7 @@ impl Takeover {
             End::Complete | End::Last => stamped.close().await,
             End::Hang => stamped.left().await,
             End::Reset => {
-                if timeline.head.is_some() {
+                if framing.is_some() {
                     clock.sleep_until(clock.now() + RESET_GRACE).await;
                 }
                 if let Some(recorder) = &mut recorder {
@@ -240,39 +240,46 @@ impl Takeover {
 
 /// Writes head and pieces as the timeline says.
 async fn write<S: Stream>(
-    timeline: &Timeline,
+    timeline: &mut Timeline,
     recorder: &mut Option<Recorder>,
     manner: Manner,
     stamped: &mut Stamped<S>,
 ) -> io::Result<()> {
-    let Some(head) = &timeline.head else { return Ok(()) };
+    let Some(head) = timeline.head.take() else { return Ok(()) };
     let clock = stamped.stamps.clock;
-    stamped.wait(timeline.head_after).await?;
+    // A piece is due from the claim on, so that one that is late delays no other.
+    let claimed_at = recorder.as_ref().map_or_else(|| clock.now(), Recorder::claimed_at);
+    let mut at = timeline.head_after;
+    if !at.is_zero() {
+        stamped.wait_until(claimed_at + at).await?;
+    }
     if let Some(recorder) = recorder {
         recorder.head(head.status);
     }
     let whole = matches!(timeline.end, End::Complete | End::Last);
-    let framing = manner.framing(head);
-    let text = head_text(head, framing, manner, clock.wall(clock.now()));
+    let framing = manner.framing(&head);
+    let text = head_text(&head, framing, manner, clock.wall(clock.now()));
+    drop(head);
     let mut frame = Frame { bytes: text.into_bytes(), ..Frame::default() };
-    let mut pieces = if manner.bodiless { [].iter() } else { timeline.pieces.iter() };
+    let mut pieces = timeline.pieces();
     loop {
-        let piece = pieces.next();
+        let piece = if manner.bodiless { None } else { pieces.next() };
+        let last = piece.as_ref().is_none_or(|piece| piece.last);
         if let Some(piece) = piece {
-            if !piece.after.is_zero() {
+            if piece.due > at {
                 stamped.send(std::mem::take(&mut frame), recorder).await?;
-                stamped.wait(piece.after).await?;
+                stamped.wait_until(claimed_at + piece.due).await?;
+                at = piece.due;
             }
-            frame.push(piece, framing);
+            frame.push(&piece, framing);
         }
         // What follows the last event goes out with it, since a client may take that for the end.
-        if pieces.len() == 0 {
+        if last {
             frame.last = whole;
             if whole && framing == Framing::Chunked && !manner.bodiless {
                 frame.bytes.extend_from_slice(b"0\r\n\r\n");
             }
         }
-        let last = pieces.len() == 0;
         stamped.send(std::mem::take(&mut frame), recorder).await?;
         if last {
             return Ok(());
@@ -328,6 +335,9 @@ fn head_text(head: &Head, framing: Framing, manner: Manner, wall: Duration) -> S
 /// About as many bytes as a head has; it grows if one has more.
 const HEAD_BYTES: usize = 1_024;
 
+/// At most as many bytes as the framing of a chunk takes, with that of the one that ends a body.
+const CHUNK_BYTES: usize = 32;
+
 /// Whether a `Connection` header holds a word.
 fn asks(headers: &HeaderMap, word: &str) -> bool {
     let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
@@ -339,8 +349,10 @@ impl Frame {
     /// Adds a piece of the body.
     fn push(&mut self, piece: &Piece, framing: Framing) {
         let chunked = framing == Framing::Chunked;
+        self.bytes.reserve(piece.bytes.len() + CHUNK_BYTES);
         if chunked {
-            self.bytes.extend_from_slice(format!("{:x}\r\n", piece.bytes.len()).as_bytes());
+            // To write into memory does not fail.
+            let _whole = write!(self.bytes, "{:x}\r\n", piece.bytes.len()).is_ok();
         }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&piece.bytes);
@@ -402,13 +414,9 @@ impl<S: Stream> Stamped<S> {
         self.stream.flush().await
     }
 
-    /// Waits, or finds that the client has left.
-    async fn wait(&mut self, span: Duration) -> io::Result<()> {
-        if span.is_zero() {
-            return Ok(());
-        }
-        let clock = self.stamps.clock;
-        let mut sleep = std::pin::pin!(clock.sleep_until(clock.now() + span));
+    /// Waits until a reading of the clock, or finds that the client has left.
+    async fn wait_until(&mut self, at: Duration) -> io::Result<()> {
+        let mut sleep = std::pin::pin!(self.stamps.clock.sleep_until(at));
         loop {
             let room = self.ahead.len() < AHEAD_BYTES_MAX;
             tokio::select! {

@@ -327,11 +327,9 @@ pub(in crate::dialect) fn dated(model: &str) -> String {
 }
 
 /// An event of a stream, as `text/event-stream` frames it.
-fn framed(event: &impl Serialize, is_text: bool) -> super::Event {
-    let mut bytes = b"data: ".to_vec();
-    serde_json::to_writer(&mut bytes, event).expect("an event is writable to memory");
-    bytes.extend_from_slice(b"\n\n");
-    if is_text { super::Event::text(bytes) } else { super::Event::other(bytes) }
+fn framed(event: &impl Serialize) -> String {
+    let event = serde_json::to_string(event).expect("an event is writable to memory");
+    format!("data: {event}\n\n")
 }
 
 /// What ends a stream.

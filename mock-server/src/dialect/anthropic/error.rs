@@ -622,7 +622,7 @@ fn refusal(exchange: &Exchange<'_>) -> ReplyBody {
         let mut sse = Sse::new(exchange);
         sse.start(0);
         sse.finish(stop, [1, 0]);
-        return ReplyBody::Stream(sse.events);
+        return ReplyBody::Stream(sse.script);
     }
     let message = success::message(exchange, &json!([]), stop, [1, 0]);
     ReplyBody::Whole(Bytes::from(message.to_string()))
@@ -638,7 +638,7 @@ fn refused_event(exchange: &Exchange<'_>) -> ReplyBody {
     let sent = exchange.words.iter().find(|(name, _)| *name == "events");
     let sent = sent.and_then(|(_, sent)| sent.parse::<u64>().ok()).unwrap_or(3);
     sse.finish(refusal_stop(), [sent.saturating_sub(2).max(1), 0]);
-    ReplyBody::Stream(sse.events)
+    ReplyBody::Stream(sse.script)
 }
 
 /// The reason, the sequence and the details of a refusal.

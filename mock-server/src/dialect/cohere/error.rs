@@ -384,10 +384,10 @@ fn end(exchange: &Exchange<'_>, reason: &str, message: &str) -> ReplyBody {
             "finish_reason": reason,
             "error": message,
         });
-        return ReplyBody::Whole(line(true, &end));
+        return ReplyBody::Whole(line(true, &end).into());
     }
     let delta = json!({ "error": message, "finish_reason": reason });
-    ReplyBody::Whole(event(&json!({ "type": "message-end", "delta": delta })))
+    ReplyBody::Whole(event(&json!({ "type": "message-end", "delta": delta })).into())
 }
 
 /// The page that Google's load balancer shows when nobody behind it answers.

@@ -8,18 +8,18 @@ use serde_json::{Map, Value, json};
 
 use super::{JSON, Target, headers, imitation, read};
 use crate::{
-    answer::{Answer, Choice, Finish, ToolCall},
-    dialect::{Event, Exchange, Fields, Reply, ReplyBody, indented},
+    answer::{Answer, Choice, Finish, Text, ToolCall},
+    dialect::{Event, Exchange, Fields, Reply, ReplyBody, Script, indented, script::Wording},
 };
 
 /// The answer, whole or as a stream.
 pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
-    let said = if exchange.request.streaming {
-        frames(exchange, answer)
+    let body = if exchange.request.streaming {
+        ReplyBody::Stream(stream(exchange, answer))
     } else {
-        vec![whole(exchange, answer)]
+        body(exchange, &[whole(exchange, answer)])
     };
-    Reply { status: 200, headers: head(exchange), body: body(exchange, &said) }
+    Reply { status: 200, headers: head(exchange), body }
 }
 
 /// The tokens of a request that is not answered.
@@ -59,14 +59,43 @@ pub(super) fn body(exchange: &Exchange<'_>, said: &[Value]) -> ReplyBody {
     if !request.streaming {
         return ReplyBody::Whole(Bytes::from(said.iter().map(pretty).collect::<String>()));
     }
-    if Target::of(&request.headers).events {
-        return ReplyBody::Stream(said.iter().map(|value| Event::text(frame(value))).collect());
+    let form = Form::of(exchange);
+    let events = (0..).zip(said).map(|(number, value)| Event::text(form.written(value, number)));
+    ReplyBody::Stream(events.chain(form.end()).into())
+}
+
+/// The form of a stream.
+#[derive(Clone, Copy)]
+enum Form {
+    /// Events.
+    Events,
+    /// One list, element by element.
+    List,
+}
+
+impl Form {
+    fn of(exchange: &Exchange<'_>) -> Self {
+        if Target::of(&exchange.request.headers).events { Self::Events } else { Self::List }
     }
-    let elements = said.iter().enumerate().map(|(index, value)| {
-        let before = if index == 0 { "[" } else { ",\n" };
-        Event::text(format!("{before}{}", pretty(value)))
-    });
-    ReplyBody::Stream(elements.chain([Event::other("]")]).collect())
+
+    /// A response, the first of which is number 0.
+    fn written(self, value: &Value, number: u64) -> String {
+        match self {
+            Self::Events => frame(value),
+            Self::List => {
+                let before = if number == 0 { "[" } else { ",\n" };
+                format!("{before}{}\n", indented(value, b"  "))
+            }
+        }
+    }
+
+    /// What comes after the last response.
+    fn end(self) -> Option<Event> {
+        match self {
+            Self::Events => None,
+            Self::List => Some(Event::other("]")),
+        }
+    }
 }
 
 fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
@@ -74,10 +103,10 @@ fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
     for (index, choice) in answer.choices.iter().enumerate() {
         let mut parts = Vec::new();
         if index == 0 && !answer.reasoning.is_empty() {
-            parts.push(json!({ "text": answer.reasoning.concat(), "thought": true }));
+            parts.push(json!({ "text": answer.reasoning.as_str(), "thought": true }));
         }
-        if !choice.pieces.is_empty() {
-            parts.push(json!({ "text": choice.text() }));
+        if !choice.text.is_empty() {
+            parts.push(json!({ "text": choice.text.as_str() }));
         }
         let calls = choice.calls.iter().enumerate();
         parts.extend(calls.map(|(number, call)| called(exchange, index, number, call)));
@@ -91,26 +120,56 @@ fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
 }
 
 /// An answer about a token at a time; the last piece of each candidate says why it ends.
-fn frames(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Value> {
-    let mut frames = Vec::new();
-    for piece in &answer.reasoning {
-        frames.push((0, json!({ "text": piece, "thought": true }), None));
-    }
+fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Script {
+    let form = Form::of(exchange);
+    let written = |index: usize, part: &Value, ends: Option<&Choice>, last: bool, number: u64| {
+        let candidate = candidate(exchange, index, std::slice::from_ref(part), ends);
+        form.written(&response(exchange, answer, &[candidate], last), number)
+    };
+    let mut script = Script::default();
+    let mut number = 0;
+    let texts = |script: &mut Script,
+                 index,
+                 text: &Text,
+                 kept: usize,
+                 mut number: u64,
+                 part: &dyn Fn(&str) -> Value| {
+        let wording = Wording::around(|piece| written(index, &part(piece), None, false, 1));
+        for piece in text.ranges().take(kept) {
+            if number == 0 {
+                // A list begins with it.
+                let first = written(index, &part(&text[piece]), None, false, number);
+                script.push(Event::text(first));
+            } else {
+                script.piece(&wording, text, piece, number);
+            }
+            number += 1;
+        }
+        number
+    };
+    let thought = |piece: &str| json!({ "text": piece, "thought": true });
+    number = texts(&mut script, 0, &answer.reasoning, usize::MAX, number, &thought);
     for (index, choice) in answer.choices.iter().enumerate() {
-        let texts = choice.pieces.iter().map(|piece| json!({ "text": piece }));
+        let is_last = index + 1 == answer.choices.len();
+        let said = |piece: &str| json!({ "text": piece });
         let calls = choice.calls.iter().enumerate();
-        let calls = calls.map(|(number, call)| called(exchange, index, number, call));
-        let mut parts: Vec<Value> = texts.chain(calls).collect();
-        let last = parts.pop().unwrap_or_else(|| json!({ "text": "" }));
-        frames.extend(parts.into_iter().map(|part| (index, part, None)));
-        frames.push((index, last, Some(choice)));
+        let mut calls: Vec<Value> =
+            calls.map(|(number, call)| called(exchange, index, number, call)).collect();
+        let pieces = choice.text.pieces().count();
+        let kept = if calls.is_empty() { pieces.saturating_sub(1) } else { pieces };
+        number = texts(&mut script, index, &choice.text, kept, number, &said);
+        let end = calls.pop().unwrap_or_else(|| said(choice.text.pieces().last().unwrap_or("")));
+        for call in calls {
+            script.push(Event::text(written(index, &call, None, false, number)));
+            number += 1;
+        }
+        script.push(Event::text(written(index, &end, Some(choice), is_last, number)));
+        number += 1;
     }
-    let end = frames.len().saturating_sub(1);
-    let frames = frames.into_iter().enumerate().map(|(number, (index, part, choice))| {
-        let candidate = candidate(exchange, index, &[part], choice);
-        response(exchange, answer, &[candidate], number == end)
-    });
-    frames.collect()
+    if let Some(end) = form.end() {
+        script.push(end);
+    }
+    script
 }
 
 /// One candidate; `ends` is the choice whose end it says.
