@@ -558,7 +558,7 @@ mod tests {
     #[test]
     fn a_path_belongs_to_the_provider_that_has_it() {
         let whose = |path: &str, header: &str| {
-            let headers = Headers(vec![(header.to_owned(), "Bearer k".to_owned())]);
+            let headers = Headers::from_iter([(header, "Bearer k")]);
             match find(&Head { method: "POST", path, query: "", headers: &headers }) {
                 Found::Served(dialect, route) => (dialect.name(), Some(route)),
                 Found::Unserved(provider) => (provider.name(), None),

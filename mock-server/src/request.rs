@@ -1,6 +1,6 @@
 //! A request as the engine sees it, whatever dialect it was spoken in.
 
-use std::hash::Hasher;
+use std::{hash::Hasher, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -91,9 +91,17 @@ pub enum Format {
     Text,
 }
 
-/// Header names in lower case with their values, in the order of arrival.
+/// Header names in lower case with their values, in the order of arrival; clones share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers(pub Vec<(String, String)>);
+pub struct Headers(Arc<Fields>);
+
+/// Names and values in one text, for there are many of them and most are short.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Fields {
+    text: String,
+    /// Where each name ends, and the value behind it.
+    ends: Vec<(usize, usize)>,
+}
 
 /// The turns of a conversation, normalised so that the same one looks the same to every provider.
 ///
@@ -192,10 +200,53 @@ impl Headers {
 
     /// Every value of a header, in order.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        let wanted = name.to_ascii_lowercase();
-        self.0.iter().filter(move |(name, _)| *name == wanted).map(|(_, value)| value.as_str())
+        self.iter()
+            .filter(move |(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// Every header, its name in lower case, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let Fields { text, ends } = &*self.0;
+        let mut start = 0;
+        ends.iter().map(move |&(name, value)| {
+            let field = (&text[start..name], &text[name..value]);
+            start = value;
+            field
+        })
+    }
+
+    /// Adds a header behind the others.
+    pub fn push(&mut self, name: &str, value: &str) {
+        Arc::make_mut(&mut self.0).push(name, value);
     }
 }
+
+impl Fields {
+    fn push(&mut self, name: &str, value: &str) {
+        let start = self.text.len();
+        self.text.push_str(name);
+        self.text[start..].make_ascii_lowercase();
+        let end = self.text.len();
+        self.text.push_str(value);
+        self.ends.push((end, self.text.len()));
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
+        let headers = headers.into_iter();
+        let ends = Vec::with_capacity(headers.size_hint().0 + 1);
+        let mut fields = Fields { text: String::with_capacity(HEADER_BYTES), ends };
+        for (name, value) in headers {
+            fields.push(name.as_ref(), value.as_ref());
+        }
+        Self(Arc::new(fields))
+    }
+}
+
+/// About as many bytes as the headers of a request have; the text grows if they have more.
+const HEADER_BYTES: usize = 512;
 
 impl Conversation {
     /// Collects turns of (role, text); a provider's names for the same role are made one.
@@ -310,7 +361,7 @@ mod tests {
             route: Route::OpenAiChat,
             model: "gpt-4o-mini".to_owned(),
             key: "sk-one".to_owned(),
-            headers: Headers(vec![("x-team".to_owned(), "blue".to_owned())]),
+            headers: Headers::from_iter([("x-team", "blue")]),
             body: json!({"messages": [{"role": "system"}], "temperature": 0}),
             streaming: false,
             conversation: Conversation::default(),

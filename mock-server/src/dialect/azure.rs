@@ -89,7 +89,7 @@ impl Dialect for Azure {
         let asked = openai::Asked { route, model: model.clone(), rules, key, head, body };
         let mut request = openai::understand(asked)?;
         // As in HTTP/2 the path is among the headers: some errors name the version in it.
-        request.headers.0.push((":path".to_owned(), format!("{}?{}", head.path, head.query)));
+        request.headers.push(":path", &format!("{}?{}", head.path, head.query));
         Ok(request)
     }
 
