@@ -189,7 +189,7 @@ impl Writer<'_> {
     fn write(&self, content: &Content) -> Choice {
         let choice = match content {
             Content::Calls(tools) => return self.calls(tools),
-            Content::Echo => self.text(self.request.conversation.last_user.clone()),
+            Content::Echo => self.text(self.request.conversation.last_user.to_string()),
             Content::Fixed(text) => self.text(text.clone()),
             Content::Words(tokens) => match &self.request.wishes.format {
                 Format::Json => self.json(&json!({ "properties": { "answer": {} } })),

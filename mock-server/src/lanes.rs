@@ -227,7 +227,7 @@ impl From<Lane> for Lanes {
 impl LaneName {
     /// The lane of a key: its fingerprint, which does not hold it.
     fn of_key(key: &str) -> Self {
-        Self(Fingerprint::of(key).0.into())
+        Self(Fingerprint::of(key).to_string().into())
     }
 
     /// The draws of the lane: the same name gives the same draws, whenever the lane is made.

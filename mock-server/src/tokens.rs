@@ -38,7 +38,13 @@ impl Tokenizer {
     pub fn count(self, text: &str) -> u64 {
         let count = match self {
             Self::Cl100k | Self::O200k => {
-                self.count_plain(text).unwrap_or_else(|| self.exactly(text))
+                let plain = REMEMBERED.with_borrow_mut(|remembered| {
+                    self.count_plain(
+                        text,
+                        if self == Self::O200k { &mut remembered.1 } else { &mut remembered.0 },
+                    )
+                });
+                plain.unwrap_or_else(|| self.exactly(text))
             }
             Self::Estimate => text.chars().count().div_ceil(4),
             Self::Gemini => pieces(text),
@@ -74,7 +80,7 @@ impl Tokenizer {
     /// Both tokenizers split such a text before each word with the space in front of it, and at
     /// punctuation, and count each part by itself. Most requests and all of our own answers are
     /// plain, and the same words come again and again.
-    fn count_plain(self, text: &str) -> Option<usize> {
+    fn count_plain(self, text: &str, remembered: &mut Remembered) -> Option<usize> {
         let bytes = text.as_bytes();
         let at = |index: usize| bytes.get(index).copied();
         let mut total = 0;
@@ -107,32 +113,26 @@ impl Tokenizer {
                 }
                 _ => return None,
             }
-            total += self.count_part(&text[start..end]);
+            total += self.count_part(&text[start..end], remembered);
             start = end;
         }
         Some(total)
     }
 
     /// A part of a plain text: a word with the space before it, or punctuation.
-    fn count_part(self, part: &str) -> usize {
+    fn count_part(self, part: &str, remembered: &mut Remembered) -> usize {
         if part.len() > PART_BYTES_MAX {
             return self.exactly(part);
         }
-        REMEMBERED.with_borrow_mut(|remembered| {
-            let remembered = match self {
-                Self::Cl100k | Self::Estimate | Self::Gemini => &mut remembered.0,
-                Self::O200k => &mut remembered.1,
-            };
-            if let Some(count) = remembered.get(part) {
-                return *count;
-            }
-            let count = self.exactly(part);
-            if remembered.len() >= PARTS_MAX {
-                remembered.clear();
-            }
-            remembered.insert(part.to_owned(), count);
-            count
-        })
+        if let Some(count) = remembered.get(part) {
+            return *count;
+        }
+        let count = self.exactly(part);
+        if remembered.len() >= PARTS_MAX {
+            remembered.clear();
+        }
+        remembered.insert(part.to_owned(), count);
+        count
     }
 }
 
@@ -209,7 +209,7 @@ mod tests {
             ("line\nbreak", false),
         ] {
             for tokenizer in [Tokenizer::Cl100k, Tokenizer::O200k] {
-                let counted = tokenizer.count_plain(text);
+                let counted = tokenizer.count_plain(text, &mut Remembered::default());
                 assert_eq!(counted, plain.then(|| tokenizer.exactly(text)), "{text:?}");
             }
         }
@@ -218,9 +218,11 @@ mod tests {
     #[test]
     fn a_capital_begins_a_part_for_the_newer_tokenizer_only() {
         for text in ["camelCase", "AxBadoBimeLuna and so on", "aB"] {
-            assert_eq!(Tokenizer::Cl100k.count_plain(text), None);
+            let remembered = &mut Remembered::default();
+            assert_eq!(Tokenizer::Cl100k.count_plain(text, remembered), None);
             let exact = Tokenizer::O200k.exactly(text);
-            assert_eq!(Tokenizer::O200k.count_plain(text), Some(exact), "{text}");
+            let remembered = &mut Remembered::default();
+            assert_eq!(Tokenizer::O200k.count_plain(text, remembered), Some(exact), "{text}");
         }
     }
 

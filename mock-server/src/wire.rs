@@ -254,7 +254,11 @@ fn head_text(head: &Head, framing: Framing, manner: Manner, wall: Duration) -> S
         text.push_str(name);
         text.push_str(": ");
         // Some repeat what the client sent, which must not end the line.
-        text.extend(value.chars().map(|letter| if letter.is_control() { ' ' } else { letter }));
+        if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            text.push_str(value);
+        } else {
+            text.extend(value.chars().map(|letter| if letter.is_control() { ' ' } else { letter }));
+        }
         text.push_str("\r\n");
     }
     for part in ["date: ", &http_date(wall), "\r\n", connection(manner)] {

@@ -258,6 +258,6 @@ mod tests {
             json!({ "role": "assistant", "content": "", "tool_calls": [call] }),
             json!({ "role": "tool", "tool_call_id": "abcdefghi", "content": "sunny" }),
         ]);
-        assert_eq!((turns.last_user.as_str(), turns.tool_turns), ("hi", 1));
+        assert_eq!((&*turns.last_user, turns.tool_turns), ("hi", 1));
     }
 }

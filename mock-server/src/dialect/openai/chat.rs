@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{DONE, dated, flag, framed, pretty, reasons};
 use crate::{
     answer::{Answer, Choice, Finish, ToolCall},
-    dialect::{Event, Exchange, ReplyBody},
+    dialect::{ALPHANUMERIC, Event, Exchange, ReplyBody, field},
     draw::{Purpose, scale},
     request::ToolChoice,
     tokens::Tokenizer,
@@ -439,7 +439,7 @@ fn finish_reason(exchange: &Exchange<'_>, finish: &Finish) -> &'static str {
 /// Whether tools are offered in their old form, as functions.
 fn is_legacy(exchange: &Exchange<'_>) -> bool {
     let body = &exchange.request.body;
-    body.get("functions").is_some() && body.get("tools").is_none()
+    field(body, "functions").is_some() && field(body, "tools").is_none()
 }
 
 /// What was read and written.
@@ -491,12 +491,12 @@ fn padding(exchange: &Exchange<'_>, number: u64) -> Option<String> {
 }
 
 fn id(exchange: &Exchange<'_>) -> String {
-    format!("chatcmpl-{}", exchange.moment.alphanumeric("completion", 29))
+    exchange.moment.tagged("chatcmpl-", "completion", ALPHANUMERIC, 29)
 }
 
 /// The tier that a request asks for, if it asks for one by name.
 pub(super) fn service_tier<'a>(exchange: &'a Exchange<'_>) -> &'a str {
-    match exchange.request.body.get("service_tier").and_then(Value::as_str) {
+    match field(&exchange.request.body, "service_tier").and_then(Value::as_str) {
         Some(tier) if tier != "auto" => tier,
         _ => "default",
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Api, models};
 use crate::{
     action::ErrorKind,
-    dialect::{Head, Refusal, bearer},
+    dialect::{Head, Refusal, bearer, field},
     plan::Route,
     request::{Conversation, Request, Wishes},
 };
@@ -64,7 +64,7 @@ pub(super) fn request(route: Route, head: &Head<'_>, body: &[u8]) -> Result<Requ
         return Ok(Request { model, key, ..Request::unknown(route, head.headers.clone()) });
     }
     let body = json(body)?;
-    let model = body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let model = field(&body, "model").and_then(Value::as_str).unwrap_or_default().to_owned();
     if model.is_empty() {
         return Err(match api {
             Api::Responses => missing("model"),
@@ -184,7 +184,7 @@ impl<'a> Parameters<'a> {
 
     /// A parameter; null is none.
     fn given(&self, name: &str) -> Option<&'a Value> {
-        self.values.get(name).filter(|value| !value.is_null())
+        field(self.values, name).filter(|value| !value.is_null())
     }
 
     /// An object among the parameters.
@@ -206,7 +206,7 @@ impl<'a> Parameters<'a> {
             return Err(wrong_type(&path, "an array of objects", list));
         };
         let objects = items.iter().enumerate().map(|(index, values)| {
-            let path = format!("{path}[{index}]");
+            let path = [&path, "[", &index.to_string(), "]"].concat();
             if values.is_object() {
                 Ok(Self { values, path })
             } else {
