@@ -206,7 +206,7 @@ impl Writer<'_> {
         if wants_json && serde_json::from_str::<Value>(&text).is_ok() {
             return text;
         }
-        format!("{} {text} {}", self.mark.begin(), self.mark.end())
+        [&self.mark.begin(), " ", &text, " ", &self.mark.end()].concat()
     }
 
     /// JSON that satisfies a schema, with the marks in its first free text.
@@ -390,12 +390,12 @@ impl Mark {
 
     /// The word before the text.
     pub fn begin(&self) -> String {
-        format!("Ax{self}")
+        ["Ax", &self.0].concat()
     }
 
     /// The word after the text.
     pub fn end(&self) -> String {
-        format!("Zx{self}")
+        ["Zx", &self.0].concat()
     }
 }
 

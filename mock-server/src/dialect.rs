@@ -15,6 +15,7 @@ pub(crate) mod mistral;
 pub(crate) mod ollama;
 pub(crate) mod openai;
 pub(crate) mod openrouter;
+mod template;
 mod vector;
 
 use std::{fmt, time::Duration};
@@ -348,10 +349,10 @@ impl Moment {
         let length = tag.len().saturating_add(usize::try_from(length).unwrap_or(0));
         let mut id = String::with_capacity(length);
         id.push_str(tag);
+        let draws = self.draws.event(what, Purpose::Id, self.attempt);
         for index in 0.. {
             // Eight letters from one draw.
-            let draw = self.draws.draw(what, Purpose::Id, self.attempt, index);
-            for byte in draw.to_le_bytes() {
+            for byte in draws.draw(index).to_le_bytes() {
                 if id.len() >= length {
                     return id;
                 }

@@ -212,9 +212,15 @@ impl Headers {
 
     /// Every value of a header, in order.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.iter()
-            .filter(move |(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        let Fields { text, ends } = &*self.0;
+        let mut start = 0;
+        ends.iter().filter_map(move |&(end, value)| {
+            let field = start..end;
+            start = value;
+            // Most names are ruled out by their length.
+            let found = field.len() == name.len() && text[field].eq_ignore_ascii_case(name);
+            found.then(|| &text[end..value])
+        })
     }
 
     /// Every header, its name in lower case, in order.

@@ -1,6 +1,6 @@
 //! Accepts connections, hands requests to the dialects and the engine, and plays what they say.
 
-use std::{future::Future, io, pin::pin, time::Duration};
+use std::{borrow::Cow, future::Future, io, pin::pin, time::Duration};
 
 use axum::{Router, body::Body as Page};
 use bytes::Bytes;
@@ -143,9 +143,10 @@ struct Connection<S> {
 impl<S: Stream> Connection<S> {
     /// Answers a request, of whatever kind and lane, and tells whether another one may follow.
     async fn respond(&mut self, head: RequestHead) -> bool {
-        let query = head.uri.query().unwrap_or_default();
+        let uri = head.uri.clone();
+        let query = uri.query().unwrap_or_default();
         // A slash too many does not make a request to a provider of one that is meant for us.
-        let path = tidy(head.uri.path());
+        let path = tidy(uri.path());
         let lanes = self.lanes.clone();
         let play = match lanes.address(&path, query, &head.headers) {
             Ok(address) => match admin::own(address.path, query) {
@@ -423,9 +424,13 @@ fn moment(lane: &Lane, attempt: u64, now: Duration) -> Moment {
 }
 
 /// A path without empty segments: SDKs join a base URL and a route with one slash too many.
-fn tidy(path: &str) -> String {
+fn tidy(path: &str) -> Cow<'_, str> {
+    let is_tidy = path.starts_with('/') && !path.ends_with('/') && !path.contains("//");
+    if is_tidy {
+        return path.into();
+    }
     let segments = path.split('/').filter(|segment| !segment.is_empty());
-    segments.fold(String::new(), |path, segment| path + "/" + segment)
+    segments.fold(String::new(), |path, segment| path + "/" + segment).into()
 }
 
 /// Whether an accept error belongs to the connection that was to be accepted; see

@@ -4,9 +4,7 @@
 //! characters ÷ 4 is within about 15 % for English, and whoever shows such a number calls it
 //! an estimate.
 
-use std::{cell::RefCell, collections::HashMap};
-
-use foldhash::fast::RandomState;
+use std::cell::RefCell;
 
 use crate::models;
 
@@ -121,33 +119,58 @@ impl Tokenizer {
 
     /// A part of a plain text: a word with the space before it, or punctuation.
     fn count_part(self, part: &str, remembered: &mut Remembered) -> usize {
-        if part.len() > PART_BYTES_MAX {
-            return self.exactly(part);
+        let counted = || match self {
+            Self::Cl100k | Self::Estimate | Self::Gemini => {
+                bpe_openai::cl100k_base().bpe.count(part.as_bytes())
+            }
+            Self::O200k => bpe_openai::o200k_base().bpe.count(part.as_bytes()),
+        };
+        // Longer ones seldom come again.
+        let Some(packed) = packed(part) else { return counted() };
+        let (known, count) = remembered.place(packed);
+        if *known != packed {
+            (*known, *count) = (packed, counted());
         }
-        if let Some(count) = remembered.get(part) {
-            return *count;
-        }
-        let count = self.exactly(part);
-        if remembered.len() >= PARTS_MAX {
-            remembered.clear();
-        }
-        remembered.insert(part.to_owned(), count);
-        count
+        *count
     }
 }
 
-/// The tokens of short parts, for each of the two tokenizers.
-type Remembered = HashMap<String, usize, RandomState>;
+/// The tokens of short parts. Each has one place, which it shares with few others, and whichever
+/// came last is there.
+#[derive(Debug, Default)]
+struct Remembered(Vec<(u128, usize)>);
+
+impl Remembered {
+    /// The place of a part.
+    fn place(&mut self, packed: u128) -> &mut (u128, usize) {
+        if self.0.is_empty() {
+            self.0.resize(PARTS, (0, 0));
+        }
+        let place = usize::try_from(packed.wrapping_mul(SPREAD) >> 115);
+        &mut self.0[place.unwrap_or(0)]
+    }
+}
+
+/// A part as a number, its bytes and then its length; none if it is too long for that.
+fn packed(part: &str) -> Option<u128> {
+    let mut bytes = [0; 16];
+    let (length, letters) = bytes.split_last_mut()?;
+    letters.get_mut(..part.len())?.copy_from_slice(part.as_bytes());
+    *length = u8::try_from(part.len()).ok()?;
+    Some(u128::from_le_bytes(bytes))
+}
 
 thread_local! {
     static REMEMBERED: RefCell<(Remembered, Remembered)> = RefCell::default();
 }
 
-/// The most parts that are remembered; then all are forgotten, which costs less than to choose.
-const PARTS_MAX: usize = 20_000;
+/// How many places there are: as many as thirteen bits tell apart, and more than most texts have
+/// words.
+const PARTS: usize = 1 << 13;
 
-/// The longest part that is remembered; longer ones seldom come again.
-const PART_BYTES_MAX: usize = 13;
+/// An odd number without a pattern, by which a multiplication spreads all bits into the highest:
+/// the fraction of the golden ratio.
+const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
 /// The pieces of a text as Gemini's tokenizer makes them: a word with the space before it, each
 /// digit by itself and so the space before it, a run of the same sign.

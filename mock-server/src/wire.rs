@@ -254,7 +254,7 @@ fn head_text(head: &Head, framing: Framing, manner: Manner, wall: Duration) -> S
         text.push_str(name);
         text.push_str(": ");
         // Some repeat what the client sent, which must not end the line.
-        if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        if value.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte)) {
             text.push_str(value);
         } else {
             text.extend(value.chars().map(|letter| if letter.is_control() { ' ' } else { letter }));
@@ -277,8 +277,8 @@ fn head_text(head: &Head, framing: Framing, manner: Manner, wall: Duration) -> S
     text
 }
 
-/// About as many bytes as a head has; it grows if one has more.
-const HEAD_BYTES: usize = 1_024;
+/// About as many bytes as a head has, with a short body behind it; it grows if one has more.
+const HEAD_BYTES: usize = 2_048;
 
 impl Frame {
     /// Adds a piece of the body.

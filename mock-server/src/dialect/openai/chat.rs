@@ -1,5 +1,7 @@
 //! Wording a Chat Completions answer.
 
+mod plain;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -133,6 +135,8 @@ pub(super) fn body(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> Rep
     let usage = usage(exchange, answer, model);
     if exchange.request.streaming {
         ReplyBody::Stream(chunks_of(exchange, &turns(exchange, answer), &usage, model))
+    } else if let Some(body) = plain::body(exchange, answer, &usage, model) {
+        body
     } else {
         pretty(&whole_of(exchange, &turns(exchange, answer), &usage, model), "\n")
     }
@@ -384,9 +388,12 @@ fn logprobs(exchange: &Exchange<'_>, model: &str, said: Option<&str>) -> Option<
     let wanted = flag(&exchange.request.body, "/logprobs");
     match said.filter(|_| wanted) {
         Some(said) => Some(json!({ "content": chances(exchange, model, said), "refusal": null })),
-        None if model.starts_with("gpt-5") => None,
-        None => Some(Value::Null),
+        None => no_logprobs(model),
     }
+}
+
+fn no_logprobs(model: &str) -> Option<Value> {
+    (!model.starts_with("gpt-5")).then_some(Value::Null)
 }
 
 /// How likely each token of a text was, with the likeliest others beside it.

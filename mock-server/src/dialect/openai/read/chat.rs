@@ -107,9 +107,11 @@ pub(super) fn read(model: &str, body: &Parameters<'_>) -> Result<Understood, Ref
 
 /// The messages, each of which must be one.
 fn messages<'a>(model: &str, body: &Parameters<'a>) -> Result<&'a Vec<Value>, Refusal> {
-    let Some(messages) = body.objects("messages")? else {
+    let given = field(body.values, "messages");
+    let list = given.and_then(Value::as_array);
+    let (Some(messages), Some(list)) = (body.objects("messages")?, list) else {
         // What is null was given, but is no list.
-        return Err(match body.values.get("messages") {
+        return Err(match given {
             Some(null) => wrong_type("messages", "an array of objects", null),
             None => missing("messages"),
         });
@@ -154,12 +156,12 @@ fn messages<'a>(model: &str, body: &Parameters<'a>) -> Result<&'a Vec<Value>, Re
             .word("ids", waiting.join(", "))
             .word("index", index));
     }
-    Ok(body.values["messages"].as_array().expect("the messages are a list"))
+    Ok(list)
 }
 
 /// Checks the content of one message: a text, or parts of which each says what it is.
 fn content(role: &str, calls: bool, message: &Parameters<'_>) -> Result<(), Refusal> {
-    let path = message.path("content");
+    let path = || message.path("content");
     let may_be_silent = role == "assistant"
         && (calls
             || ["function_call", "refusal", "audio"].iter().any(|it| message.given(it).is_some()));
@@ -168,7 +170,7 @@ fn content(role: &str, calls: bool, message: &Parameters<'_>) -> Result<(), Refu
         Some(Value::Array(_)) => {
             let parts = message.objects("content")?.unwrap_or_default();
             if parts.is_empty() {
-                return Err(invalid("empty-array").word("param", path));
+                return Err(invalid("empty-array").word("param", path()));
             }
             for part in parts {
                 let kind = part.required("type")?;
@@ -194,8 +196,8 @@ fn content(role: &str, calls: bool, message: &Parameters<'_>) -> Result<(), Refu
             Ok(())
         }
         None | Some(Value::Null) if may_be_silent => Ok(()),
-        None => Err(missing(&path)),
-        Some(other) => Err(wrong_type(&path, "one of a string or array of objects", other)),
+        None => Err(missing(&path())),
+        Some(other) => Err(wrong_type(&path(), "one of a string or array of objects", other)),
     }
 }
 
