@@ -191,7 +191,7 @@ impl Writer<'_> {
     fn write(&self, content: &Content) -> Choice {
         let choice = match content {
             Content::Calls(tools) => return self.calls(tools),
-            Content::Echo => self.text(self.request.conversation.last_user.clone()),
+            Content::Echo => self.text(self.request.conversation.last_user.to_string()),
             Content::Fixed(text) => self.text(text.clone()),
             Content::Words(tokens) => match &self.request.wishes.format {
                 Format::Json => self.json(&json!({ "properties": { "answer": {} } })),
@@ -208,7 +208,7 @@ impl Writer<'_> {
         if wants_json && serde_json::from_str::<Value>(&text).is_ok() {
             return text;
         }
-        format!("{} {text} {}", self.mark.begin(), self.mark.end())
+        [&self.mark.begin(), " ", &text, " ", &self.mark.end()].concat()
     }
 
     /// JSON that satisfies a schema, with the marks in its first free text.
@@ -388,12 +388,12 @@ impl Mark {
 
     /// The word before the text.
     pub fn begin(&self) -> String {
-        format!("Ax{self}")
+        ["Ax", &self.0].concat()
     }
 
     /// The word after the text.
     pub fn end(&self) -> String {
-        format!("Zx{self}")
+        ["Zx", &self.0].concat()
     }
 }
 

@@ -343,12 +343,18 @@ impl Pace {
 impl Moment {
     /// An id of letters from an alphabet of at most 256.
     fn id(&self, what: &str, alphabet: &[u8], length: u64) -> String {
-        let length = usize::try_from(length).unwrap_or(0);
+        self.tagged("", what, alphabet, length)
+    }
+
+    /// The same behind a tag.
+    fn tagged(&self, tag: &str, what: &str, alphabet: &[u8], length: u64) -> String {
+        let length = tag.len().saturating_add(usize::try_from(length).unwrap_or(0));
         let mut id = String::with_capacity(length);
+        id.push_str(tag);
+        let draws = self.draws.event(what, Purpose::Id, self.attempt);
         for index in 0.. {
             // Eight letters from one draw.
-            let draw = self.draws.draw(what, Purpose::Id, self.attempt, index);
-            for byte in draw.to_le_bytes() {
+            for byte in draws.draw(index).to_le_bytes() {
                 if id.len() >= length {
                     return id;
                 }
@@ -360,7 +366,7 @@ impl Moment {
 
     /// An id of letters and digits.
     fn alphanumeric(&self, what: &str, length: u64) -> String {
-        self.id(what, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", length)
+        self.id(what, ALPHANUMERIC, length)
     }
 
     /// An id of the letters that Bitcoin's addresses are made of: none looks like another.
@@ -370,7 +376,7 @@ impl Moment {
 
     /// An id of hexadecimal digits.
     fn hex(&self, what: &str, length: u64) -> String {
-        self.id(what, b"0123456789abcdef", length)
+        self.id(what, HEX, length)
     }
 
     /// An id of 32 hexadecimal digits in groups, as version 4 of
@@ -384,9 +390,15 @@ impl Moment {
 
     /// The id that Cloudflare, in front of both providers, gives a request.
     fn cf_ray(&self) -> String {
-        format!("{}-LHR", self.hex("cf-ray", 16))
+        self.hex("cf-ray", 16) + "-LHR"
     }
 }
+
+/// Letters and digits.
+const ALPHANUMERIC: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/// Hexadecimal digits.
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 impl Reply {
     /// An answer with a JSON or text body.
@@ -508,6 +520,26 @@ fn without_cache_control(value: &Value) -> Value {
     }
 }
 
+/// A field of a JSON object.
+///
+/// Few objects have so many that a hash is made sooner than their names are compared.
+fn field<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+    let fields = object.as_object()?;
+    if fields.len() > FIELDS_FEW {
+        return fields.get(name);
+    }
+    fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+}
+
+/// How many fields are few.
+const FIELDS_FEW: usize = 16;
+
+/// Whether a path has some part. A search in it that is prepared, as that of the standard library,
+/// takes longer for a path that is short.
+fn has<const N: usize>(path: &str, part: &[u8; N]) -> bool {
+    path.as_bytes().windows(N).any(|window| window == part)
+}
+
 /// The token of an `Authorization: Bearer` header.
 fn bearer(headers: &Headers) -> Option<&str> {
     let (scheme, token) = headers.get("authorization")?.split_once(' ')?;
@@ -561,7 +593,7 @@ mod tests {
     #[test]
     fn a_path_belongs_to_the_provider_that_has_it() {
         let whose = |path: &str, header: &str| {
-            let headers = Headers(vec![(header.to_owned(), "Bearer k".to_owned())]);
+            let headers = Headers::from_iter([(header, "Bearer k")]);
             match find(&Head { method: "POST", path, query: "", headers: &headers }) {
                 Found::Served(dialect, route) => (dialect.name(), Some(route)),
                 Found::Unserved(provider) => (provider.name(), None),

@@ -62,4 +62,5 @@ pub mod memory;
 pub mod server;
 
 mod admin;
+mod intake;
 mod wire;

@@ -123,14 +123,14 @@ enum Family {
 
 /// The model that a path names, as it stands there, and what is asked of it.
 fn operation(path: &str) -> Option<(&str, Operation)> {
-    let (_, rest) = path.split_once("/model/")?;
-    let (model, name) = rest.rsplit_once('/')?;
-    let operation = match name {
+    let operation = match path.rsplit('/').next()? {
         "converse" => Operation::Converse,
         "converse-stream" => Operation::ConverseStream,
         "count-tokens" => Operation::CountTokens,
         _ => return None,
     };
+    let (_, rest) = path.split_once("/model/")?;
+    let (model, _) = rest.rsplit_once('/')?;
     (!model.is_empty()).then_some((model, operation))
 }
 

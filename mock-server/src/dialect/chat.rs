@@ -161,7 +161,7 @@ pub(super) fn rendered(
     use super::{Exchange, Moment, Pace, ReplyBody};
     use crate::{action::Action, engine::Decision, plan::Latency, request::Headers};
 
-    let headers = Headers(vec![("authorization".to_owned(), "Bearer test".to_owned())]);
+    let headers = Headers::from_iter([("authorization", "Bearer test")]);
     let head = Head { method, path, query: "", headers: &headers };
     let route = dialect.route(&head).expect("the path is one of its own");
     let request = dialect.read(route, &head, body.to_string().as_bytes()).expect("it is taken");
@@ -256,6 +256,6 @@ mod tests {
             json!({ "role": "assistant", "content": "", "tool_calls": [call] }),
             json!({ "role": "tool", "tool_call_id": "abcdefghi", "content": "sunny" }),
         ]);
-        assert_eq!((turns.last_user.as_str(), turns.tool_turns), ("hi", 1));
+        assert_eq!((&*turns.last_user, turns.tool_turns), ("hi", 1));
     }
 }

@@ -49,11 +49,13 @@ impl Dialect for Gemini {
             None if target.imitates => Some(Route::GeminiGenerate),
             None => {
                 // OpenAI's and Anthropic's lists have the same paths, and no such key.
-                let keyed = head.headers.get("x-goog-api-key").is_some()
-                    || head.query.split('&').any(|pair| pair.starts_with("key="));
-                let ours = head.path.contains("/v1beta/models") || keyed;
+                let keyed = || {
+                    head.headers.get("x-goog-api-key").is_some()
+                        || head.query.split('&').any(|pair| pair.starts_with("key="))
+                };
+                let ours = || head.path.contains("/v1beta/models") || keyed();
                 let list = target.lists && !head.path.contains(':');
-                (ours && list).then_some(Route::GeminiModels)
+                (list && ours()).then_some(Route::GeminiModels)
             }
         }
     }

@@ -20,7 +20,10 @@ pub(in crate::dialect) mod responses;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply, ReplyBody};
+use super::{
+    Case, Dialect, Exchange, Fields, HEX, Head, Moment, Place, Refusal, Reply, ReplyBody, field,
+    has,
+};
 use crate::{
     action::{Dimension, ErrorKind},
     answer::Answer,
@@ -69,7 +72,7 @@ impl Dialect for OpenAi {
 
     fn route(&self, head: &Head<'_>) -> Option<Route> {
         // Azure's paths end like these.
-        if head.path.contains("/openai/") {
+        if has(head.path, b"/openai/") {
             return None;
         }
         let mut ends = head.path.rsplit('/');
@@ -90,7 +93,7 @@ impl Dialect for OpenAi {
 
     fn claims(&self, head: &Head<'_>) -> bool {
         // Google's imitation of OpenAI.
-        !head.path.contains("/v1beta/openai/")
+        !has(head.path, b"/v1beta/openai/")
     }
 
     fn main_route(&self) -> Route {
@@ -166,7 +169,8 @@ impl Api {
 
 /// The headers that the edge puts on everything.
 fn edge_headers(moment: &Moment, content_type: &str) -> Fields {
-    vec![
+    let mut headers = Vec::with_capacity(HEADERS);
+    headers.extend([
         ("content-type", content_type.to_owned()),
         ("server", "cloudflare".to_owned()),
         ("cf-ray", moment.cf_ray()),
@@ -174,9 +178,13 @@ fn edge_headers(moment: &Moment, content_type: &str) -> Fields {
         ("strict-transport-security", "max-age=31536000; includeSubDomains; preload".to_owned()),
         ("x-content-type-options", "nosniff".to_owned()),
         ("alt-svc", "h3=\":443\"; ma=86400".to_owned()),
-        ("x-request-id", format!("req_{}", moment.hex("request", 32))),
-    ]
+        ("x-request-id", moment.tagged("req_", "request", HEX, 32)),
+    ]);
+    headers
 }
+
+/// About as many headers as a success has.
+const HEADERS: usize = 24;
 
 /// The headers of an answer from the application behind the gateway.
 fn application_headers(moment: &Moment, content_type: &str) -> Fields {
@@ -292,7 +300,9 @@ fn go_duration(span: std::time::Duration) -> String {
 
 /// Whether the body asks for something.
 fn flag(body: &Value, path: &str) -> bool {
-    body.pointer(path).and_then(Value::as_bool).unwrap_or(false)
+    let mut steps = path.split('/').skip(1);
+    let value = steps.try_fold(body, |value, step| field(value, step));
+    value.and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// Whether a model belongs to the families that think first.

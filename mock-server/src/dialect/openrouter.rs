@@ -8,7 +8,7 @@ mod price;
 mod read;
 mod success;
 
-use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply};
+use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply, has};
 use crate::{
     action::ErrorKind,
     answer::Answer,
@@ -47,7 +47,7 @@ impl Dialect for OpenRouter {
     }
 
     fn claims(&self, head: &Head<'_>) -> bool {
-        head.path.contains("/api/v1/")
+        has(head.path, b"/api/v1/")
     }
 
     fn main_route(&self) -> Route {

@@ -1,5 +1,7 @@
 //! Wording a Chat Completions answer.
 
+mod plain;
+
 use std::{ops::Range, time::Duration};
 
 use serde::Serialize;
@@ -9,7 +11,7 @@ use super::{DONE, dated, flag, framed, pretty, reasons};
 use crate::{
     answer::{Answer, Choice, Finish, Text, ToolCall},
     dialect::{
-        Event, Exchange, Moment, ReplyBody, Script, case::escaped, script::Wording,
+        ALPHANUMERIC, Event, Exchange, Moment, ReplyBody, Script, case::escaped, field, script::Wording,
         template::Template,
     },
     draw::{Purpose, scale},
@@ -160,6 +162,8 @@ pub(super) fn body(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> Rep
     let usage = usage(exchange, answer, model);
     if exchange.request.streaming {
         ReplyBody::Stream(stream(exchange, &turns(exchange, answer), &usage, model))
+    } else if let Some(body) = plain::body(exchange, answer, &usage, model) {
+        body
     } else {
         pretty(&whole_of(exchange, &turns(exchange, answer), &usage, model), "\n")
     }
@@ -456,13 +460,16 @@ fn opened(
 fn logprobs(exchange: &Exchange<'_>, model: &str, said: Option<&str>) -> Option<Value> {
     match said.filter(|_| wants_logprobs(exchange)) {
         Some(said) => Some(json!({ "content": chances(exchange, model, said), "refusal": null })),
-        None if model.starts_with("gpt-5") => None,
-        None => Some(Value::Null),
+        None => no_logprobs(model),
     }
 }
 
 fn wants_logprobs(exchange: &Exchange<'_>) -> bool {
     flag(&exchange.request.body, "/logprobs")
+}
+
+fn no_logprobs(model: &str) -> Option<Value> {
+    (!model.starts_with("gpt-5")).then_some(Value::Null)
 }
 
 /// How likely each token of a text was, with the likeliest others beside it.
@@ -515,7 +522,7 @@ fn finish_reason(exchange: &Exchange<'_>, finish: &Finish) -> &'static str {
 /// Whether tools are offered in their old form, as functions.
 fn is_legacy(exchange: &Exchange<'_>) -> bool {
     let body = &exchange.request.body;
-    body.get("functions").is_some() && body.get("tools").is_none()
+    field(body, "functions").is_some() && field(body, "tools").is_none()
 }
 
 /// What was read and written.
@@ -561,12 +568,12 @@ pub(super) fn padding(moment: &Moment, number: u64) -> String {
 }
 
 fn id(exchange: &Exchange<'_>) -> String {
-    format!("chatcmpl-{}", exchange.moment.alphanumeric("completion", 29))
+    exchange.moment.tagged("chatcmpl-", "completion", ALPHANUMERIC, 29)
 }
 
 /// The tier that a request asks for, if it asks for one by name.
 pub(super) fn service_tier<'a>(exchange: &'a Exchange<'_>) -> &'a str {
-    match exchange.request.body.get("service_tier").and_then(Value::as_str) {
+    match field(&exchange.request.body, "service_tier").and_then(Value::as_str) {
         Some(tier) if tier != "auto" => tier,
         _ => "default",
     }
