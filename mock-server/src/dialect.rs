@@ -333,6 +333,17 @@ impl Pace {
         })
     }
 
+    /// How long a whole answer of so many tokens takes.
+    pub(crate) fn whole(&self, tokens: u64) -> Duration {
+        let first = self.gap(0);
+        let more = tokens.saturating_sub(1);
+        let between = match self.between.fixed() {
+            Some(gap) => gap.saturating_mul(u32::try_from(more).unwrap_or(u32::MAX)),
+            None => (1..=more).map(|token| self.gap(token)).sum(),
+        };
+        first.saturating_add(between)
+    }
+
     /// How many signs of life fall into the silence before a token.
     pub(crate) fn beats(&self, token: u64, every: Duration) -> usize {
         let gap = self.gap(token).as_nanos().saturating_sub(1);

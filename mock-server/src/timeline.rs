@@ -27,6 +27,8 @@ pub(crate) struct Timeline {
     pub(crate) body: ReplyBody,
     /// How long its tokens take; none if all of it is there with the head.
     pub(crate) pace: Option<Pace>,
+    /// How much later than at the claim it is begun.
+    delayed: Duration,
     /// How it ends.
     pub(crate) end: End,
     /// What it is to the client, if it is sent to its end.
@@ -154,8 +156,7 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
     } else {
         // A JSON answer is sent when its last token is there.
         let pieces = answer.choices.iter().map(|choice| choice.text.pieces().count());
-        let tokens = 1..u64::try_from(pieces.max().unwrap_or(0)).unwrap_or(0);
-        timeline.head_after = pace.gap(0) + tokens.map(|token| pace.gap(token)).sum::<Duration>();
+        timeline.head_after = pace.whole(u64::try_from(pieces.max().unwrap_or(0)).unwrap_or(0));
         Bill::whole(exchange.request, answer, provider, pace, timeline.head_after)
     };
     match &exchange.decision.action {
@@ -210,6 +211,7 @@ impl Timeline {
             head_after: Duration::ZERO,
             body: reply.body,
             pace: None,
+            delayed: Duration::ZERO,
             end: End::Complete,
             served,
             mark: None,
@@ -225,6 +227,7 @@ impl Timeline {
             head_after: Duration::ZERO,
             body: ReplyBody::Whole(Bytes::new()),
             pace: None,
+            delayed: Duration::ZERO,
             end,
             served: Served::Broken,
             mark: None,
@@ -265,6 +268,30 @@ impl Timeline {
         }
     }
 
+    /// How long it takes by itself; none if it is no answer.
+    pub(crate) fn service(&self) -> Option<Duration> {
+        if self.head.is_none() || !matches!(self.served, Served::Answer | Served::Broken) {
+            return None;
+        }
+        let (ReplyBody::Stream(script), Some(pace)) = (&self.body, self.pace) else {
+            return Some(self.head_after);
+        };
+        let texts = script.texts();
+        let spoken = if texts == 0 {
+            self.head_after
+        } else {
+            pace.whole(u64::try_from(texts).unwrap_or(u64::MAX))
+        };
+        Some(spoken + script.silence_at_end())
+    }
+
+    /// Begins it so much later.
+    pub(crate) fn delay(&mut self, later: Duration) {
+        self.head_after += later;
+        self.delayed += later;
+        self.bill.delay(later);
+    }
+
     /// Takes out what is to be written behind the head.
     pub(crate) fn pieces(&mut self) -> Pieces {
         Pieces {
@@ -272,7 +299,7 @@ impl Timeline {
             pace: self.pace,
             at: self.head_after,
             tokens: 0,
-            spoken: Duration::ZERO,
+            spoken: self.delayed,
         }
     }
 }
