@@ -38,6 +38,9 @@ const STREAMS: usize = 2_000;
 /// The time to the first token: long enough for all streams to be open.
 const FIRST: Duration = Duration::from_secs(4);
 
+/// The time between two requests.
+const OPENING: Duration = Duration::from_millis(1);
+
 /// The time between two tokens.
 const GAP: Duration = Duration::from_millis(50);
 
@@ -106,8 +109,10 @@ fn main() {
 async fn clients(address: SocketAddr) {
     let mut streams = tokio::task::JoinSet::new();
     let began = Instant::now();
+    // One after the other: how fast a port lets a crowd in is another question.
+    let mut turns = tokio::time::interval(OPENING);
     for _ in 0..STREAMS {
-        // One after the other: how fast a port lets people in is another question.
+        turns.tick().await;
         let stream = TcpStream::connect(address).await.expect("the server accepts");
         streams.spawn(read(stream));
     }
