@@ -11,8 +11,8 @@ use super::{DONE, dated, flag, framed, pretty, reasons};
 use crate::{
     answer::{Answer, Choice, Finish, Text, ToolCall},
     dialect::{
-        ALPHANUMERIC, Event, Exchange, Moment, ReplyBody, Script, case::escaped, field, script::Wording,
-        template::Template,
+        ALPHANUMERIC, Event, Exchange, Moment, ReplyBody, Script, case::escaped, field,
+        script::Wording, template::Template,
     },
     draw::{Purpose, scale},
     request::ToolChoice,
