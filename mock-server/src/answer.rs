@@ -101,9 +101,12 @@ impl Answer {
                 writer.write(&content)
             })
             .collect();
-        let is_marked = choices
-            .iter()
-            .all(|choice| choice.text.contains(&mark.begin()) && choice.text.contains(&mark.end()));
+        let (begin, end) = (mark.begin(), mark.end());
+        let is_marked = choices.iter().all(|Choice { text, .. }| {
+            // They are searched for only where they are seldom: inside.
+            (text.starts_with(&begin) || text.contains(&begin))
+                && (text.ends_with(&end) || text.contains(&end))
+        });
         Self { reasoning, reasoning_tokens, choices, mark: is_marked.then_some(mark) }
     }
 

@@ -19,7 +19,7 @@ mod script;
 mod template;
 mod vector;
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// Headers with their values, in the provider's order.
-pub(crate) type Fields = Vec<(&'static str, String)>;
+pub(crate) type Fields = Vec<(&'static str, Cow<'static, str>)>;
 
 /// One provider's way of speaking.
 pub(crate) trait Dialect: fmt::Debug + Sync {
@@ -344,6 +344,14 @@ impl Pace {
         first.saturating_add(between)
     }
 
+    /// The same for as many tokens as are counted, which is done only if each takes its time.
+    pub(crate) fn all(&self, tokens: impl FnOnce() -> usize) -> Duration {
+        if self.between.fixed().is_some_and(|between| between.is_zero()) {
+            return self.gap(0);
+        }
+        self.whole(u64::try_from(tokens()).unwrap_or(u64::MAX))
+    }
+
     /// How many signs of life fall into the silence before a token.
     pub(crate) fn beats(&self, token: u64, every: Duration) -> usize {
         let gap = self.gap(token).as_nanos().saturating_sub(1);
@@ -435,11 +443,11 @@ fn retry_after(decision: &Decision, wall: Duration) -> Fields {
     let Some((after, form)) = decision.action.hint() else { return Vec::new() };
     let whole_seconds = after.0.as_nanos().div_ceil(1_000_000_000);
     match form {
-        HintForm::Date => vec![("retry-after", http_date(wall + after.0))],
+        HintForm::Date => vec![("retry-after", http_date(wall + after.0).into())],
         HintForm::Milliseconds => {
-            vec![("retry-after-ms", whole_millis(after.0).to_string())]
+            vec![("retry-after-ms", whole_millis(after.0).to_string().into())]
         }
-        HintForm::Seconds => vec![("retry-after", whole_seconds.to_string())],
+        HintForm::Seconds => vec![("retry-after", whole_seconds.to_string().into())],
     }
 }
 
@@ -455,9 +463,9 @@ const CLOUDFLARE_PAGE: Body = Body::Text(
 /// The headers of such a page.
 fn cloudflare_page(exchange: &Exchange<'_>) -> Fields {
     vec![
-        ("content-type", "text/html".to_owned()),
-        ("server", "cloudflare".to_owned()),
-        ("cf-ray", exchange.moment.cf_ray()),
+        ("content-type", "text/html".into()),
+        ("server", "cloudflare".into()),
+        ("cf-ray", exchange.moment.cf_ray().into()),
     ]
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Stamped<S> {
     pub(crate) clock: Clock,
     /// The request at hand, and those that came behind it.
     pub(crate) ahead: BytesMut,
+    /// Room for what is to be written, empty between two answers.
+    pub(crate) spare: Vec<u8>,
     /// When the first byte of the request at hand was read.
     first_byte_at: Option<Duration>,
 }
@@ -64,13 +66,13 @@ const READ_BYTES: usize = 8 << 10;
 /// nothing.
 const OVERHEARD_BYTES: usize = 64;
 
-/// How much room a connection keeps between two requests.
-const KEPT_BYTES: usize = 64 << 10;
+/// How much room a connection keeps between two requests, for each direction.
+pub(crate) const KEPT_BYTES: usize = 64 << 10;
 
 impl<S> Stamped<S> {
     /// A connection of which nothing was read.
     pub(crate) fn new(stream: S, clock: Clock) -> Self {
-        Self { stream, clock, ahead: BytesMut::new(), first_byte_at: None }
+        Self { stream, clock, ahead: BytesMut::new(), spare: Vec::new(), first_byte_at: None }
     }
 
     /// When the first byte of the request at hand was read, if there is one.

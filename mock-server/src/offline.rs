@@ -3,7 +3,7 @@
 //! What a client would read is told as data; only what is asked for is worded. Answers come whole:
 //! a simulation has no streams.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     action::Action,
@@ -129,7 +129,7 @@ impl Offline {
         let mut timeline = timeline::compose(dialect, &exchange, &self.plan.provider);
         let body = timeline.pieces().flat_map(|piece| piece.bytes).collect();
         let head = timeline.head?;
-        let own = |(name, value): (&str, String)| (name.to_owned(), value);
+        let own = |(name, value): (&str, Cow<'_, str>)| (name.to_owned(), value.into_owned());
         Some(Worded {
             status: head.status,
             headers: head.headers.into_iter().map(own).collect(),
@@ -149,7 +149,11 @@ impl Offline {
         let exchange = Exchange { request, decision, moment, words: &[], pace };
         let reply = dialect.answer(&exchange, &Answer::default());
         debug_assert!(matches!(reply.body, ReplyBody::Whole(_)), "a simulation has no streams");
-        reply.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        reply
+            .headers
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into_owned()))
+            .collect()
     }
 
     /// An attempt is over, and so many tokens were written for it.

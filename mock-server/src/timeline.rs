@@ -10,7 +10,9 @@ use crate::{
     action::{Action, CutEnd, ErrorKind, HintForm},
     answer::{Answer, Mark},
     bill::Bill,
-    dialect::{self, Dialect, Event, EventKind, Exchange, Pace, Place, Refusal, Reply, ReplyBody},
+    dialect::{
+        self, Dialect, Event, EventKind, Exchange, Fields, Pace, Place, Refusal, Reply, ReplyBody,
+    },
     identity::Served,
     plan::{Provider, Service},
     units::Span,
@@ -47,7 +49,7 @@ pub(crate) struct Head {
     /// The HTTP status.
     pub(crate) status: u16,
     /// The headers, without Date and framing.
-    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) headers: Fields,
     /// The Content-Length; none if the body is chunked.
     pub(crate) content_length: Option<usize>,
 }
@@ -156,7 +158,7 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
     } else {
         // A JSON answer is sent when its last token is there.
         let pieces = answer.choices.iter().map(|choice| choice.text.pieces().count());
-        timeline.head_after = pace.whole(u64::try_from(pieces.max().unwrap_or(0)).unwrap_or(0));
+        timeline.head_after = pace.all(|| pieces.max().unwrap_or(0));
         Bill::whole(exchange.request, answer, provider, pace, timeline.head_after)
     };
     match &exchange.decision.action {

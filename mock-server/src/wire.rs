@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::{
     dialect::http_date,
     door::Stream,
-    intake::{RequestHead, Stamped},
+    intake::{KEPT_BYTES, RequestHead, Stamped},
     journal::EndKind,
     lane::Recorder,
     timeline::{End, Head, Piece, Timeline},
@@ -156,12 +156,15 @@ async fn write<S: Stream>(
     if !at.is_zero() {
         stamped.wait_until(claimed_at + at).await?;
     }
+    let now = clock.now();
     if let Some(recorder) = recorder {
-        recorder.head(head.status);
+        recorder.head(head.status, now);
     }
     let whole = matches!(timeline.end, End::Complete | End::Last);
     let framing = manner.framing(&head);
-    let text = head_text(&head, framing, manner, clock.wall(clock.now()));
+    // What is empty is text.
+    let mut text = String::from_utf8(std::mem::take(&mut stamped.spare)).unwrap_or_default();
+    write_head(&mut text, &head, framing, manner, clock.wall(now));
     drop(head);
     let mut frame = Frame { bytes: text.into_bytes(), ..Frame::default() };
     let mut pieces = timeline.pieces();
@@ -172,6 +175,7 @@ async fn write<S: Stream>(
             if piece.due > at {
                 stamped.send(std::mem::take(&mut frame), recorder).await?;
                 stamped.wait_until(claimed_at + piece.due).await?;
+                frame.bytes = std::mem::take(&mut stamped.spare);
                 at = piece.due;
             }
             frame.push(&piece, framing);
@@ -187,13 +191,16 @@ async fn write<S: Stream>(
         if last {
             return Ok(());
         }
+        frame.bytes = std::mem::take(&mut stamped.spare);
     }
 }
 
 /// The bytes of an answer that is sent whole, on a connection that stays open.
 pub(crate) fn whole(head: &Head, body: &[u8], wall: Duration) -> Vec<u8> {
     let manner = Manner { old: false, bodiless: false, stays: true };
-    let mut bytes = head_text(head, Framing::Length(body.len()), manner, wall).into_bytes();
+    let mut text = String::new();
+    write_head(&mut text, head, Framing::Length(body.len()), manner, wall);
+    let mut bytes = text.into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }
@@ -205,7 +212,9 @@ pub(crate) async fn page<S: Stream>(
     manner: Manner,
     stamped: &mut Stamped<S>,
 ) -> bool {
-    let mut bytes = status_line(head.status, manner).into_bytes();
+    let mut text = String::new();
+    write_status(&mut text, head.status, manner);
+    let mut bytes = text.into_bytes();
     let has_body = !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     // What has no body has no length of one, either.
     let said = head.headers.iter().filter(|(name, _)| has_body || *name != header::CONTENT_LENGTH);
@@ -232,22 +241,23 @@ pub(crate) async fn page<S: Stream>(
 /// Refuses what is no request, and ends the connection: nobody can say where the next one begins.
 pub(crate) async fn refuse<S: Stream>(status: StatusCode, stamped: &mut Stamped<S>) {
     let manner = Manner { old: false, bodiless: false, stays: false };
-    let line = status_line(status, manner);
-    let bytes = format!("{line}connection: close\r\ncontent-length: 0\r\n\r\n").into_bytes();
+    let mut text = String::new();
+    write_status(&mut text, status, manner);
+    text.push_str("connection: close\r\ncontent-length: 0\r\n\r\n");
+    let bytes = text.into_bytes();
     if stamped.send(Frame { bytes, ..Frame::default() }, &mut None).await.is_ok() {
         stamped.close().await;
     }
 }
 
-/// The first line of an answer.
-fn status_line(status: StatusCode, manner: Manner) -> String {
+/// Writes the first line of an answer.
+fn write_status(text: &mut String, status: StatusCode, manner: Manner) {
     let version = if manner.old { "HTTP/1.0" } else { "HTTP/1.1" };
     let reason = status.canonical_reason().unwrap_or_default();
-    let mut line = String::with_capacity(HEAD_BYTES);
+    text.reserve(HEAD_BYTES);
     for part in [version, " ", status.as_str(), " ", reason, "\r\n"] {
-        line.push_str(part);
+        text.push_str(part);
     }
-    line
 }
 
 /// What an answer says of the connection; nothing if it does what its version does.
@@ -259,10 +269,10 @@ fn connection(manner: Manner) -> &'static str {
     }
 }
 
-/// A head as it stands on the wire.
-fn head_text(head: &Head, framing: Framing, manner: Manner, wall: Duration) -> String {
+/// Writes a head as it stands on the wire.
+fn write_head(text: &mut String, head: &Head, framing: Framing, manner: Manner, wall: Duration) {
     let manner = if framing == Framing::Closing { manner.closing() } else { manner };
-    let mut text = status_line(StatusCode::from_u16(head.status).unwrap_or_default(), manner);
+    write_status(text, StatusCode::from_u16(head.status).unwrap_or_default(), manner);
     for (name, value) in &head.headers {
         text.push_str(name);
         text.push_str(": ");
@@ -287,11 +297,13 @@ fn head_text(head: &Head, framing: Framing, manner: Manner, wall: Duration) -> S
         }
     }
     text.push_str("\r\n");
-    text
 }
 
 /// About as many bytes as a head has, with a short body behind it; it grows if one has more.
 const HEAD_BYTES: usize = 2_048;
+
+/// The largest buffer that is kept while an answer waits: an event fits into it, a head does not.
+const SPARE_BYTES: usize = 512;
 
 /// At most as many bytes as the framing of a chunk takes, with that of the one that ends a body.
 const CHUNK_BYTES: usize = 32;
@@ -351,11 +363,19 @@ impl<S: Stream> Stamped<S> {
             }
             start += written;
         }
+        let Frame { mut bytes, .. } = frame;
+        if bytes.capacity() <= KEPT_BYTES {
+            bytes.clear();
+            self.spare = bytes;
+        }
         self.stream.flush().await
     }
 
     /// Waits until a reading of the clock, or finds that the client has left.
     async fn wait_until(&mut self, at: Duration) -> io::Result<()> {
+        if self.spare.capacity() > SPARE_BYTES {
+            self.spare = Vec::new();
+        }
         let mut sleep = std::pin::pin!(self.clock.sleep_until(at));
         loop {
             let room = self.ahead.len() < AHEAD_BYTES_MAX;

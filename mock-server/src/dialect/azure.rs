@@ -127,8 +127,8 @@ impl Dialect for Azure {
             HintForm::Seconds => {
                 let seconds = whole_millis(after.0).div_ceil(1_000);
                 vec![
-                    ("retry-after", seconds.to_string()),
-                    ("retry-after-ms", (seconds * 1_000).to_string()),
+                    ("retry-after", seconds.to_string().into()),
+                    ("retry-after-ms", (seconds * 1_000).to_string().into()),
                 ]
             }
             HintForm::Date | HintForm::Milliseconds => {

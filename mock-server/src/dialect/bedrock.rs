@@ -86,7 +86,7 @@ impl Dialect for Bedrock {
         match exchange.decision.action.hint() {
             _ if exchange.decision.rule.is_none() => Fields::new(),
             Some((after, HintForm::Milliseconds)) => {
-                vec![("x-amz-retry-after", whole_millis(after.0).to_string())]
+                vec![("x-amz-retry-after", whole_millis(after.0).to_string().into())]
             }
             _ => retry_after(exchange.decision, exchange.moment.wall),
         }
@@ -168,8 +168,8 @@ impl Family {
 }
 
 /// The headers of everything that Bedrock answers.
-fn headers(moment: &Moment, content_type: &str) -> Fields {
-    vec![("content-type", content_type.to_owned()), ("x-amzn-requestid", moment.uuid("request"))]
+fn headers(moment: &Moment, content_type: &'static str) -> Fields {
+    vec![("content-type", content_type.into()), ("x-amzn-requestid", moment.uuid("request").into())]
 }
 
 /// The region that a request was signed for.

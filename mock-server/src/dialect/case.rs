@@ -163,7 +163,7 @@ impl Case {
         let mut headers = (self.style)(exchange);
         let fields = self.fields.iter();
         headers.extend(fields.map(|&(name, text)| {
-            (name, fill(text, |word| self.word(dialect, exchange, word).into()))
+            (name, fill(text, |word| self.word(dialect, exchange, word).into()).into())
         }));
         Reply { status: self.status, headers, body: self.body(dialect, exchange) }
     }
@@ -256,7 +256,9 @@ pub(crate) fn fill<'a>(text: &'a str, word: impl Fn(&str) -> Cow<'a, str>) -> St
 
 /// A text as it stands between the quotes of a JSON string.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
-    if !text.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+    // Without an early end, so that many bytes are looked at together.
+    let odd = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    if !text.bytes().fold(false, |found, byte| found | odd(byte)) {
         return text.into();
     }
     let quoted = serde_json::Value::from(text).to_string();

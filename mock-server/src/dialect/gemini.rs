@@ -229,8 +229,8 @@ impl Method {
 }
 
 /// The headers of every answer; there is no id of the request among them.
-fn headers(content_type: &str) -> Fields {
-    let field = |name, value: &str| (name, value.to_owned());
+fn headers(content_type: &'static str) -> Fields {
+    let field = |name, value: &'static str| (name, value.into());
     vec![
         field("content-type", content_type),
         field("vary", "Origin"),

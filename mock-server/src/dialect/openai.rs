@@ -168,17 +168,17 @@ impl Api {
 }
 
 /// The headers that the edge puts on everything.
-fn edge_headers(moment: &Moment, content_type: &str) -> Fields {
+fn edge_headers(moment: &Moment, content_type: &'static str) -> Fields {
     let mut headers = Vec::with_capacity(HEADERS);
     headers.extend([
-        ("content-type", content_type.to_owned()),
-        ("server", "cloudflare".to_owned()),
-        ("cf-ray", moment.cf_ray()),
-        ("cf-cache-status", "DYNAMIC".to_owned()),
-        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload".to_owned()),
-        ("x-content-type-options", "nosniff".to_owned()),
-        ("alt-svc", "h3=\":443\"; ma=86400".to_owned()),
-        ("x-request-id", moment.tagged("req_", "request", HEX, 32)),
+        ("content-type", content_type.into()),
+        ("server", "cloudflare".into()),
+        ("cf-ray", moment.cf_ray().into()),
+        ("cf-cache-status", "DYNAMIC".into()),
+        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload".into()),
+        ("x-content-type-options", "nosniff".into()),
+        ("alt-svc", "h3=\":443\"; ma=86400".into()),
+        ("x-request-id", moment.tagged("req_", "request", HEX, 32).into()),
     ]);
     headers
 }
@@ -187,14 +187,14 @@ fn edge_headers(moment: &Moment, content_type: &str) -> Fields {
 const HEADERS: usize = 24;
 
 /// The headers of an answer from the application behind the gateway.
-fn application_headers(moment: &Moment, content_type: &str) -> Fields {
+fn application_headers(moment: &Moment, content_type: &'static str) -> Fields {
     let mut headers = edge_headers(moment, content_type);
     headers.extend([
-        ("access-control-expose-headers", "X-Request-ID".to_owned()),
-        ("openai-organization", ORGANIZATION.to_owned()),
-        ("openai-project", "proj_Ab12Cd34Ef56Gh78Ij90Kl12".to_owned()),
-        ("openai-processing-ms", processing_ms(moment)),
-        ("openai-version", "2020-10-01".to_owned()),
+        ("access-control-expose-headers", "X-Request-ID".into()),
+        ("openai-organization", ORGANIZATION.into()),
+        ("openai-project", "proj_Ab12Cd34Ef56Gh78Ij90Kl12".into()),
+        ("openai-processing-ms", processing_ms(moment).into()),
+        ("openai-version", "2020-10-01".into()),
     ]);
     headers
 }
@@ -220,16 +220,16 @@ fn success_headers(exchange: &Exchange<'_>) -> Fields {
     if matches!(api, Api::Completions | Api::Embeddings) {
         let router = format!("envoy-router-{}-{}", moment.hex("router", 10), moment.hex("pod", 5));
         headers.extend([
-            ("access-control-allow-origin", "*".to_owned()),
-            ("via", router),
-            ("openai-model", dated(&request.model)),
+            ("access-control-allow-origin", "*".into()),
+            ("via", router.into()),
+            ("openai-model", dated(&request.model).into()),
         ]);
     }
     if api == Api::Completions {
-        headers.push(("cache-control", "no-cache, must-revalidate".to_owned()));
+        headers.push(("cache-control", "no-cache, must-revalidate".into()));
     }
     if api != Api::Responses {
-        headers.push(("x-openai-proxy-wasm", "v0.1".to_owned()));
+        headers.push(("x-openai-proxy-wasm", "v0.1".into()));
     }
     // Streams of the Responses API have none in two of three recordings.
     if !(api == Api::Responses && request.streaming) {
@@ -263,9 +263,9 @@ fn limit_headers(levels: &[Level]) -> Fields {
         let of_these = levels.iter().filter(|level| counts.contains(&level.dimension));
         if let Some(level) = tightest(of_these) {
             let [limit, remaining, reset] = names;
-            headers.push((limit, level.limit.to_string()));
-            headers.push((remaining, level.remaining.to_string()));
-            headers.push((reset, go_duration(level.reset)));
+            headers.push((limit, level.limit.to_string().into()));
+            headers.push((remaining, level.remaining.to_string().into()));
+            headers.push((reset, go_duration(level.reset).into()));
         }
     }
     headers

@@ -41,7 +41,7 @@ pub(super) fn headers(exchange: &Exchange<'_>) -> Fields {
         if streaming { "text/event-stream; charset=utf-8" } else { "application/json" };
     let mut headers = healthy_headers(moment, content_type);
     if streaming {
-        headers.push(("cache-control", "no-cache".to_owned()));
+        headers.push(("cache-control", "no-cache".into()));
     }
     headers.extend(limit_headers(&exchange.decision.levels, None, moment));
     headers

@@ -58,19 +58,19 @@ pub(super) fn headers(exchange: &Exchange<'_>) -> Fields {
     let content_type =
         if streaming { "text/event-stream; charset=utf-8" } else { "application/json" };
     let model = &exchange.request.model;
-    let mut headers = vec![("content-type", content_type.to_owned())];
+    let mut headers = vec![("content-type", content_type.into())];
     headers.extend(untyped(exchange));
     let session = exchange.moment.hex("session", 12);
     headers.extend([
-        ("azureai-fe-is-streaming", if streaming { "True" } else { "False" }.to_owned()),
-        ("azureml-model-session", format!("d20260330170902-{session}")),
-        ("skip-error-remapping", "true".to_owned()),
-        ("x-accel-buffering", "no".to_owned()),
-        ("x-ms-deployment-name", text(model)),
-        ("x-ms-is-spilled-over", "false".to_owned()),
-        ("x-ms-rai-invoked", "true".to_owned()),
-        ("x-ms-served-model", openai::dated(behind(model))),
-        ("x-request-id", uuid(&exchange.moment, "request")),
+        ("azureai-fe-is-streaming", if streaming { "True" } else { "False" }.into()),
+        ("azureml-model-session", format!("d20260330170902-{session}").into()),
+        ("skip-error-remapping", "true".into()),
+        ("x-accel-buffering", "no".into()),
+        ("x-ms-deployment-name", text(model).into()),
+        ("x-ms-is-spilled-over", "false".into()),
+        ("x-ms-rai-invoked", "true".into()),
+        ("x-ms-served-model", openai::dated(behind(model)).into()),
+        ("x-request-id", uuid(&exchange.moment, "request").into()),
     ]);
     headers.extend(limits(&exchange.decision.levels, model));
     headers
@@ -107,14 +107,14 @@ fn limits(levels: &[Level], model: &str) -> Fields {
         let of_these = levels.iter().filter(|level| counts.contains(&level.dimension));
         let Some(level) = openai::tightest(of_these) else { continue };
         let [limit, remaining, period, reset] = names;
-        headers.push((limit, level.limit.to_string()));
-        headers.push((remaining, level.remaining.to_string()));
-        headers.push((period, level.period.as_secs().to_string()));
-        headers.push((reset, level.reset.as_millis().to_string()));
+        headers.push((limit, level.limit.to_string().into()));
+        headers.push((remaining, level.remaining.to_string().into()));
+        headers.push((period, level.period.as_secs().to_string().into()));
+        headers.push((reset, level.reset.as_millis().to_string().into()));
     }
     if !headers.is_empty() {
-        headers.insert(0, ("x-ratelimit-abusepenalty-active", "False".to_owned()));
-        headers.insert(1, ("x-ratelimit-key", text(model)));
+        headers.insert(0, ("x-ratelimit-abusepenalty-active", "False".into()));
+        headers.insert(1, ("x-ratelimit-key", text(model).into()));
     }
     headers
 }

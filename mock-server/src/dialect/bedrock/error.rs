@@ -592,7 +592,7 @@ fn json(exchange: &Exchange<'_>) -> Fields {
 
 /// The headers of a page of the load balancer's.
 fn page(_: &Exchange<'_>) -> Fields {
-    vec![("server", "awselb/2.0".to_owned()), ("content-type", "text/html".to_owned())]
+    vec![("server", "awselb/2.0".into()), ("content-type", "text/html".into())]
 }
 
 /// The page that a load balancer of AWS shows when nobody behind it answers.

@@ -32,8 +32,9 @@ pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
         let input = exchange.request.input_tokens;
         // A token is about four characters, as wherever no tokenizer is public.
         let chars = written.template.chars.saturating_add(input.saturating_mul(4));
-        headers.push(("num-chars", chars.to_string()));
-        headers.push(("num-tokens", input.saturating_add(written.output_tokens()).to_string()));
+        headers.push(("num-chars", chars.to_string().into()));
+        headers
+            .push(("num-tokens", input.saturating_add(written.output_tokens()).to_string().into()));
     }
     Reply { status: 200, headers, body }
 }

@@ -40,11 +40,11 @@ pub(super) fn head(exchange: &Exchange<'_>) -> Fields {
         headers("text/event-stream")
     } else if request.streaming && target.events {
         let mut headers = headers("text/event-stream");
-        headers.insert(1, ("content-disposition", "attachment".to_owned()));
+        headers.insert(1, ("content-disposition", "attachment".into()));
         headers
     } else {
         let mut headers = headers(JSON);
-        headers.push(("x-gemini-service-tier", "standard".to_owned()));
+        headers.push(("x-gemini-service-tier", "standard".into()));
         headers
     }
 }

@@ -49,16 +49,16 @@ pub(super) fn filtered(exchange: &Exchange<'_>) -> ReplyBody {
     ReplyBody::Whole(completion(exchange, usage, &[choice]).to_string().into())
 }
 
-fn headers(exchange: &Exchange<'_>, content_type: &str, cost: Option<u64>) -> Fields {
+fn headers(exchange: &Exchange<'_>, content_type: &'static str, cost: Option<u64>) -> Fields {
     let mut limits = Fields::new();
     if exchange.request.route == Route::MistralChat && cost.is_some() {
-        limits.push(("x-max-retry-attempts-reached", "false".to_owned()));
+        limits.push(("x-max-retry-attempts-reached", "false".into()));
     }
     let mut levels = limit_headers(&exchange.decision.levels);
     // Recorded between the limits of tokens and those of requests.
     let place = levels.iter().position(|(name, _)| name.contains("-req-")).unwrap_or(levels.len());
     if let Some(cost) = cost {
-        levels.insert(place, ("x-ratelimit-tokens-query-cost", cost.to_string()));
+        levels.insert(place, ("x-ratelimit-tokens-query-cost", cost.to_string().into()));
     }
     limits.extend(levels);
     served_headers(&exchange.moment, content_type, limits)

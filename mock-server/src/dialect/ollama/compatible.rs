@@ -30,7 +30,7 @@ pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
 }
 
 fn content_type(name: &str) -> Fields {
-    vec![("content-type", name.to_owned())]
+    vec![("content-type", name.to_owned().into())]
 }
 
 fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {

@@ -24,14 +24,14 @@ pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
         route => match read::loads(route, &request.body) {
             Some(word) => loaded(exchange, word),
             None if request.streaming => {
-                let headers = vec![("content-type", "application/x-ndjson".to_owned())];
+                let headers = vec![("content-type", "application/x-ndjson".into())];
                 let body = ReplyBody::Stream(stream(exchange, answer));
                 return Reply { status: 200, headers, body };
             }
             None => whole(exchange, answer),
         },
     };
-    let headers = vec![("content-type", "application/json; charset=utf-8".to_owned())];
+    let headers = vec![("content-type", "application/json; charset=utf-8".into())];
     Reply::whole(200, headers, golang::written(&body.to_string()))
 }
 
