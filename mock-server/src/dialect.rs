@@ -368,19 +368,18 @@ impl Moment {
     /// The same behind a tag.
     fn tagged(&self, tag: &str, what: &str, alphabet: &[u8], length: u64) -> String {
         let length = tag.len().saturating_add(usize::try_from(length).unwrap_or(0));
-        let mut id = String::with_capacity(length);
-        id.push_str(tag);
+        let mut id = Vec::with_capacity(length + 8);
+        id.extend_from_slice(tag.as_bytes());
         let draws = self.draws.event(what, Purpose::Id, self.attempt);
-        for index in 0.. {
+        let mut index = 0;
+        while id.len() < length {
             // Eight letters from one draw.
-            for byte in draws.draw(index).to_le_bytes() {
-                if id.len() >= length {
-                    return id;
-                }
-                id.push(char::from(alphabet[usize::from(byte) * alphabet.len() / 256]));
-            }
+            let bytes = draws.draw(index).to_le_bytes();
+            id.extend(bytes.map(|byte| alphabet[usize::from(byte) * alphabet.len() / 256]));
+            index += 1;
         }
-        id
+        id.truncate(length);
+        String::from_utf8(id).expect("tags and alphabets are ASCII")
     }
 
     /// An id of letters and digits.

@@ -105,6 +105,17 @@ impl StableHasher {
     }
 }
 
+impl StableHasher {
+    /// Hashes bytes, and beside it the same bytes with another hasher: each step of one waits for
+    /// the step before, and has time for one of the other.
+    pub(crate) fn write_beside(&mut self, other: &mut Self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.state = (self.state ^ u64::from(byte)).wrapping_mul(PRIME);
+            other.state = (other.state ^ u64::from(byte)).wrapping_mul(PRIME);
+        }
+    }
+}
+
 impl Hasher for StableHasher {
     fn finish(&self) -> u64 {
         let mut z = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -17,7 +17,7 @@ pub(crate) use head::RequestHead;
 use chunks::{ChunkMistake, Chunks};
 use head::Framing;
 
-use crate::{clock::Clock, door::Stream};
+use crate::{clock::Clock, dialect::http_date, door::Stream};
 
 /// A connection, and what was read of it and not used.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Stamped<S> {
     pub(crate) ahead: BytesMut,
     /// Room for what is to be written, empty between two answers.
     pub(crate) spare: Vec<u8>,
+    /// The date as a head has it, and which second it is.
+    date: (u64, String),
     /// When the first byte of the request at hand was read.
     first_byte_at: Option<Duration>,
 }
@@ -72,7 +74,22 @@ pub(crate) const KEPT_BYTES: usize = 64 << 10;
 impl<S> Stamped<S> {
     /// A connection of which nothing was read.
     pub(crate) fn new(stream: S, clock: Clock) -> Self {
-        Self { stream, clock, ahead: BytesMut::new(), spare: Vec::new(), first_byte_at: None }
+        Self {
+            stream,
+            clock,
+            ahead: BytesMut::new(),
+            spare: Vec::new(),
+            date: (0, http_date(Duration::ZERO)),
+            first_byte_at: None,
+        }
+    }
+
+    /// A wall time as a head has it, which is written once a second.
+    pub(crate) fn date(&mut self, wall: Duration) -> &str {
+        if self.date.0 != wall.as_secs() {
+            self.date = (wall.as_secs(), http_date(wall));
+        }
+        &self.date.1
     }
 
     /// When the first byte of the request at hand was read, if there is one.

@@ -272,6 +272,7 @@ impl Conversation {
         let (mut system, mut spoken) = (Vec::new(), Vec::new());
         let mut last_user = None;
         let mut tool_turns = 0;
+        let mut anchor = StableHasher::new(0);
         for (role, text) in turns {
             let role = match role {
                 "system" | "developer" => "system",
@@ -282,7 +283,13 @@ impl Conversation {
             let mut hash = StableHasher::new(0);
             hash.write(speaker.as_bytes());
             hash.write_u8(0);
-            hash.write(text.as_ref().trim().as_bytes());
+            let said = text.as_ref().trim().as_bytes();
+            if role == "user" {
+                anchor = StableHasher::new(0);
+                hash.write_beside(&mut anchor, said);
+            } else {
+                hash.write(said);
+            }
             if role == "system" {
                 system.push(hash.finish());
             } else {
@@ -297,8 +304,6 @@ impl Conversation {
         }
         system.append(&mut spoken);
         let last_user = last_user.as_ref().map_or("", AsRef::as_ref);
-        let mut anchor = StableHasher::new(0);
-        anchor.write(last_user.trim().as_bytes());
         let (last_user, anchor) = (last_user.into(), anchor.finish());
         Self { turns: system.into(), last_user, anchor, tool_turns }
     }

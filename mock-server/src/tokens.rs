@@ -4,7 +4,7 @@
 //! characters ÷ 4 is within about 15 % for English, and whoever shows such a number calls it
 //! an estimate.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, ops::Range};
 
 use crate::models;
 
@@ -111,14 +111,16 @@ impl Tokenizer {
                 }
                 _ => return None,
             }
-            total += self.count_part(&text[start..end], remembered);
+            total += self.count_part(text, start..end, remembered);
             start = end;
         }
         Some(total)
     }
 
     /// A part of a plain text: a word with the space before it, or punctuation.
-    fn count_part(self, part: &str, remembered: &mut Remembered) -> usize {
+    fn count_part(self, text: &str, range: Range<usize>, remembered: &mut Remembered) -> usize {
+        let packed = packed(text.as_bytes(), range.clone());
+        let part = &text[range];
         let counted = || match self {
             Self::Cl100k | Self::Estimate | Self::Gemini => {
                 bpe_openai::cl100k_base().bpe.count(part.as_bytes())
@@ -126,7 +128,7 @@ impl Tokenizer {
             Self::O200k => bpe_openai::o200k_base().bpe.count(part.as_bytes()),
         };
         // Longer ones seldom come again.
-        let Some(packed) = packed(part) else { return counted() };
+        let Some(packed) = packed else { return counted() };
         let (known, count) = remembered.place(packed);
         if *known != packed {
             (*known, *count) = (packed, counted());
@@ -144,29 +146,37 @@ impl Remembered {
     /// The place of a part.
     fn place(&mut self, packed: u128) -> &mut (u128, usize) {
         if self.0.is_empty() {
-            self.0.resize(PARTS, (0, 0));
+            self.0 = vec![(0, 0); PARTS];
         }
-        let place = usize::try_from(packed.wrapping_mul(SPREAD) >> 115);
+        let place = usize::try_from(packed.wrapping_mul(SPREAD) >> 113);
         &mut self.0[place.unwrap_or(0)]
     }
 }
 
 /// A part as a number, its bytes and then its length; none if it is too long for that.
-fn packed(part: &str) -> Option<u128> {
-    let mut bytes = [0; 16];
-    let (length, letters) = bytes.split_last_mut()?;
-    letters.get_mut(..part.len())?.copy_from_slice(part.as_bytes());
-    *length = u8::try_from(part.len()).ok()?;
-    Some(u128::from_le_bytes(bytes))
+fn packed(text: &[u8], part: Range<usize>) -> Option<u128> {
+    let length = part.len();
+    if length > 15 {
+        return None;
+    }
+    let letters = if let Some(sixteen) = text.get(part.start..part.start + 16) {
+        // What follows the part is masked, which takes less than to copy what does not.
+        u128::from_le_bytes(sixteen.try_into().ok()?) & !(u128::MAX << (8 * length))
+    } else {
+        let mut bytes = [0; 16];
+        bytes[..length].copy_from_slice(&text[part]);
+        u128::from_le_bytes(bytes)
+    };
+    Some(letters | u128::try_from(length).ok()? << 120)
 }
 
 thread_local! {
     static REMEMBERED: RefCell<(Remembered, Remembered)> = RefCell::default();
 }
 
-/// How many places there are: as many as thirteen bits tell apart, and more than most texts have
-/// words.
-const PARTS: usize = 1 << 13;
+/// How many places there are: as many as fifteen bits tell apart, and several times the parts
+/// that marks are made of.
+const PARTS: usize = 1 << 15;
 
 /// An odd number without a pattern, by which a multiplication spreads all bits into the highest:
 /// the fraction of the golden ratio.

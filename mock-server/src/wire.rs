@@ -164,7 +164,7 @@ async fn write<S: Stream>(
     let framing = manner.framing(&head);
     // What is empty is text.
     let mut text = String::from_utf8(std::mem::take(&mut stamped.spare)).unwrap_or_default();
-    write_head(&mut text, &head, framing, manner, clock.wall(now));
+    write_head(&mut text, &head, framing, manner, stamped.date(clock.wall(now)));
     drop(head);
     let mut frame = Frame { bytes: text.into_bytes(), ..Frame::default() };
     let mut pieces = timeline.pieces();
@@ -199,7 +199,7 @@ async fn write<S: Stream>(
 pub(crate) fn whole(head: &Head, body: &[u8], wall: Duration) -> Vec<u8> {
     let manner = Manner { old: false, bodiless: false, stays: true };
     let mut text = String::new();
-    write_head(&mut text, head, Framing::Length(body.len()), manner, wall);
+    write_head(&mut text, head, Framing::Length(body.len()), manner, &http_date(wall));
     let mut bytes = text.into_bytes();
     bytes.extend_from_slice(body);
     bytes
@@ -270,7 +270,7 @@ fn connection(manner: Manner) -> &'static str {
 }
 
 /// Writes a head as it stands on the wire.
-fn write_head(text: &mut String, head: &Head, framing: Framing, manner: Manner, wall: Duration) {
+fn write_head(text: &mut String, head: &Head, framing: Framing, manner: Manner, date: &str) {
     let manner = if framing == Framing::Closing { manner.closing() } else { manner };
     write_status(text, StatusCode::from_u16(head.status).unwrap_or_default(), manner);
     for (name, value) in &head.headers {
@@ -284,7 +284,7 @@ fn write_head(text: &mut String, head: &Head, framing: Framing, manner: Manner, 
         }
         text.push_str("\r\n");
     }
-    for part in ["date: ", &http_date(wall), "\r\n", connection(manner)] {
+    for part in ["date: ", date, "\r\n", connection(manner)] {
         text.push_str(part);
     }
     match framing {

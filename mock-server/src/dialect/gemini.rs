@@ -43,6 +43,13 @@ impl Dialect for Gemini {
     }
 
     fn route(&self, head: &Head<'_>) -> Option<Route> {
+        let mut ends = head.path.rsplit('/');
+        let (last, before) = (ends.next()?, ends.next().unwrap_or_default());
+        // A glance rules out most paths of others.
+        let lists = last == "models" || before == "models";
+        if !lists && !last.contains(':') && !head.path.ends_with(IMITATION) {
+            return None;
+        }
         let target = Target::read(head.path);
         match target.method {
             Some(method) => Some(method.route()),
@@ -148,6 +155,9 @@ struct Target<'a> {
     events: bool,
 }
 
+/// The end of the path on which OpenAI's chat is spoken.
+const IMITATION: &str = "/v1beta/openai/chat/completions";
+
 /// What a model can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Method {
@@ -181,7 +191,7 @@ impl<'a> Target<'a> {
             model,
             method,
             lists: last == "models" || before == "models",
-            imitates: path.ends_with("/v1beta/openai/chat/completions"),
+            imitates: path.ends_with(IMITATION),
             events: query.split('&').any(|pair| pair == "alt=sse"),
         }
     }

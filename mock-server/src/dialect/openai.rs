@@ -233,15 +233,14 @@ fn success_headers(exchange: &Exchange<'_>) -> Fields {
     }
     // Streams of the Responses API have none in two of three recordings.
     if !(api == Api::Responses && request.streaming) {
-        headers.extend(limit_headers(&decision.levels));
+        push_limits(&mut headers, &decision.levels);
     }
     headers
 }
 
-/// The limit headers; `reset` is the time until the bucket is full, printed like Go prints it. Of
+/// Adds the limit headers; `reset` is the time until the bucket is full, printed like Go prints it. Of
 /// several limits on the same the tightest is shown: the daily one, if it is that.
-fn limit_headers(levels: &[Level]) -> Fields {
-    let mut headers = Vec::new();
+fn push_limits(headers: &mut Fields, levels: &[Level]) {
     for (counts, names) in [
         (
             &[Dimension::Requests][..],
@@ -268,7 +267,6 @@ fn limit_headers(levels: &[Level]) -> Fields {
             headers.push((reset, go_duration(level.reset).into()));
         }
     }
-    headers
 }
 
 /// The limit that lets the least through in the long run.
@@ -333,7 +331,7 @@ pub(in crate::dialect) fn dated(model: &str) -> String {
         "o3-mini" => "2025-01-31",
         other => return other.to_owned(),
     };
-    format!("{model}-{date}")
+    [model, "-", date].concat()
 }
 
 /// An event of a stream, as `text/event-stream` frames it.

@@ -2,7 +2,7 @@
 //! stand for.
 
 use super::{
-    ORGANIZATION, application_headers, count, edge_headers, go_duration, limit_headers,
+    ORGANIZATION, application_headers, count, edge_headers, go_duration, push_limits,
     success_headers,
 };
 use crate::{
@@ -169,7 +169,7 @@ pub(super) fn application(exchange: &Exchange<'_>) -> Fields {
 /// The headers of the application when it has counted the request, but refuses what it says.
 pub(super) fn policy(exchange: &Exchange<'_>) -> Fields {
     let mut headers = application(exchange);
-    headers.extend(limit_headers(&exchange.decision.levels));
+    push_limits(&mut headers, &exchange.decision.levels);
     headers
 }
 
@@ -184,7 +184,7 @@ pub(super) fn limited(exchange: &Exchange<'_>) -> Fields {
     let others = exchange.decision.levels.iter().copied();
     let others = others.filter(|level| level.dimension != limited.level.dimension);
     let levels: Vec<Level> = others.chain([limited.level]).collect();
-    headers.extend(limit_headers(&levels));
+    push_limits(&mut headers, &levels);
     headers
 }
 
