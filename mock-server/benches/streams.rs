@@ -199,10 +199,11 @@ impl Load {
     /// What it had until later, in words.
     fn until(&self, end: &Self) -> String {
         let elapsed = end.at.saturating_duration_since(self.at).as_secs_f64();
-        let share = |from: Duration, to: Duration| (to - from).as_secs_f64() / elapsed * 100.0;
+        let share =
+            |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() / elapsed * 100.0;
         let (took, waited) = (share(self.took, end.took), share(self.waited, end.waited));
         let events = f64::from(u32::try_from(STREAMS).unwrap_or(u32::MAX)) * f64::from(WORDS + 2);
-        let each = (end.took - self.took).as_secs_f64() / events * 1e6;
+        let each = end.took.saturating_sub(self.took).as_secs_f64() / events * 1e6;
         format!(
             "{each:.1} us of processor time for each event, {took:.0} % of a processor, and {waited:.0} % \
              of the time none was free"
