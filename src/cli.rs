@@ -1,5 +1,6 @@
 //! The command line: what is typed, what it means, and how it ends.
 
+mod bench;
 mod catalog;
 mod check;
 mod run;
@@ -10,8 +11,10 @@ use std::{io, path::PathBuf};
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 use mock_server::{action::ErrorKind, plan::ProviderName};
 
+use self::bench::Bench;
 use crate::{
     harness::{CommandError, PlayError},
+    lab::reproduce::SettingMistake,
     scenario::{Style, SuiteError, render},
 };
 
@@ -29,6 +32,8 @@ pub struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Tries strategies in simulated worlds, thousands of clients in virtual time
+    Bench(Bench),
     /// Prints what each provider fails with, and how well it is known
     Catalog(Catalog),
     /// Reads scenarios and tells every mistake in them
@@ -155,6 +160,8 @@ enum CliError {
     ReportTwice(PathBuf),
     #[error("cannot write `{}`", path.display())]
     Report { path: PathBuf, source: io::Error },
+    #[error("wrong setting for `{anchor}`")]
+    Setting { anchor: &'static str, source: SettingMistake },
     #[error(transparent)]
     Suite(#[from] SuiteError),
 }
@@ -175,6 +182,7 @@ impl CommandLine {
     /// Does what was typed, and says on stderr what went wrong.
     pub async fn execute(self) -> Ending {
         let done = match self.command {
+            Command::Bench(bench) => bench::execute(bench).await,
             Command::Catalog(catalog) => catalog::execute(&catalog),
             Command::Check(check) => check::execute(&check),
             Command::Run(run) => run::execute(run).await,
@@ -219,6 +227,18 @@ fn tell(error: &CliError) -> io::Result<()> {
         CliError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
             writeln!(stderr, "\nhint: leave `--port` out for a free one")
         }
+        _ => Ok(()),
+    }
+}
+
+/// Writes to stdout. Whoever closed the pipe has read enough, but the run is not over, and its exit
+/// code is still to come.
+fn print(text: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<(), CliError> {
+    use io::Write as _;
+
+    let mut stdout = anstream::stdout().lock();
+    match text(&mut stdout).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Output(error)),
         _ => Ok(()),
     }
 }

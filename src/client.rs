@@ -9,6 +9,7 @@ mod codec;
 mod exchange;
 mod openai;
 mod sse;
+mod strategy;
 mod workload;
 
 use std::{future::Future, io, sync::Arc, time::Duration};
@@ -19,7 +20,11 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::scenario;
+pub(crate) use codec::spoken;
+pub(crate) use strategy::{heard, limits, policy, pools, targets};
+pub(crate) use workload::{Begins, Workload, pool_seed};
+
+use crate::scenario::{self, Hints, Strategy};
 use exchange::Exchange;
 
 /// Opens connections to the provider.
@@ -52,11 +57,19 @@ pub async fn play<C: Connect>(
     connect: C,
     now: impl Fn() -> Duration + Clone + Send + 'static,
 ) -> Result<Vec<CallReport>, Mistakes<PolicyMistake>> {
-    let core = Core::new(workload::policy(settings), workload::targets(settings), seed)?;
+    let (workload, strategy) = (Workload::new(settings, seed), settings.strategy());
+    let clients = workload.clients();
+    let core = |pool: u32| {
+        let targets = targets(&strategy, clients);
+        Core::new(policy(&strategy), targets, pool_seed(seed, u64::from(pool)))
+    };
+    let cores = (0..pools(&strategy, clients)).map(core).collect::<Result<Vec<_>, _>>()?;
+    let begins = workload.begins();
     let player = Arc::new(Player {
-        core,
+        cores,
         exchange: Exchange::new(connect, settings.streaming),
-        settings: settings.clone(),
+        workload,
+        strategy,
     });
     let mut reports = Vec::new();
     let mut under_way = JoinSet::new();
@@ -66,17 +79,30 @@ pub async fn play<C: Connect>(
         Err(_) => {}
     };
     let begun = now();
-    for (call, at) in workload::arrivals(settings) {
-        match at {
-            Some(at) => sleep(begun.saturating_add(at).saturating_sub(now())).await,
-            None => {
-                while under_way.len() >= workload::concurrency(settings) {
-                    under_way.join_next().await.into_iter().for_each(&mut collect);
-                }
+    match begins {
+        Begins::At(times) => {
+            for (call, at) in (1..).zip(times) {
+                sleep(begun.saturating_add(at).saturating_sub(now())).await;
+                let (player, now) = (Arc::clone(&player), now.clone());
+                under_way.spawn(async move { player.call(call, now()).await });
             }
         }
-        let (player, now) = (Arc::clone(&player), now.clone());
-        under_way.spawn(async move { player.call(call, now()).await });
+        Begins::InTurn { calls, concurrency } => {
+            for call in 1..=calls {
+                while under_way.len() >= concurrency {
+                    under_way.join_next().await.into_iter().for_each(&mut collect);
+                }
+                let (player, now) = (Arc::clone(&player), now.clone());
+                under_way.spawn(async move {
+                    let report = player.call(call, now()).await;
+                    let think = player.workload.think(call);
+                    if call < calls && !think.is_zero() {
+                        sleep(think).await;
+                    }
+                    report
+                });
+            }
+        }
     }
     while let Some(joined) = under_way.join_next().await {
         collect(joined);
@@ -86,17 +112,24 @@ pub async fn play<C: Connect>(
 }
 
 struct Player<C: Connect> {
-    core: Core,
+    /// One for all clients, or one for each.
+    cores: Vec<Core>,
     exchange: Exchange<C>,
-    settings: scenario::Client,
+    workload: Workload,
+    strategy: Strategy,
 }
 
 impl<C: Connect> Player<C> {
     async fn call(&self, call: u64, began: Duration) -> CallReport {
-        let request = workload::request(&self.settings, call);
+        let request = self.workload.request(call);
         let name = call.to_string();
-        let send = |attempt| self.exchange.send(attempt, &request);
-        let result = self.core.call_at(call, &request, send).await;
+        let client = usize::try_from(self.workload.client_of(call)).unwrap_or_default();
+        let core = &self.cores[client % self.cores.len()];
+        let send = |attempt| {
+            let sent = self.exchange.send(attempt, &request, self.strategy.hints != Hints::Ignore);
+            async { sent.await.map_err(|failure| heard(&self.strategy, failure)) }
+        };
+        let result = core.call_at(call, &request, send).await;
         CallReport { name, began, result }
     }
 }

@@ -24,6 +24,8 @@ use resilience_core::{Mistakes, PolicyMistake};
 pub use command::{CommandError, CommandLine};
 pub use environment::{Variable, provider_urls, variables};
 
+pub(crate) use virtual_time::client_seed;
+
 use crate::{
     client::CallReport,
     scenario::Scenario,

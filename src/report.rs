@@ -1,10 +1,13 @@
-//! Verdicts, rendered: for a terminal, for a CI server, for programs.
+//! Verdicts and measurements, rendered: for a terminal, for a CI server, for programs.
 //!
 //! A report is a function of the verdict. It looks at nothing else, and writing it changes nothing.
 
+pub mod bench;
 mod journal;
 mod json;
 mod junit;
+mod reproduction;
+mod table;
 mod terminal;
 mod words;
 
@@ -15,6 +18,10 @@ use mock_server::lanes::LaneName;
 pub use journal::write as write_journal;
 pub use json::{scenario as scenario_json, write as write_json};
 pub use junit::write as write_junit;
+pub use reproduction::{
+    Reproduced, list_anchors, write_csv as reproductions_csv, write_json as reproductions_json,
+    write_sum as reproductions_sum,
+};
 pub use terminal::{Terminal, printable};
 
 use crate::{

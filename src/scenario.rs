@@ -11,6 +11,7 @@ mod document;
 mod invisible;
 mod shape;
 mod source;
+mod strategy;
 mod suite;
 mod tree;
 
@@ -20,11 +21,16 @@ use mock_server::plan::Plan;
 
 pub use diagnostic::{Diagnostic, Label, Style, render};
 pub use document::{
-    Amplification, Arrivals, Backoff, Bounds, BuiltIn, Client, ConnectionEntry, ConnectionWhen,
-    Count, Document, Expectation, Factor, Formula, Jitter, Limits, Outcome, Peak, Prompt,
-    RuleEntry, ShareIn, TargetName, Timeouts, TimesMean, Waits,
+    Amplification, ArrivalSpread, Arrivals, Bounds, BuiltIn, Client, ConnectionEntry,
+    ConnectionWhen, Count, Document, Expectation, Factor, Formula, FormulaJitter, Outcome, Peak,
+    Prompt, PromptTokens, RuleEntry, ShareIn, TargetName, TimesMean, Waits,
 };
 pub use source::{Position, Source};
+pub use strategy::{
+    AdaptiveConcurrency, AwsBudget, Backoff, Breaker, Budget, ConcurrentBudget, GrpcBudget, Hedge,
+    HedgeAfter, HintSpread, Hints, Jitter, Limits, RatioBudget, State, Strategy, Throttle,
+    Timeouts,
+};
 pub use suite::{Broken, Suite, SuiteError};
 
 use tree::{Node, Step};

@@ -9,7 +9,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     process::{Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -28,7 +28,7 @@ use mock_server::{
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     time::Instant,
 };
 
@@ -37,6 +37,9 @@ const STREAMS: usize = 2_000;
 
 /// The time to the first token: long enough for all streams to be open.
 const FIRST: Duration = Duration::from_secs(4);
+
+/// The time between two requests.
+const OPENING: Duration = Duration::from_millis(1);
 
 /// The time between two tokens.
 const GAP: Duration = Duration::from_millis(50);
@@ -56,8 +59,8 @@ fn main() {
         return runtime.block_on(clients(address));
     }
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-        let door = TcpDoor::new(listener).expect("it is bound");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let door = TcpDoor::listen(address).expect("loopback has a free port");
         let address = door.address();
         let settings = json!({
             "latency": { "first-token": "4s", "between-tokens": "50ms" },
@@ -106,8 +109,12 @@ fn main() {
 async fn clients(address: SocketAddr) {
     let mut streams = tokio::task::JoinSet::new();
     let began = Instant::now();
+    // One after the other: how fast a port lets a crowd in is another question.
+    let mut turns = tokio::time::interval(OPENING);
     for _ in 0..STREAMS {
-        streams.spawn(read(address));
+        turns.tick().await;
+        let stream = TcpStream::connect(address).await.expect("the server accepts");
+        streams.spawn(read(stream));
     }
     // Nothing is sent yet, and every stream waits for its first token.
     tokio::time::sleep_until(began + FIRST - Duration::from_millis(500)).await;
@@ -139,14 +146,13 @@ async fn clients(address: SocketAddr) {
 
 /// Reads one stream to its end; how late each event with text was.
 #[expect(clippy::disallowed_methods, reason = "a bench measures")]
-async fn read(address: SocketAddr) -> Vec<Duration> {
+async fn read(mut stream: TcpStream) -> Vec<Duration> {
     let body = r#"{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"Tell me a story."}]}"#;
     let length = body.len();
     let request = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\n\
          content-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
     );
-    let mut stream = TcpStream::connect(address).await.expect("the server accepts");
     stream.set_nodelay(true).expect("a TCP stream takes the option");
     let sent = Instant::now();
     stream.write_all(request.as_bytes()).await.expect("the server reads");

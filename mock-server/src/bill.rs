@@ -30,6 +30,8 @@ pub(crate) struct Bill {
     parts: Parts,
     /// How many of them are written before a fault ends the answer.
     kept: usize,
+    /// How much later than at the claim the answer is begun.
+    delayed: Duration,
     tokenizer: Option<Tokenizer>,
     prices: Option<Prices>,
 }
@@ -102,11 +104,18 @@ impl Bill {
         self.kept = self.kept.min(kept);
     }
 
+    /// The same bill for an answer that is begun so much later.
+    pub(crate) fn delay(&mut self, later: Duration) {
+        self.delayed += later;
+    }
+
     /// What is billed if the answer ends so long after the claim.
     pub(crate) fn at(&self, elapsed: Duration) -> Billed {
-        let output_tokens = match self.parts.done(elapsed) {
-            Some((done, parts)) => self.generated(done.min(self.kept), parts),
-            None => self.output,
+        let done = elapsed.checked_sub(self.delayed).map(|elapsed| self.parts.done(elapsed));
+        let output_tokens = match done {
+            Some(Some((done, parts))) => self.generated(done.min(self.kept), parts),
+            Some(None) => self.output,
+            None => 0,
         };
         let nothing = self.input == 0 && output_tokens == 0;
         let prices = self.prices.filter(|_| !nothing);
@@ -215,7 +224,7 @@ fn gap(pace: Pace, token: usize) -> Duration {
 }
 
 /// The scenario's prices for a model.
-fn price(provider: &Provider, model: &str) -> Option<Prices> {
+pub(crate) fn price(provider: &Provider, model: &str) -> Option<Prices> {
     let mut prices = provider.prices.iter();
     prices.find(|(pattern, _)| matches(pattern, model)).map(|(_, prices)| *prices)
 }
@@ -268,6 +277,7 @@ mod tests {
                 count,
             },
             kept: usize::MAX,
+            delayed: Duration::ZERO,
             tokenizer: Some(Tokenizer::O200k),
             prices: Some(Prices {
                 input: "$2.50/M".parse().unwrap(),
@@ -300,6 +310,9 @@ mod tests {
         assert_eq!(at(&bill, 1_000), 1);
         bill.output = 12;
         assert_eq!(at(&bill, 1_000), 2);
+        let mut later = bill.clone();
+        later.delay(Duration::from_millis(50));
+        assert_eq!([149, 150].map(|millis| at(&later, millis)), [0, 2]);
         // What is thought and not shown is there before the first word.
         (bill.output, bill.hidden) = (106, 100);
         assert_eq!([99, 100].map(|millis| at(&bill, millis)), [0, 101]);

@@ -333,14 +333,20 @@ impl Pace {
         })
     }
 
-    /// The silence before all tokens of an answer, which are counted only if each takes its time.
-    pub(crate) fn all(&self, tokens: impl FnOnce() -> usize) -> Duration {
+    /// Whether all tokens are there with the first, so that nobody has to count them.
+    pub(crate) fn bursts(&self) -> bool {
+        self.between.fixed() == Some(Duration::ZERO)
+    }
+
+    /// How long a whole answer of so many tokens takes.
+    pub(crate) fn whole(&self, tokens: u64) -> Duration {
         let first = self.gap(0);
-        if self.between.fixed().is_some_and(|between| between.is_zero()) {
-            return first;
-        }
-        let others = 1..u64::try_from(tokens()).unwrap_or(u64::MAX);
-        first + others.map(|token| self.gap(token)).sum::<Duration>()
+        let more = tokens.saturating_sub(1);
+        let between = match self.between.fixed() {
+            Some(gap) => gap.saturating_mul(u32::try_from(more).unwrap_or(u32::MAX)),
+            None => (1..=more).map(|token| self.gap(token)).sum(),
+        };
+        first.saturating_add(between)
     }
 
     /// How many signs of life fall into the silence before a token.

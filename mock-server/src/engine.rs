@@ -12,6 +12,7 @@ use crate::{
     draw::{Draws, Purpose},
     identity::{Evidence, Identity, Served},
     journal::RuleHit,
+    load::Load,
     models,
     plan::{Act, Model, Pick, Plan, Rule, Scope, Service, Then, matches},
     quota::{Ask, Level, Limited, Quotas},
@@ -30,6 +31,7 @@ pub struct Engine {
     rules: Vec<RuleState>,
     identity: Identity,
     quotas: Quotas,
+    load: Load,
     in_flight: u32,
     attempts: u64,
 }
@@ -114,6 +116,7 @@ impl Engine {
     pub fn new(plan: Arc<Plan>, draws: Draws) -> Self {
         let rules = plan.rules.iter().map(|_| RuleState::default()).collect();
         let quotas = Quotas::new(plan.provider.quota.clone(), Duration::ZERO);
+        let load = Load::new(plan.provider.load);
         Self {
             plan,
             draws,
@@ -121,6 +124,7 @@ impl Engine {
             rules,
             identity: Identity::default(),
             quotas,
+            load,
             in_flight: 0,
             attempts: 0,
         }
@@ -141,9 +145,22 @@ impl Engine {
 
     /// What happens to a request.
     pub fn decide(&mut self, request: &Request, now: Duration) -> Decision {
+        let (call, evidence) = self.identity.assign(request);
+        self.decide_for(request, call, evidence, now)
+    }
+
+    /// What happens to a request of which it is known, and how, to which call it belongs.
+    ///
+    /// A lane has either all of its calls named so, or none: what is named is not remembered.
+    pub fn decide_for(
+        &mut self,
+        request: &Request,
+        call: u64,
+        evidence: Evidence,
+        now: Duration,
+    ) -> Decision {
         let started = *self.started.get_or_insert(now);
         let elapsed = now.saturating_sub(started);
-        let (call, evidence) = self.identity.assign(request);
         self.attempts += 1;
         self.in_flight += 1;
         let bounds = self.bounds(request);
@@ -176,6 +193,12 @@ impl Engine {
         }
         self.admit(request, &mut decision, bounds, now);
         decision
+    }
+
+    /// Takes on the answer to an admitted request, which takes so long by itself; answers how much
+    /// longer the load makes it.
+    pub fn accept(&mut self, service: Duration, now: Duration) -> Duration {
+        self.load.accept(service, now)
     }
 
     /// Tells how an attempt of a call was served, and how many output tokens were generated for it;
@@ -362,7 +385,8 @@ impl Engine {
             }
         }
         let overloaded = Action::Overloaded(Hinted::default());
-        let is_full = provider.capacity.is_some_and(|capacity| self.in_flight > capacity);
+        let is_full = provider.capacity.is_some_and(|capacity| self.in_flight > capacity)
+            || self.load.is_full(now);
         if is_full && can_say(&overloaded) {
             decision.action = overloaded;
             return false;

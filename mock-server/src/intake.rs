@@ -64,6 +64,10 @@ const HEAD_BYTES_MAX: usize = 408 << 10;
 /// How much is read at once, at least: more than most requests have.
 const READ_BYTES: usize = 8 << 10;
 
+/// How much room is held for what a client says while its answer is written, as long as it says
+/// nothing.
+const OVERHEARD_BYTES: usize = 64;
+
 /// How much room a connection keeps between two requests, for each direction.
 pub(crate) const KEPT_BYTES: usize = 64 << 10;
 
@@ -211,6 +215,18 @@ impl<S: Stream> Stamped<S> {
         let room = self.ahead.capacity() - self.ahead.len();
         if room < READ_BYTES / 2 {
             self.ahead.reserve(READ_BYTES.max(self.ahead.len()));
+        }
+        self.stream.read_buf(&mut self.ahead).await
+    }
+
+    /// Reads what arrives while an answer is written. Most clients say nothing then, and an answer
+    /// may take long: next to no room is held for them.
+    pub(crate) async fn overhear(&mut self) -> io::Result<usize> {
+        if !self.ahead.is_empty() {
+            return self.read().await;
+        }
+        if self.ahead.capacity() > OVERHEARD_BYTES {
+            self.ahead = BytesMut::with_capacity(OVERHEARD_BYTES);
         }
         self.stream.read_buf(&mut self.ahead).await
     }

@@ -274,6 +274,9 @@ impl Lane {
         let first = state.engine.started().is_none();
         let decision = decide(&mut state.engine, now);
         let mut timeline = compose(&decision, now);
+        if let Some(service) = timeline.service() {
+            timeline.delay(state.engine.accept(service, now));
+        }
         state.journal.record(Entry::Claimed(Box::new(claim(&decision, &timeline, now))));
         let (attempt, call) = (decision.attempt, Some(decision.call));
         let recorder = self.recorder(&mut state, attempt, call, &mut timeline, now);

@@ -51,6 +51,7 @@ pub mod tokens;
 pub mod journal;
 
 mod dialect;
+mod load;
 mod schema;
 mod timeline;
 
@@ -59,6 +60,7 @@ pub mod door;
 pub mod lane;
 pub mod lanes;
 pub mod memory;
+pub mod offline;
 pub mod server;
 
 mod admin;

@@ -319,6 +319,9 @@ pub struct Provider {
     pub quota: Quota,
     /// How long its answers take.
     pub latency: Latency,
+    /// What its load does to its answers; nothing if left out.
+    #[serde(skip_serializing_if = "Load::is_none")]
+    pub load: Load,
     /// The models it knows, by name or pattern; if any are listed, all others are unknown.
     pub models: IndexMap<String, Model>,
     /// What tokens cost, by model name or pattern; the first that matches holds.
@@ -435,6 +438,31 @@ pub struct Latency {
     pub first_token: Delay,
     /// The time between two tokens.
     pub between_tokens: Delay,
+}
+
+/// What a provider's load does to its answers: whatever it accepts is worked off, also if the client
+/// has left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Load {
+    /// How many requests it works on at a time; the others wait in line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub workers: Option<u32>,
+    /// The most requests that wait in line; one more is answered as overloaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub queue: Option<u32>,
+    /// How much longer an answer takes for each request that is under way, itself included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slowdown: Option<Span>,
+}
+
+impl Load {
+    /// Whether it does nothing.
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What the provider knows of one model.

@@ -29,6 +29,8 @@ pub(crate) struct Timeline {
     pub(crate) body: ReplyBody,
     /// How long its tokens take; none if all of it is there with the head.
     pub(crate) pace: Option<Pace>,
+    /// How much later than at the claim it is begun.
+    delayed: Duration,
     /// How it ends.
     pub(crate) end: End,
     /// What it is to the client, if it is sent to its end.
@@ -156,7 +158,8 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
     } else {
         // A JSON answer is sent when its last token is there.
         let pieces = answer.choices.iter().map(|choice| choice.text.pieces().count());
-        timeline.head_after = pace.all(|| pieces.max().unwrap_or(0));
+        let tokens = if pace.bursts() { 1 } else { pieces.max().unwrap_or(0) };
+        timeline.head_after = pace.whole(u64::try_from(tokens).unwrap_or(u64::MAX));
         Bill::whole(exchange.request, answer, provider, pace, timeline.head_after)
     };
     match &exchange.decision.action {
@@ -211,6 +214,7 @@ impl Timeline {
             head_after: Duration::ZERO,
             body: reply.body,
             pace: None,
+            delayed: Duration::ZERO,
             end: End::Complete,
             served,
             mark: None,
@@ -226,6 +230,7 @@ impl Timeline {
             head_after: Duration::ZERO,
             body: ReplyBody::Whole(Bytes::new()),
             pace: None,
+            delayed: Duration::ZERO,
             end,
             served: Served::Broken,
             mark: None,
@@ -266,6 +271,30 @@ impl Timeline {
         }
     }
 
+    /// How long it takes by itself; none if it is no answer.
+    pub(crate) fn service(&self) -> Option<Duration> {
+        if self.head.is_none() || !matches!(self.served, Served::Answer | Served::Broken) {
+            return None;
+        }
+        let (ReplyBody::Stream(script), Some(pace)) = (&self.body, self.pace) else {
+            return Some(self.head_after);
+        };
+        let texts = script.texts();
+        let spoken = if texts == 0 {
+            self.head_after
+        } else {
+            pace.whole(u64::try_from(texts).unwrap_or(u64::MAX))
+        };
+        Some(spoken + script.silence_at_end())
+    }
+
+    /// Begins it so much later.
+    pub(crate) fn delay(&mut self, later: Duration) {
+        self.head_after += later;
+        self.delayed += later;
+        self.bill.delay(later);
+    }
+
     /// Takes out what is to be written behind the head.
     pub(crate) fn pieces(&mut self) -> Pieces {
         Pieces {
@@ -273,7 +302,7 @@ impl Timeline {
             pace: self.pace,
             at: self.head_after,
             tokens: 0,
-            spoken: Duration::ZERO,
+            spoken: self.delayed,
         }
     }
 }

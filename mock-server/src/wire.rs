@@ -370,12 +370,14 @@ impl<S: Stream> Stamped<S> {
 
     /// Waits until a reading of the clock, or finds that the client has left.
     async fn wait_until(&mut self, at: Duration) -> io::Result<()> {
+        // Whoever waits holds next to no room.
+        self.spare = Vec::new();
         let mut sleep = std::pin::pin!(self.clock.sleep_until(at));
         loop {
             let room = self.ahead.len() < AHEAD_BYTES_MAX;
             tokio::select! {
                 biased;
-                read = self.read(), if room => {
+                read = self.overhear(), if room => {
                     if read? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
@@ -387,7 +389,7 @@ impl<S: Stream> Stamped<S> {
 
     /// Waits until the client has left, whatever it sends until then.
     async fn left(&mut self) {
-        let mut ignored = [0; 1_024];
+        let mut ignored = vec![0; 1_024];
         while let Ok(1..) = self.stream.read(&mut ignored).await {}
     }
 
@@ -398,7 +400,8 @@ impl<S: Stream> Stamped<S> {
         }
         let clock = self.clock;
         let mut over = std::pin::pin!(clock.sleep_until(clock.now() + LINGER));
-        let mut ignored = [0; 4_096];
+        // Not in the future, which would be larger by it all the time.
+        let mut ignored = vec![0; 4_096];
         let mut room = LINGER_BYTES_MAX;
         while room > 0 {
             tokio::select! {

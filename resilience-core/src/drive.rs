@@ -94,9 +94,28 @@ impl Drive {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        // A flight is polled once each time the task is, and once when it begins.
+        // A flight is polled once each time the task is, and once when it begins: before the machine is asked, so that no hedge goes out, and nothing times out, beside an answer that is there.
         let mut polled = false;
         loop {
+            if !polled {
+                polled = true;
+                let mut index = 0;
+                while let Some(flight) = flights.get_mut(index) {
+                    let Poll::Ready(result) = flight.future.as_mut().poll(cx) else {
+                        index += 1;
+                        continue;
+                    };
+                    let attempt = flights.remove(index).attempt;
+                    match result {
+                        Ok(value) => {
+                            if self.land(attempt, &landed(&value)) {
+                                return Poll::Ready(Ok((attempt, value)));
+                            }
+                        }
+                        Err(failure) => self.handle(attempt, Event::Failed(failure)),
+                    }
+                }
+            }
             let action = self.step(cx.waker());
             self.tell();
             let until = match action {
@@ -126,30 +145,6 @@ impl Drive {
                     continue;
                 }
             };
-            if !polled {
-                polled = true;
-                let mut failed = false;
-                let mut index = 0;
-                while let Some(flight) = flights.get_mut(index) {
-                    let Poll::Ready(result) = flight.future.as_mut().poll(cx) else {
-                        index += 1;
-                        continue;
-                    };
-                    let attempt = flights.remove(index).attempt;
-                    match result {
-                        Ok(value) => {
-                            if self.land(attempt, &landed(&value)) {
-                                return Poll::Ready(Ok((attempt, value)));
-                            }
-                        }
-                        Err(failure) => self.handle(attempt, Event::Failed(failure)),
-                    }
-                    failed = true;
-                }
-                if failed {
-                    continue;
-                }
-            }
             if self.hears(cx.waker()) {
                 continue;
             }

@@ -88,7 +88,8 @@ impl Policy {
         if self.attempts_max == 0 {
             mistakes.push(PolicyMistake::NoAttempts);
         }
-        let Timeouts { connect, first_token, idle, attempt, attempt_min, call } = self.timeouts;
+        let Timeouts { connect, first_token, idle, attempt, attempt_min, queue: _, call } =
+            self.timeouts;
         if attempt_min > attempt.min(call) {
             mistakes
                 .push(PolicyMistake::AttemptMinTooLong { attempt_min, most: attempt.min(call) });
@@ -187,6 +188,10 @@ pub struct Timeouts {
     pub attempt: Duration,
     /// What an attempt needs at the least: none is begun with less time left to the call.
     pub attempt_min: Duration,
+    /// How long an attempt may wait in the line of a target's quota: whoever would wait longer does not join it, and the target counts as busy.
+    ///
+    /// [`Duration::MAX`] for as long as the call has time; zero to take what is free at once, or nothing.
+    pub queue: Duration,
     /// The call as a whole, with its waits and all its targets.
     pub call: Duration,
 }
@@ -203,6 +208,8 @@ impl Default for Timeouts {
             attempt: ATTEMPT_TIMEOUT,
             // Nothing is known about how fast a target can be.
             attempt_min: Duration::ZERO,
+            // A long line is no failure; whoever is in a hurry says so.
+            queue: Duration::MAX,
             // What the official SDKs of OpenAI and Anthropic give one request, here with all its retries.
             call: Duration::from_secs(600),
         }

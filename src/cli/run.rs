@@ -9,7 +9,7 @@ use std::{
 
 use indicatif::ProgressBar;
 
-use super::{CliError, Ending, Run, SEED};
+use super::{CliError, Ending, Run, SEED, print};
 use crate::{
     harness::{self, CommandLine, Mode},
     report::{
@@ -147,16 +147,6 @@ fn progress(mode: &Mode) -> ProgressBar {
     let progress = ProgressBar::new_spinner();
     progress.enable_steady_tick(Duration::from_millis(120));
     progress
-}
-
-/// Writes to stdout. Whoever closed the pipe has read enough, but the run is not over, and its exit
-/// code is still to come.
-fn print(text: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<(), CliError> {
-    let mut stdout = anstream::stdout().lock();
-    match text(&mut stdout).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Output(error)),
-        _ => Ok(()),
-    }
 }
 
 /// Writes a report at once: whatever its path is, a file or a pipe.

@@ -1,6 +1,6 @@
 //! What the client's codecs have in common: a request to write, an answer to read.
 
-use resilience_core::{Failure, Provider, Request, Usage};
+use resilience_core::{Failure, Provider, Request, Target, Usage};
 use serde_json::Value;
 
 use super::{anthropic, openai};
@@ -47,6 +47,25 @@ pub(super) enum Event {
     Text(String),
     /// What it cost.
     Usage(Usage),
+}
+
+/// A request as it goes over the wire, but for the headers that carry no meaning to the provider.
+pub(crate) struct Spoken {
+    /// The path.
+    pub(crate) path: &'static str,
+    /// The headers.
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    /// The body.
+    pub(crate) body: String,
+}
+
+/// What a request to a target looks like.
+pub(crate) fn spoken(target: &Target, request: &Request) -> Spoken {
+    let codec = of(target.provider);
+    let mut headers = vec![("content-type", "application/json")];
+    headers.extend(codec.headers());
+    let body = codec.body(&target.model, &request.messages, request).to_string();
+    Spoken { path: codec.path(), headers, body }
 }
 
 /// The codec of a provider; only those that the scenario language can name are asked for.

@@ -38,11 +38,12 @@ impl<C: Connect> Exchange<C> {
         Self { connect, streaming, idle: Mutex::default() }
     }
 
-    /// Makes one attempt.
+    /// Makes one attempt, and learns from the headers of its answer if it is to listen to them.
     pub(super) fn send(
         &self,
         attempt: Attempt,
         request: &Request,
+        listens: bool,
     ) -> impl Future<Output = Result<Answer<String>, Failure>> + Send {
         let codec = codec::of(attempt.target().provider);
         let request = Request { output_max: attempt.output_max, ..request.clone() };
@@ -53,7 +54,7 @@ impl<C: Connect> Exchange<C> {
             attempt.connected();
             let request = http_request(codec, attempt.call, body.to_string())?;
             let response = sender.send_request(request).await.map_err(|error| reset(&error))?;
-            if response.status().is_success() {
+            if listens && response.status().is_success() {
                 attempt.headers(&fields(response.headers()));
             }
             let text = if response.status().is_success() && self.streaming {

@@ -69,7 +69,7 @@ pub(super) fn play(scenario: &Scenario, seed: u64) -> Result<Vec<Record>, PlayEr
 }
 
 /// The client's own seed: another one than the server's, so that neither can know the other's luck.
-pub(super) fn client_seed(scenario: &Scenario, seed: u64) -> u64 {
+pub(crate) fn client_seed(scenario: &Scenario, seed: u64) -> u64 {
     use mock_server::draw::Purpose;
 
     draws(scenario, seed).draw("client", Purpose::Id, 0, 0)

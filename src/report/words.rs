@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use mock_server::{plan::ProviderName, units::Money};
 
 use crate::{
-    scenario::{Bounds, Count, Jitter, Outcome},
+    scenario::{Bounds, Count, FormulaJitter, Outcome},
     verdict::{Exit, Finding, SeenOutcome, SharedThing, Spending, Status, Violation},
 };
 
@@ -219,9 +219,10 @@ impl fmt::Display for Violation {
             }
             Self::Unlikely { formula, samples, one_in } => {
                 let jitter = match formula.jitter {
-                    Jitter::Equal => "equal",
-                    Jitter::Full => "full",
-                    Jitter::None => "no",
+                    FormulaJitter::Equal => "equal",
+                    FormulaJitter::Full => "full",
+                    FormulaJitter::None => "no",
+                    FormulaJitter::Quarter => "a quarter's",
                 };
                 write!(
                     f,

@@ -12,11 +12,16 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+use indexmap::IndexMap;
 use mock_server::{
     plan::{ConnectionAct, ConnectionRule, LaneKey, Limits, Plan, Rule},
     units::Span,
 };
+use schemars::schema_for;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use crate::client::limits;
 
 use super::{
     Scenario,
@@ -25,6 +30,7 @@ use super::{
     document::{BuiltIn, ConnectionEntry, Document, check_format},
     shape::{self, Mistake},
     source::Source,
+    strategy::{Strategy, StrategyFile},
     tree::{self, Node, Step},
 };
 
@@ -35,7 +41,7 @@ const VERSION: u32 = 1;
 const RULES_MAX: usize = 1_000;
 
 /// The schema of the language, made from its types.
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(Document).to_value());
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema_for!(Document).to_value());
 
 /// Reads a scenario, or tells everything that is wrong with it.
 pub(super) fn scenario(
@@ -43,27 +49,13 @@ pub(super) fn scenario(
     address: &str,
     source: Source,
 ) -> Result<Scenario, Vec<Diagnostic>> {
-    let parsed = tree::parse(&source);
-    let mut diagnostics = parsed.diagnostics;
-    let Some(root) = parsed.root else { return Err(diagnostics) };
-    let formats = |format: &str, text: &str| {
-        check_format(format, text).map(|checked| {
-            checked.map_err(|mistake| Mistake {
-                message: mistake.message.to_owned(),
-                help: Some(mistake.help),
-            })
-        })
-    };
-    diagnostics.extend(shape::check(&root, &SCHEMA, &formats));
-    if !diagnostics.is_empty() {
-        return Err(diagnostics);
-    }
-    let document: Document = decode(&root).map_err(|diagnostic| vec![diagnostic])?;
-    let mut checker = Checker { tree: &root, diagnostics };
+    let (root, mut document): (Node, Document) = typed(&source, &SCHEMA)?;
+    let mut checker = Checker { tree: &root, diagnostics: Vec::new() };
     let plan = checker.document(&document);
     if !checker.diagnostics.is_empty() {
         return Err(checker.diagnostics);
     }
+    document.client.limits = limits(&document.client.limits, &plan.provider.quota);
     Ok(Scenario {
         id: id.to_owned(),
         address: address.to_owned(),
@@ -74,6 +66,42 @@ pub(super) fn scenario(
     })
 }
 
+/// Reads strategies, each under its name, or tells everything that is wrong with them.
+pub(super) fn strategies(source: &Source) -> Result<IndexMap<String, Strategy>, Vec<Diagnostic>> {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema_for!(StrategyFile).to_value());
+    let (root, file): (Node, StrategyFile) = typed(source, &SCHEMA)?;
+    let mut checker = Checker { tree: &root, diagnostics: Vec::new() };
+    checker.version(file.brownout);
+    for (name, strategy) in &file.strategies {
+        checker.strategy(strategy, &[Step::Key("strategies"), Step::Key(name)]);
+    }
+    if checker.diagnostics.is_empty() { Ok(file.strategies) } else { Err(checker.diagnostics) }
+}
+
+/// A text as a value of a type, with its tree; or every structural mistake in it.
+fn typed<T: DeserializeOwned>(
+    source: &Source,
+    schema: &Value,
+) -> Result<(Node, T), Vec<Diagnostic>> {
+    let parsed = tree::parse(source);
+    let mut diagnostics = parsed.diagnostics;
+    let Some(root) = parsed.root else { return Err(diagnostics) };
+    let formats = |format: &str, text: &str| {
+        check_format(format, text).map(|checked| {
+            checked.map_err(|mistake| Mistake {
+                message: mistake.message.to_owned(),
+                help: Some(mistake.help),
+            })
+        })
+    };
+    diagnostics.extend(shape::check(&root, schema, &formats));
+    if !diagnostics.is_empty() {
+        return Err(diagnostics);
+    }
+    let value = decode(&root).map_err(|diagnostic| vec![diagnostic])?;
+    Ok((root, value))
+}
+
 /// Collects what is wrong with the meaning of a document.
 struct Checker<'a> {
     tree: &'a Node,
@@ -82,10 +110,7 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn document(&mut self, document: &Document) -> Plan {
-        if document.brownout != VERSION {
-            let message = format!("there is no version {} of the language", document.brownout);
-            self.at(&[Step::Key("brownout")], message, "write `brownout: 1`");
-        }
+        self.version(document.brownout);
         if document.name.trim().is_empty() {
             let help = "say what the scenario claims, in one line";
             self.at(&[Step::Key("name")], "the name is empty".to_owned(), help);
@@ -122,6 +147,14 @@ impl Checker<'_> {
         self.lanes(document);
         let (provider, lanes) = (document.provider.clone(), document.lanes);
         Plan { provider, connections, rules, lanes, limits: Limits::default() }
+    }
+
+    /// The version of the language is one that this program speaks.
+    fn version(&mut self, version: u32) {
+        if version != VERSION {
+            let message = format!("there is no version {version} of the language");
+            self.at(&[Step::Key("brownout")], message, "write `brownout: 1`");
+        }
     }
 
     /// A port that refuses connections refuses those of all lanes.

@@ -9,11 +9,16 @@ use indexmap::IndexMap;
 use mock_server::{
     action::{Action, ErrorKind},
     plan::{ConnectionAct, LaneKey, Provider, ProviderName, Scope, Then, When},
-    units::{Ordinals, Portion, Rate, Share, Span, UnitMistake},
+    units::{Delay, Ordinals, Portion, Rate, Share, Span, UnitMistake},
     written_as_text,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::strategy::{
+    AdaptiveConcurrency, Backoff, Breaker, Budget, Hedge, HedgeAfter, HintSpread, Hints, Limits,
+    State, Throttle, Timeouts, with_strategy,
+};
 
 /// One scenario file.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -107,44 +112,35 @@ pub struct RuleEntry {
     pub then: Option<Then>,
 }
 
-/// The built-in client's work and settings.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Client {
-    /// Whether the scenario judges this client's settings, and means nothing for a command.
-    pub only: bool,
-    /// How many calls it makes; one if left out.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub calls: Option<u32>,
-    /// How many calls are under way at a time; one if left out.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub concurrency: Option<u32>,
-    /// Calls that come at a rate, whether or not earlier ones have ended.
-    pub arrivals: Option<Arrivals>,
-    /// Where calls are sent, in order of preference; `openai/gpt-4o-mini` if left out.
-    pub targets: Vec<TargetName>,
-    /// Whether it asks for streams.
-    pub streaming: bool,
-    /// What it asks.
-    pub prompt: Prompt,
-    /// The most output tokens it asks for; 500 if left out.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub output_tokens: Option<u64>,
-    /// How many times a target is tried again; 5 if left out.
-    #[schemars(range(min = 0, max = 100))]
-    pub retries: Option<u32>,
-    /// How long it waits between attempts.
-    pub backoff: Backoff,
-    /// The longest Retry-After that it obeys; 60 s if left out.
-    pub hint_max: Option<Span>,
-    /// Its timeouts.
-    pub timeouts: Timeouts,
-    /// How long a target that failed is left alone; 30 s if left out.
-    pub cooldown: Option<Span>,
-    /// The longest Retry-After that it waits for while another target is free; 5 s if left out.
-    pub fall_back_beyond: Option<Span>,
-    /// The limits that it keeps by itself, for each target.
-    pub limits: Limits,
+with_strategy! {
+    /// The built-in client's work and settings.
+    #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+    pub struct Client {
+        /// Whether the scenario judges this client's settings, and means nothing for a command.
+        pub only: bool,
+        /// How many calls it makes; one if left out.
+        #[schemars(range(min = 1, max = 1_000_000))]
+        pub calls: Option<u32>,
+        /// How many calls are under way at a time; one if left out.
+        #[schemars(range(min = 1, max = 10_000))]
+        pub concurrency: Option<u32>,
+        /// How long it thinks after a call before the next one begins; not at all if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub think: Option<Delay>,
+        /// Calls that come at a rate, whether or not earlier ones have ended.
+        pub arrivals: Option<Arrivals>,
+        /// How many clients make the calls, in turn; one if left out.
+        #[schemars(range(min = 1, max = 100_000))]
+        pub clients: Option<u32>,
+        /// Whether it asks for streams.
+        pub streaming: bool,
+        /// What it asks.
+        pub prompt: Prompt,
+        /// The most output tokens it asks for; 500 if left out.
+        #[schemars(range(min = 1, max = 1_000_000))]
+        pub output_tokens: Option<u64>,
+    }
 }
 
 /// Calls that come at a rate.
@@ -155,69 +151,31 @@ pub struct Arrivals {
     pub rate: Rate,
     /// For how long.
     pub r#for: Span,
+    /// How they are spread over that time; evenly if left out.
+    #[serde(default)]
+    pub spread: ArrivalSpread,
+}
+
+/// How calls that come at a rate are spread over time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArrivalSpread {
+    /// One after the other, at equal distances.
+    #[default]
+    Even,
+    /// Each on its own, as those of many independent users (a Poisson process).
+    Random,
 }
 
 /// What the built-in client asks.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Prompt {
-    /// About how many tokens the whole conversation has.
-    #[schemars(range(min = 1, max = 2_000_000))]
-    pub tokens: Option<u64>,
+    /// About how many tokens the whole conversation has, such as `600` or `200..1800`.
+    pub tokens: Option<PromptTokens>,
     /// How many turns it has; one question if left out.
     #[schemars(range(min = 1, max = 10_000))]
     pub turns: Option<u32>,
-}
-
-/// How the built-in client waits between attempts.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Backoff {
-    /// The longest first wait; 1 s if left out.
-    pub base: Option<Span>,
-    /// The longest wait; 60 s if left out.
-    pub cap: Option<Span>,
-    /// How the wait is drawn; full jitter if left out.
-    pub jitter: Option<Jitter>,
-}
-
-/// How a wait is drawn from its envelope.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Jitter {
-    /// From half of the envelope to the whole.
-    Equal,
-    /// From nothing to the whole envelope.
-    #[default]
-    Full,
-    /// The whole envelope.
-    None,
-}
-
-/// The built-in client's timeouts.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Timeouts {
-    /// Until connected; 5 s if left out.
-    pub connect: Option<Span>,
-    /// Until the first token; 60 s if left out.
-    pub first_token: Option<Span>,
-    /// Between two tokens; 30 s if left out.
-    pub idle: Option<Span>,
-    /// For an attempt; 120 s if left out.
-    pub attempt: Option<Span>,
-    /// For a call with all its attempts; 600 s if left out.
-    pub call: Option<Span>,
-}
-
-/// The limits that the built-in client keeps by itself.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Limits {
-    /// Requests, such as `60/min`.
-    pub requests: Option<Rate>,
-    /// Tokens, such as `90_000/min`.
-    pub tokens: Option<Rate>,
 }
 
 /// Something that should hold.
@@ -335,7 +293,22 @@ pub struct Formula {
     pub cap: Span,
     /// How a wait is drawn from its envelope.
     #[serde(default)]
-    pub jitter: Jitter,
+    pub jitter: FormulaJitter,
+}
+
+/// How a wait is drawn from its envelope, which depends on nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FormulaJitter {
+    /// From half of the envelope to the whole.
+    Equal,
+    /// From nothing to the whole envelope.
+    #[default]
+    Full,
+    /// The whole envelope.
+    None,
+    /// From three quarters of the envelope to the whole, as OpenAI's and Anthropic's SDKs do it.
+    Quarter,
 }
 
 /// The findings that are made without being asked for.
@@ -369,6 +342,15 @@ pub enum BuiltIn {
     TimeLimit,
     /// A request that no dialect serves.
     UnservedRequest,
+}
+
+/// How many tokens a conversation has, such as `600` or `200..1800`, from 1 to 2,000,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PromptTokens {
+    /// The fewest.
+    pub least: u64,
+    /// The most, not below `least`.
+    pub most: u64,
 }
 
 /// A multiple, such as `1.5x`, in thousandths.
@@ -478,6 +460,40 @@ impl fmt::Display for Factor {
     }
 }
 
+impl FromStr for PromptTokens {
+    type Err = UnitMistake;
+
+    fn from_str(text: &str) -> Result<Self, UnitMistake> {
+        let (least, most) = text.split_once("..").unwrap_or((text, text));
+        let number = |text: &str| {
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
+            digits.then(|| text.replace('_', "")).and_then(|text| text.parse::<u64>().ok())
+        };
+        match (number(least), number(most)) {
+            (Some(least @ 1..), Some(most @ ..=PROMPT_TOKENS_MAX)) if least <= most => {
+                Ok(Self { least, most })
+            }
+            _ => Err(UnitMistake {
+                message: "is no number of tokens",
+                help: "write one from 1 to 2000000 such as `600`, or a range such as `200..1800`"
+                    .to_owned(),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for PromptTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.least == self.most {
+            return self.least.fmt(f);
+        }
+        write!(f, "{}..{}", self.least, self.most)
+    }
+}
+
+/// The longest prompt, longer than any window.
+const PROMPT_TOKENS_MAX: u64 = 2_000_000;
+
 impl FromStr for TimesMean {
     type Err = UnitMistake;
 
@@ -527,6 +543,8 @@ written_as_text! {
     /// Checks a text against a format of the language; `None` if there is no such format.
     pub(super) fn check_format, otherwise mock_server::quota::check;
     Factor, "multiple";
+    HedgeAfter, "hedge delay";
+    PromptTokens, "prompt length";
     TargetName, "target";
     TimesMean, "multiple of the mean";
 }

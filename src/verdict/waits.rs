@@ -5,7 +5,7 @@ use std::time::Duration;
 use mock_server::action::HintForm;
 
 use super::{Call, Finding, Place, Precision, Status, Violation, likelihood};
-use crate::scenario::{BuiltIn, Formula, Jitter};
+use crate::scenario::{BuiltIn, Formula, FormulaJitter};
 
 /// Below this a formula is called broken: a correct client is blamed once in a million runs.
 const LIKELIHOOD_MIN: f64 = 1e-6;
@@ -70,9 +70,10 @@ pub(super) fn backoff(
                 .count();
             let most = envelope(formula, retry);
             let least = match formula.jitter {
-                Jitter::Equal => most / 2,
-                Jitter::Full => Duration::ZERO,
-                Jitter::None => most,
+                FormulaJitter::Equal => most / 2,
+                FormulaJitter::Full => Duration::ZERO,
+                FormulaJitter::None => most,
+                FormulaJitter::Quarter => most - most / 4,
             };
             exercised += 1;
             let early = waited + precision.error < least;
@@ -82,7 +83,7 @@ pub(super) fn backoff(
                 let (call, attempt) = (call.id, next.claimed.attempt);
                 violations.push(Violation::OffEnvelope { call, attempt, waited, least, most });
             }
-            if formula.jitter != Jitter::None {
+            if formula.jitter != FormulaJitter::None {
                 let width = (most.saturating_sub(least)).as_secs_f64().max(1e-9);
                 let low = waited.saturating_sub(precision.slack).saturating_sub(least);
                 let high = waited.saturating_sub(least);
@@ -95,7 +96,7 @@ pub(super) fn backoff(
         let (samples, one_in) = (samples.len(), 1.0 / likelihood.max(f64::MIN_POSITIVE));
         violations.push(Violation::Unlikely { formula, samples, one_in });
     }
-    let few = formula.jitter != Jitter::None && (1..SAMPLES_MIN).contains(&samples.len());
+    let few = formula.jitter != FormulaJitter::None && (1..SAMPLES_MIN).contains(&samples.len());
     let mut finding = Finding::of("off-formula", place, exercised, violations);
     if finding.status == Status::Pass && unsure {
         finding.code = BuiltIn::Starved.name();

@@ -5,6 +5,8 @@
 mod program;
 mod world;
 
+/// Does each report of the lab say what was found, whatever things are called?
+mod bench_reports;
 /// Does the claim in each bundled file's name hold?
 mod bundled;
 /// Is every wrong client found out, and every right one left alone?
@@ -13,6 +15,8 @@ mod clients;
 mod command_line;
 /// Is this the message we meant?
 mod diagnostics;
+/// Does the lab tell people and programs what it measured, and the same on any machine?
+mod lab;
 /// Are the lanes of a server worlds of their own?
 mod lanes;
 /// Are the providers' words their own?

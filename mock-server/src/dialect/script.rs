@@ -131,6 +131,16 @@ impl Script {
         })
     }
 
+    /// How long the signs of life take that come after the last part of the answer.
+    pub(crate) fn silence_at_end(&self) -> Duration {
+        let end = self.runs.iter().rev().take_while(|run| !run.is_text());
+        end.map(|run| match run {
+            Run::Event(Event { kind: EventKind::Beat(after), .. }) => *after,
+            Run::Event(_) | Run::Passage(_) => Duration::ZERO,
+        })
+        .sum()
+    }
+
     /// Keeps so many parts of the answer, and what comes before the next one; at least one event is
     /// left out.
     pub(crate) fn keep_texts(&mut self, texts: usize) {

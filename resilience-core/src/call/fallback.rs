@@ -132,7 +132,8 @@ impl Call {
             self.fall_back(from, target, now);
         }
         let cost = self.cost(target, pool);
-        match pool.enqueue(target, cost, self.too_late(), now) {
+        let deadline = self.too_late().min(now + self.policy.timeouts.queue);
+        match pool.enqueue(target, cost, deadline, now) {
             Ok(None) => Some((target, None)),
             Ok(Some(seat)) => {
                 if let Taken::Granted(reservation) = pool.take(seat, now) {

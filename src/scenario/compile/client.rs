@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use mock_server::units::Span;
+use resilience_core::PolicyMistake;
 
 use super::Checker;
+use crate::client::policy;
 use crate::scenario::{
     diagnostic::{Diagnostic, quote},
-    document::{Backoff, Client, Timeouts},
+    document::Client,
+    strategy::{Backoff, Strategy, Timeouts},
     tree::Step,
 };
 
@@ -15,9 +18,11 @@ impl Checker<'_> {
     pub(super) fn client(&mut self, client: &Client) {
         let within = |key: &'static str| [Step::Key("client"), Step::Key(key)];
         if client.arrivals.is_some() {
-            for (key, given) in
-                [("calls", client.calls.is_some()), ("concurrency", client.concurrency.is_some())]
-            {
+            for (key, given) in [
+                ("calls", client.calls.is_some()),
+                ("concurrency", client.concurrency.is_some()),
+                ("think", client.think.is_some()),
+            ] {
                 if given {
                     let message = format!("`{key}` cannot stand beside `arrivals`");
                     let diagnostic = Diagnostic::new(message, self.tree.key_place(&within(key)))
@@ -41,8 +46,7 @@ impl Checker<'_> {
                 self.at(&within("arrivals"), message, "lower the rate or the time");
             }
         }
-        self.backoff(&client.backoff);
-        self.timeouts(&client.timeouts);
+        self.strategy(&client.strategy(), &[Step::Key("client")]);
         for (index, target) in client.targets.iter().enumerate() {
             if let Some(first) = client.targets[..index].iter().position(|other| other == target) {
                 let item = |index| [Step::Key("client"), Step::Key("targets"), Step::Index(index)];
@@ -53,10 +57,37 @@ impl Checker<'_> {
         }
     }
 
+    /// A way to cope that can be carried out, under the path of its map.
+    pub(super) fn strategy(&mut self, strategy: &Strategy, path: &[Step<'_>]) {
+        self.backoff(&strategy.backoff, path);
+        self.timeouts(&strategy.timeouts, path);
+        for mistake in policy(strategy).mistakes() {
+            let (key, help): (&[&str], _) = match mistake {
+                PolicyMistake::Breaker(_) => (&["breaker"], "change it, or leave it out"),
+                PolicyMistake::Budget(_) => (&["budget"], "change it, or leave it out"),
+                PolicyMistake::Concurrency(_) => {
+                    (&["adaptive-concurrency"], "change it, or leave it out")
+                }
+                PolicyMistake::Hedge(_) => (&["hedge"], "change it, or leave it out"),
+                PolicyMistake::MultiplierBelowOne { .. } => {
+                    (&["backoff", "multiplier"], "write `1x` for waits that do not grow")
+                }
+                PolicyMistake::Shed(_) => (&["throttle"], "change it, or leave it out"),
+                PolicyMistake::SpreadReversed { .. } => {
+                    (&["hint-spread"], "let `at-least` be no longer than `at-most`")
+                }
+                // These have been found above, in the words of the language.
+                _ => continue,
+            };
+            let keys = key.iter().map(|key| Step::Key(key));
+            let path: Vec<Step<'_>> = path.iter().copied().chain(keys).collect();
+            self.at(&path, mistake.to_string(), help);
+        }
+    }
+
     /// The first wait is not longer than the longest, also where one of them is left out.
-    fn backoff(&mut self, backoff: &Backoff) {
-        let within =
-            |key: &'static str| [Step::Key("client"), Step::Key("backoff"), Step::Key(key)];
+    fn backoff(&mut self, backoff: &Backoff, path: &[Step<'_>]) {
+        let within = |key: &'static str| [path, &[Step::Key("backoff"), Step::Key(key)]].concat();
         let (base, cap) = (backoff.base.unwrap_or(BASE), backoff.cap.unwrap_or(CAP));
         if base <= cap {
             return;
@@ -77,7 +108,7 @@ impl Checker<'_> {
         }
     }
 
-    fn timeouts(&mut self, timeouts: &Timeouts) {
+    fn timeouts(&mut self, timeouts: &Timeouts, path: &[Step<'_>]) {
         for (key, timeout) in [
             ("connect", timeouts.connect),
             ("first-token", timeouts.first_token),
@@ -86,7 +117,7 @@ impl Checker<'_> {
             ("call", timeouts.call),
         ] {
             if timeout.is_some_and(|timeout| timeout.0.is_zero()) {
-                let path = [Step::Key("client"), Step::Key("timeouts"), Step::Key(key)];
+                let path = [path, &[Step::Key("timeouts"), Step::Key(key)]].concat();
                 let message = format!("the `{key}` timeout of 0s is over before it begins");
                 self.at(&path, message, "give it some time, or leave it out");
             }

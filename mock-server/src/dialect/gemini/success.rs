@@ -122,54 +122,66 @@ fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
 /// An answer about a token at a time; the last piece of each candidate says why it ends.
 fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Script {
     let form = Form::of(exchange);
-    let written = |index: usize, part: &Value, ends: Option<&Choice>, last: bool, number: u64| {
-        let candidate = candidate(exchange, index, std::slice::from_ref(part), ends);
-        form.written(&response(exchange, answer, &[candidate], last), number)
-    };
-    let mut script = Script::default();
-    let mut number = 0;
-    let texts = |script: &mut Script,
-                 index,
-                 text: &Text,
-                 kept: usize,
-                 mut number: u64,
-                 part: &dyn Fn(&str) -> Value| {
-        let wording = Wording::around(|piece| written(index, &part(piece), None, false, 1));
-        for piece in text.ranges().take(kept) {
-            if number == 0 {
-                // A list begins with it.
-                let first = written(index, &part(&text[piece]), None, false, number);
-                script.push(Event::text(first));
-            } else {
-                script.piece(&wording, text, piece, number);
-            }
-            number += 1;
-        }
-        number
-    };
+    let mut stream = Stream { exchange, answer, form, script: Script::default(), number: 0 };
     let thought = |piece: &str| json!({ "text": piece, "thought": true });
-    number = texts(&mut script, 0, &answer.reasoning, usize::MAX, number, &thought);
+    let said = |piece: &str| json!({ "text": piece });
+    stream.texts(0, &answer.reasoning, usize::MAX, thought);
     for (index, choice) in answer.choices.iter().enumerate() {
-        let is_last = index + 1 == answer.choices.len();
-        let said = |piece: &str| json!({ "text": piece });
         let calls = choice.calls.iter().enumerate();
         let mut calls: Vec<Value> =
             calls.map(|(number, call)| called(exchange, index, number, call)).collect();
         let pieces = choice.text.pieces().count();
         let kept = if calls.is_empty() { pieces.saturating_sub(1) } else { pieces };
-        number = texts(&mut script, index, &choice.text, kept, number, &said);
-        let end = calls.pop().unwrap_or_else(|| said(choice.text.pieces().last().unwrap_or("")));
+        stream.texts(index, &choice.text, kept, said);
+        let last = calls.pop().unwrap_or_else(|| said(choice.text.pieces().last().unwrap_or("")));
         for call in calls {
-            script.push(Event::text(written(index, &call, None, false, number)));
-            number += 1;
+            stream.say(index, call, None);
         }
-        script.push(Event::text(written(index, &end, Some(choice), is_last, number)));
-        number += 1;
+        stream.say(index, last, Some(choice));
     }
     if let Some(end) = form.end() {
-        script.push(end);
+        stream.script.push(end);
     }
-    script
+    stream.script
+}
+
+/// The responses of one stream, as they are written.
+struct Stream<'a> {
+    exchange: &'a Exchange<'a>,
+    answer: &'a Answer,
+    form: Form,
+    script: Script,
+    /// The number of the next response.
+    number: u64,
+}
+
+impl Stream<'_> {
+    /// A part of a candidate; `ends` is the choice whose end it says.
+    fn say(&mut self, index: usize, part: Value, ends: Option<&Choice>) {
+        let text = self.written(index, part, ends, self.number);
+        self.script.push(Event::text(text));
+        self.number += 1;
+    }
+
+    /// The first pieces of a text, each as a part.
+    fn texts(&mut self, index: usize, text: &Text, most: usize, part: impl Fn(&str) -> Value) {
+        let wording = Wording::around(|piece| self.written(index, part(piece), None, 1));
+        for piece in text.ranges().take(most) {
+            if self.number == 0 {
+                // The first response begins a list, and is like no other.
+                self.say(index, part(&text[piece]), None);
+            } else {
+                self.script.piece(&wording, text, piece, self.number);
+                self.number += 1;
+            }
+        }
+    }
+
+    fn written(&self, index: usize, part: Value, ends: Option<&Choice>, number: u64) -> String {
+        let last = ends.is_some() && index + 1 == self.answer.choices.len();
+        let candidate = candidate(self.exchange, index, &[part], ends);
+        self.form.written(&response(self.exchange, self.answer, &[candidate], last), number)
+    }
 }
 
 /// One candidate; `ends` is the choice whose end it says.
