@@ -333,6 +333,11 @@ impl Pace {
         })
     }
 
+    /// Whether all tokens are there with the first, so that nobody has to count them.
+    pub(crate) fn bursts(&self) -> bool {
+        self.between.fixed() == Some(Duration::ZERO)
+    }
+
     /// How long a whole answer of so many tokens takes.
     pub(crate) fn whole(&self, tokens: u64) -> Duration {
         let first = self.gap(0);
@@ -342,14 +347,6 @@ impl Pace {
             None => (1..=more).map(|token| self.gap(token)).sum(),
         };
         first.saturating_add(between)
-    }
-
-    /// The same for as many tokens as are counted, which is done only if each takes its time.
-    pub(crate) fn all(&self, tokens: impl FnOnce() -> usize) -> Duration {
-        if self.between.fixed().is_some_and(|between| between.is_zero()) {
-            return self.gap(0);
-        }
-        self.whole(u64::try_from(tokens()).unwrap_or(u64::MAX))
     }
 
     /// How many signs of life fall into the silence before a token.

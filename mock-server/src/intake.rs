@@ -142,11 +142,11 @@ impl<S: Stream> Stamped<S> {
             self.begin();
             // What has been read in part is not read again before its end may be there: it may come
             // byte by byte.
-            if !self.ahead.is_empty() && (seen == 0 || may_end(&self.ahead, seen)) {
-                if let Some((head, length)) = RequestHead::parse(&self.ahead)? {
-                    self.ahead.advance(length);
-                    return Ok(Some(head));
-                }
+            let worth_it =
+                if seen == 0 { !self.ahead.is_empty() } else { may_end(&self.ahead, seen) };
+            if worth_it && let Some((head, length)) = RequestHead::parse(&self.ahead)? {
+                self.ahead.advance(length);
+                return Ok(Some(head));
             }
             if self.ahead.len() >= HEAD_BYTES_MAX {
                 return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);

@@ -174,11 +174,7 @@ impl Lanes {
         headers: &Headers,
     ) -> Result<Address<'a>, LaneRefusal> {
         let (named, path) = split(path);
-        let named = match (named, headers.get(LANE_HEADER)) {
-            (Some(name), _) => Some(name.parse()?),
-            (None, Some(name)) => Some(name.parse()?),
-            (None, None) => None,
-        };
+        let named = named.or_else(|| headers.get(LANE_HEADER)).map(str::parse).transpose()?;
         let by_key = || match self.shared.default.plan().lanes {
             LaneKey::ByAddress => None,
             LaneKey::ByKey => key(headers, query).map(|key| LaneName::of_key(&key)),

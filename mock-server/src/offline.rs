@@ -149,11 +149,8 @@ impl Offline {
         let exchange = Exchange { request, decision, moment, words: &[], pace };
         let reply = dialect.answer(&exchange, &Answer::default());
         debug_assert!(matches!(reply.body, ReplyBody::Whole(_)), "a simulation has no streams");
-        reply
-            .headers
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.into_owned()))
-            .collect()
+        let own = |(name, value): (&str, Cow<'_, str>)| (name.to_owned(), value.into_owned());
+        reply.headers.into_iter().map(own).collect()
     }
 
     /// An attempt is over, and so many tokens were written for it.

@@ -167,7 +167,9 @@ impl<S: Stream> Connection<S> {
         let most = self.lanes.default_lane().plan().limits.body_bytes_max;
         let body = match self.stamped.body(&head, most).await {
             Ok(body) => body,
-            Err(mistake) => return self.refuse_body(mistake, manner).over(&mut self.stamped).await,
+            Err(mistake) => {
+                return Self::refuse_body(mistake, manner).over(&mut self.stamped).await;
+            }
         };
         let page = Page::from(Bytes::copy_from_slice(self.stamped.bytes(&body)));
         self.stamped.used(&body);
@@ -200,7 +202,7 @@ impl<S: Stream> Connection<S> {
 
     /// Answers a request whose body cannot be read: nobody asked for anything, so that there is no
     /// attempt to speak of.
-    fn refuse_body(&self, mistake: BodyMistake, manner: Manner) -> Play {
+    fn refuse_body(mistake: BodyMistake, manner: Manner) -> Play {
         let timeline = match mistake {
             BodyMistake::Left => Timeline::silent(End::Close),
             BodyMistake::Malformed => Timeline::reply(plain(400, "Bad Request"), Served::Broken),
@@ -226,7 +228,7 @@ impl<S: Stream> Connection<S> {
             Ok(body) => (Some(body), manner),
             // The rest of it is still to come, so that no further request can be told from it.
             Err(BodyMistake::TooLong) => (None, manner.closing()),
-            Err(mistake) => return self.refuse_body(mistake, manner),
+            Err(mistake) => return Self::refuse_body(mistake, manner),
         };
         let arrival = Arrival {
             first_byte_at: self.stamped.first_byte_at().unwrap_or_else(|| lane.clock().now()),

@@ -158,7 +158,8 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
     } else {
         // A JSON answer is sent when its last token is there.
         let pieces = answer.choices.iter().map(|choice| choice.text.pieces().count());
-        timeline.head_after = pace.all(|| pieces.max().unwrap_or(0));
+        let tokens = if pace.bursts() { 1 } else { pieces.max().unwrap_or(0) };
+        timeline.head_after = pace.whole(u64::try_from(tokens).unwrap_or(u64::MAX));
         Bill::whole(exchange.request, answer, provider, pace, timeline.head_after)
     };
     match &exchange.decision.action {

@@ -302,9 +302,6 @@ fn write_head(text: &mut String, head: &Head, framing: Framing, manner: Manner, 
 /// About as many bytes as a head has, with a short body behind it; it grows if one has more.
 const HEAD_BYTES: usize = 2_048;
 
-/// The largest buffer that is kept while an answer waits: an event fits into it, a head does not.
-const SPARE_BYTES: usize = 512;
-
 /// At most as many bytes as the framing of a chunk takes, with that of the one that ends a body.
 const CHUNK_BYTES: usize = 32;
 
@@ -373,9 +370,8 @@ impl<S: Stream> Stamped<S> {
 
     /// Waits until a reading of the clock, or finds that the client has left.
     async fn wait_until(&mut self, at: Duration) -> io::Result<()> {
-        if self.spare.capacity() > SPARE_BYTES {
-            self.spare = Vec::new();
-        }
+        // Whoever waits holds next to no room.
+        self.spare = Vec::new();
         let mut sleep = std::pin::pin!(self.clock.sleep_until(at));
         loop {
             let room = self.ahead.len() < AHEAD_BYTES_MAX;

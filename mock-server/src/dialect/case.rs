@@ -257,8 +257,8 @@ pub(crate) fn fill<'a>(text: &'a str, word: impl Fn(&str) -> Cow<'a, str>) -> St
 /// A text as it stands between the quotes of a JSON string.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     // Without an early end, so that many bytes are looked at together.
-    let odd = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
-    if !text.bytes().fold(false, |found, byte| found | odd(byte)) {
+    let odd = text.bytes().filter(|byte| matches!(byte, ..b' ' | b'"' | b'\\'));
+    if odd.count() == 0 {
         return text.into();
     }
     let quoted = serde_json::Value::from(text).to_string();

@@ -46,7 +46,7 @@ impl Dialect for Gemini {
         let mut ends = head.path.rsplit('/');
         let (last, before) = (ends.next()?, ends.next().unwrap_or_default());
         // A glance rules out most paths of others.
-        let lists = last == "models" || before == "models";
+        let lists = [before, last].contains(&"models");
         if !lists && !last.contains(':') && !head.path.ends_with(IMITATION) {
             return None;
         }
@@ -61,8 +61,8 @@ impl Dialect for Gemini {
                         || head.query.split('&').any(|pair| pair.starts_with("key="))
                 };
                 let ours = || head.path.contains("/v1beta/models") || keyed();
-                let list = target.lists && !head.path.contains(':');
-                (list && ours()).then_some(Route::GeminiModels)
+                let is_list = target.lists && !head.path.contains(':');
+                (is_list && ours()).then_some(Route::GeminiModels)
             }
         }
     }

@@ -61,13 +61,12 @@ impl Chunks {
     pub(crate) fn take(&mut self, bytes: &[u8], most: usize) -> Result<usize, ChunkMistake> {
         let mut taken = 0;
         while let Some(&byte) = bytes.get(taken).filter(|_| !self.are_whole()) {
-            taken += match self.place {
-                Place::Bytes => self.bytes(&bytes[taken..], most)?,
-                _ => {
-                    self.place = self.next(byte)?;
-                    1
-                }
-            };
+            if self.place == Place::Bytes {
+                taken += self.bytes(&bytes[taken..], most)?;
+            } else {
+                self.place = self.next(byte)?;
+                taken += 1;
+            }
         }
         Ok(taken)
     }
@@ -83,10 +82,11 @@ impl Chunks {
                 self.aside(Place::Length)
             }
             (Place::Length | Place::Space, b' ' | b'\t') => self.aside(Place::Space),
-            (Place::Length | Place::Space, b';') => self.aside(Place::Extension),
             (Place::Length | Place::Space | Place::Extension, b'\r') => Ok(Place::LengthFeed),
             (Place::Extension, b'\n') => Err(ChunkMistake::Malformed),
-            (Place::Extension, _) => self.aside(Place::Extension),
+            (Place::Length | Place::Space, b';') | (Place::Extension, _) => {
+                self.aside(Place::Extension)
+            }
             (Place::LengthFeed, b'\n') if self.left == 0 => Ok(Place::Trailer),
             (Place::LengthFeed, b'\n') => Ok(Place::Bytes),
             (Place::BytesReturn, b'\r') => Ok(Place::BytesFeed),

@@ -91,14 +91,37 @@ impl RequestHead {
 #[derive(Debug, Default)]
 struct Said {
     length: Option<u64>,
-    /// The transfer codings: how many there are, how many of them are chunks, and whether these
-    /// come last.
-    codings: usize,
-    chunked: usize,
-    ends_chunked: bool,
+    codings: Codings,
     closes: bool,
     keeps: bool,
     waits: bool,
+}
+
+/// What the transfer codings come to, in their order.
+#[derive(Clone, Copy, Debug, Default)]
+enum Codings {
+    /// Chunks, and nothing else.
+    Chunked,
+    #[default]
+    None,
+    /// Others, so far.
+    Others,
+    /// Others, and chunks around them.
+    OthersChunked,
+    /// Chunks, and others or more chunks around them.
+    Wrong,
+}
+
+impl Codings {
+    /// The same with one more around them.
+    fn and(self, coding: &[u8]) -> Self {
+        match (self, coding.eq_ignore_ascii_case(b"chunked")) {
+            (Self::None, true) => Self::Chunked,
+            (Self::Others, true) => Self::OthersChunked,
+            (Self::None | Self::Others, false) => Self::Others,
+            (Self::Chunked | Self::OthersChunked | Self::Wrong, _) => Self::Wrong,
+        }
+    }
 }
 
 impl Said {
@@ -122,11 +145,7 @@ impl Said {
                 }
             }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                for coding in words(value) {
-                    self.codings += 1;
-                    self.ends_chunked = coding.eq_ignore_ascii_case(b"chunked");
-                    self.chunked += usize::from(self.ends_chunked);
-                }
+                self.codings = words(value).fold(self.codings, Codings::and);
             }
             _ => {}
         }
@@ -137,13 +156,11 @@ impl Said {
     /// ([RFC 9112 §6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)).
     fn framing(&self, old: bool) -> Result<Framing, StatusCode> {
         match (self.length, self.codings) {
-            (length, 0) => Ok(Framing::Length(length.unwrap_or(0))),
+            (length, Codings::None) => Ok(Framing::Length(length.unwrap_or(0))),
             // Who speaks HTTP/1.0 knows no codings, and a length beside them is another end.
-            (Some(_), _) => Err(StatusCode::BAD_REQUEST),
-            (None, _) if old => Err(StatusCode::BAD_REQUEST),
-            (None, _) if self.chunked != 1 || !self.ends_chunked => Err(StatusCode::BAD_REQUEST),
-            (None, 1) => Ok(Framing::Chunked),
-            (None, _) => Err(StatusCode::NOT_IMPLEMENTED),
+            (None, Codings::Chunked) if !old => Ok(Framing::Chunked),
+            (None, Codings::OthersChunked) if !old => Err(StatusCode::NOT_IMPLEMENTED),
+            _ => Err(StatusCode::BAD_REQUEST),
         }
     }
 }
@@ -161,10 +178,9 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 /// Whether a line ends without a carriage return, as some readers let it.
 fn has_bare_feed(bytes: &[u8]) -> bool {
-    // Without an early end, so that many bytes are looked at together.
-    let pairs = bytes.windows(2);
-    let bare = |bare, pair: &[u8]| bare | ((pair[1] == b'\n') & (pair[0] != b'\r'));
-    bytes.first() == Some(&b'\n') || pairs.fold(false, bare)
+    // Counted, so that many bytes are looked at together.
+    let bare = bytes.windows(2).filter(|pair| pair[1] == b'\n' && pair[0] != b'\r');
+    bytes.first() == Some(&b'\n') || bare.count() > 0
 }
 
 #[cfg(test)]
