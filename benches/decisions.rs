@@ -1,7 +1,7 @@
-//! What a decision costs, without clock or socket.
+//! What a decision of the engine costs, without clock or socket, beside a bare scan of its rules.
 //!
-//! Each group is there to catch one regression: `engine` a rule that is matched too often or an
-//! answer composed under the lock, `limiter` a bucket that loops, `backoff` a power or a float.
+//! `engine` is there to catch a rule that is matched more than once, or an answer composed under
+//! the lock. The scan is the least that finding the first rule of a list can cost.
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 
@@ -11,11 +11,9 @@ use mock_server::{
     draw::Draws,
     engine::Engine,
     identity::Served,
-    plan::{Act, Pick, Plan, Route, Rule, Scope, When},
+    plan::{Act, Pick, Plan, Route, Rule, Scope, When, matches},
     request::{Conversation, Headers, Request, Wishes},
 };
-use resilience_core::parts::Limiter;
-use resilience_core::{Backoff, Cost, Nanos, Quota};
 
 fn request() -> Request {
     Request {
@@ -33,8 +31,8 @@ fn request() -> Request {
     }
 }
 
-/// An engine whose last rule acts, and all before it match another model.
-fn engine(rules: usize) -> Engine {
+/// A plan whose last rule acts, and all before it match another model.
+fn plan(rules: usize) -> Plan {
     let rule = |model: &str| Rule {
         when: When { model: Some(model.to_owned()), ..When::default() },
         pick: Pick::Always,
@@ -44,7 +42,7 @@ fn engine(rules: usize) -> Engine {
     };
     let mut all = vec![rule("another-model"); rules - 1];
     all.push(rule("gpt-4o*"));
-    Engine::new(Arc::new(Plan { rules: all, ..Plan::default() }), Draws::new(1))
+    Plan { rules: all, ..Plan::default() }
 }
 
 fn decide(c: &mut Criterion) {
@@ -52,12 +50,21 @@ fn decide(c: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     let request = request();
     for rules in [1, 100, 10_000] {
-        let mut engine = engine(rules);
+        let plan = Arc::new(plan(rules));
+        let mut engine = Engine::new(Arc::clone(&plan), Draws::new(1));
         group.bench_function(format!("decide with {rules} rules"), |b| {
             b.iter(|| {
                 let decision = engine.decide(black_box(&request), Duration::ZERO);
                 engine.ended(decision.attempt, decision.call, Served::Broken, 0, Duration::ZERO);
                 decision
+            });
+        });
+        group.bench_function(format!("scan {rules} rules"), |b| {
+            b.iter(|| {
+                let model = black_box(&request).model.as_str();
+                let when =
+                    |rule: &&Rule| rule.when.model.as_deref().is_none_or(|m| matches(m, model));
+                plan.rules.iter().find(when)
             });
         });
     }
@@ -83,42 +90,9 @@ fn decide(c: &mut Criterion) {
     group.finish();
 }
 
-fn admit(c: &mut Criterion) {
-    let mut group = c.benchmark_group("limiter");
-    group.throughput(Throughput::Elements(1));
-    let quota = Quota::per_minute(1_000_000, 1_000_000_000);
-    let mut idle = Limiter::new(&quota).expect("the quota is valid");
-    let mut now = Nanos::ZERO;
-    group.bench_function("admit on two dimensions, idle", |b| {
-        b.iter(|| {
-            now = now + Duration::from_millis(1);
-            idle.admit(black_box(Cost::request(100, 100)), now)
-        });
-    });
-    let mut saturated = Limiter::new(&Quota::per_minute(1, 1_000)).expect("the quota is valid");
-    group.bench_function("admit on two dimensions, saturated", |b| {
-        b.iter(|| saturated.admit(black_box(Cost::request(100, 100)), Nanos::ZERO));
-    });
-    group.finish();
-}
-
-fn delay(c: &mut Criterion) {
-    let mut group = c.benchmark_group("backoff");
-    group.throughput(Throughput::Elements(1));
-    let backoff = Backoff::default();
-    let mut draw = 1_u64;
-    group.bench_function("full jitter", |b| {
-        b.iter(|| {
-            draw = draw.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            backoff.delay(black_box(7), None, draw)
-        });
-    });
-    group.finish();
-}
-
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(50).measurement_time(Duration::from_secs(2));
-    targets = decide, admit, delay
+    targets = decide
 }
 criterion_main!(benches);

@@ -3,6 +3,7 @@
 mod bench;
 mod catalog;
 mod check;
+mod files;
 mod run;
 mod serve;
 
@@ -14,7 +15,7 @@ use mock_server::{action::ErrorKind, plan::ProviderName};
 use self::bench::Bench;
 use crate::{
     harness::{CommandError, PlayError},
-    lab::reproduce::SettingMistake,
+    lab::{NoWorld, reproduce::SettingMistake},
     scenario::{Style, SuiteError, render},
 };
 
@@ -150,6 +151,12 @@ enum CliError {
     Listen { port: u16, source: io::Error },
     #[error("there is nothing to run: {0}")]
     NothingToRun(String),
+    #[error("there is no strategy `{name}`; there is {known}")]
+    NoStrategy { name: String, known: String },
+    #[error(transparent)]
+    NoWorld(#[from] NoWorld),
+    #[error("there is no world `{name}`, and no file or folder of that name; built in are {known}")]
+    NoWorldNamed { name: String, known: String },
     #[error("cannot write to the terminal or pipe")]
     Output(#[source] io::Error),
     #[error(transparent)]

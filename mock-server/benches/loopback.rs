@@ -9,6 +9,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     sync::{Arc, mpsc},
+    time::Duration,
 };
 
 use axum::{
@@ -24,6 +25,9 @@ use mock_server::{
     plan::{Plan, Provider},
     server, tokens,
 };
+
+#[path = "../../benches/shared/rounds.rs"]
+mod rounds;
 
 const BODY: &str = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"What do twenty words cost when a server has to count them all before it may answer even one of them?"}]}"#;
 
@@ -76,10 +80,20 @@ struct Server {
 }
 
 impl Server {
-    /// The processor time of its thread so far, in nanoseconds; none where no `/proc` tells it.
-    fn spent(&self) -> Option<f64> {
+    /// The processor time of its thread so far; none where no `/proc` tells it.
+    fn spent(&self) -> Option<Duration> {
         let text = std::fs::read_to_string(&self.schedule).ok()?;
-        text.split(' ').next()?.parse().ok()
+        text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+    }
+
+    /// What so many requests of a client cost it.
+    fn serve(&self, client: &mut Client, requests: u32) -> Duration {
+        let spent = || self.spent().expect("it was told at the beginning");
+        let before = spent();
+        for _ in 0..requests {
+            std::hint::black_box(client.ask());
+        }
+        spent().saturating_sub(before)
     }
 }
 
@@ -103,7 +117,7 @@ fn spawn<F: Future<Output = ()>>(
     wait.recv().expect("the thread sends its address")
 }
 
-#[expect(clippy::print_stdout, reason = "the ratio is what the bench is for")]
+#[expect(clippy::print_stdout, reason = "whoever reads the report is told why there is nothing")]
 fn main() {
     let ours = spawn(async |listener| {
         let listener = tokio::net::TcpListener::from_std(listener).expect("it does not block");
@@ -148,41 +162,15 @@ fn main() {
         }
     });
     let (mut first, mut second) = (Client::new(bare.address), Client::new(ours.address));
-    if tell(&bare, &mut first, &ours, &mut second).is_none() {
-        println!("loopback/processor time: not measured, for there is no /proc/thread-self");
+    if bare.spent().and(ours.spent()).is_none() {
+        println!("skipped: there is no /proc/thread-self that tells processor time");
+        return;
     }
-}
-
-/// The ratio of the two, from blocks that take turns.
-#[expect(clippy::print_stdout, reason = "the ratio is what the bench is for")]
-fn tell(bare: &Server, of_bare: &mut Client, ours: &Server, of_ours: &mut Client) -> Option<()> {
-    let block = |server: &Server, client: &mut Client| {
-        let before = server.spent()?;
-        for _ in 0..200 {
-            std::hint::black_box(client.ask());
-        }
-        Some((server.spent()? - before) / 200.0)
-    };
-    let (mut spent, mut ratios) = (Vec::new(), Vec::new());
-    for _ in 0..61 {
-        let per_bare = block(bare, of_bare)?;
-        let per_ours = block(ours, of_ours)?;
-        spent.push((per_bare, per_ours));
-        ratios.push(per_ours / per_bare);
-    }
-    ratios.sort_by(f64::total_cmp);
-    spent.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let (least, median, most) = (ratios[6], ratios[30], ratios[54]);
-    let (per_bare, per_ours) = spent[30];
-    let verdict = if median <= TARGET { "met" } else { "missed" };
-    println!(
-        "loopback/processor time beside bare axum: {median:.2} (80% of blocks {least:.2} to \
-         {most:.2}; {:.1} and {:.1} us), at most {TARGET}: {verdict}",
-        per_ours / 1e3,
-        per_bare / 1e3,
+    rounds::compare(
+        "loopback/processor time",
+        61,
+        200,
+        |requests| ours.serve(&mut second, requests),
+        |requests| bare.serve(&mut first, requests),
     );
-    Some(())
 }
-
-/// What a request may cost, as a multiple of the bare route.
-const TARGET: f64 = 1.2;

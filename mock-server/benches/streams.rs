@@ -1,15 +1,17 @@
 //! Do two thousand streams keep their gaps, and what does a stream cost that waits?
 //!
-//! The server has this process to itself, with one thread; the clients are another process, so that
+//! It is there to catch a timer for each stream that is late with all of them, and a buffer that
+//! each of them holds while it waits. The baseline is a task of tokio's that sleeps and writes.
+//! Each server has a process to itself, with one thread; the clients are another process, so that
 //! the machine's second core is theirs. How late an event is, is what the client sees: from when it
 //! should have come, counted from the moment at which its request was sent, until it was read.
 //!
-//! Both say how much of a processor they took while events were sent, and how long they waited for
-//! one: a machine that does other things at the same time makes events late, whoever sends them.
+//! Both tell their processor time, since a machine on which none is free makes events late, whoever
+//! sends them.
 
 use std::{
     io::{BufRead as _, BufReader},
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     process::{Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -28,9 +30,12 @@ use mock_server::{
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     time::Instant,
 };
+
+#[path = "../../benches/shared/figure.rs"]
+mod figure;
 
 /// How many streams run at the same time.
 const STREAMS: usize = 2_000;
@@ -47,60 +52,113 @@ const GAP: Duration = Duration::from_millis(50);
 /// How many words an answer has beside its marks.
 const WORDS: u32 = 98;
 
-/// Names the server's address to the process of the clients.
-const CLIENTS: &str = "BROWNOUT_BENCH_CLIENTS";
+/// How many events with text it has: the words and the two marks.
+const EVENTS: u32 = WORDS + 2;
 
-#[expect(clippy::print_stdout, reason = "the figures are what the bench is for")]
+/// Names what this process is to be, if it is not the first.
+const ROLE: &str = "BROWNOUT_BENCH_ROLE";
+
 fn main() {
+    let role = std::env::var(ROLE).unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime can be built");
-    if let Ok(address) = std::env::var(CLIENTS) {
-        let address = address.parse().expect("the bench passes an address");
-        return runtime.block_on(clients(address));
+    match role.as_str() {
+        "" => compare(),
+        "ours" => runtime.block_on(serve(async |listener| {
+            let door = TcpDoor::new(listener).expect("it is bound");
+            let settings = json!({
+                "latency": { "first-token": "4s", "between-tokens": "50ms" },
+                "answers": { "tokens": WORDS.to_string() },
+            });
+            let provider: Provider =
+                serde_json::from_value(settings).expect("the settings are right");
+            let plan = Plan { provider, ..Plan::default() };
+            let lane = Lane::new(Arc::new(plan), Draws::new(1), Clock::real());
+            tokens::warm_up();
+            server::run(door, lane, Router::new(), std::future::pending()).await.ok();
+        })),
+        "bare" => runtime.block_on(serve(async |listener| {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(write(stream));
+            }
+        })),
+        address => runtime.block_on(clients(address.parse().expect("the server has an address"))),
     }
-    runtime.block_on(async {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let door = TcpDoor::listen(address).expect("loopback has a free port");
-        let address = door.address();
-        let settings = json!({
-            "latency": { "first-token": "4s", "between-tokens": "50ms" },
-            "answers": { "tokens": WORDS.to_string() },
-        });
-        let provider: Provider = serde_json::from_value(settings).expect("the settings are right");
-        let plan = Plan { provider, ..Plan::default() };
-        let lane = Lane::new(Arc::new(plan), Draws::new(1), Clock::real());
-        tokens::warm_up();
-        tokio::spawn(server::run(door, lane, Router::new(), std::future::pending()));
-        let clients = tokio::task::spawn_blocking(move || {
-            let before = resident();
-            let program = std::env::current_exe().expect("the bench has a path");
-            let mut command = Command::new(program);
-            let mut child = command
-                .env(CLIENTS, address.to_string())
-                .stdout(Stdio::piped())
-                .spawn()
-                .expect("the bench runs itself");
-            let mut open = None;
-            let output = child.stdout.take().expect("it is piped");
-            for told in BufReader::new(output).lines() {
-                let told = told.expect("the clients write text");
-                if told == "open" {
-                    open = Load::now();
-                    let held = resident().saturating_sub(before);
-                    let each = held / u64::try_from(STREAMS).unwrap_or(1);
-                    println!("streams/memory of one that waits: {:.1} KiB", kib(each));
-                } else {
-                    println!("{told}");
-                }
-            }
-            let ended = child.wait().expect("the clients end").success();
-            if let (Some(open), Some(end)) = (open, Load::now()) {
-                println!("streams/server: {}", open.until(&end));
-            }
-            ended
-        });
-        assert!(clients.await.expect("nobody panics"), "every stream was read to its end");
+}
+
+/// This program in another role, and the lines that it tells.
+fn play(role: &str) -> impl Iterator<Item = String> {
+    let program = std::env::current_exe().expect("the bench has a path");
+    let mut command = Command::new(program);
+    let child = command.env(ROLE, role).stdout(Stdio::piped()).spawn();
+    let mut child = child.expect("the bench runs itself");
+    let output = child.stdout.take().expect("it is piped");
+    let ended = std::iter::once_with(move || {
+        assert!(child.wait().expect("a child ends").success(), "every stream was read to its end");
+        None
     });
+    let told = BufReader::new(output).lines().map(|line| Some(line.expect("it writes text")));
+    told.chain(ended).flatten()
+}
+
+/// Measures both servers, each in a process of its own, and tells them side by side.
+#[expect(clippy::print_stdout, reason = "the figures are what the bench is for")]
+fn compare() {
+    let [ours, bare] = ["ours", "bare"].map(|role| {
+        let figures = play(role).map(|line| {
+            let (name, figure) = line.split_once(": ").expect("a figure has a name");
+            (name.to_owned(), figure.parse::<f64>().expect("a figure is a number"))
+        });
+        figures.collect::<Vec<_>>()
+    });
+    println!("{STREAMS} streams, their events {GAP:?} apart:");
+    for ((name, ours), (_, bare)) in ours.into_iter().zip(bare) {
+        let unit = if name.starts_with("memory") { "KiB" } else { "us" };
+        figure::tell(&format!("streams/{name}"), [ours, bare], unit, ours / bare, None);
+    }
+}
+
+/// Serves until the clients, which are yet another process, have read every stream.
+#[expect(clippy::print_stdout, reason = "the first process reads it")]
+async fn serve(server: impl AsyncFnOnce(TcpListener)) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let clients = tokio::task::spawn_blocking(move || {
+        let before = resident();
+        let mut open = None;
+        for told in play(&address.to_string()) {
+            if told == "open" {
+                open = spent();
+                let held = resident().saturating_sub(before);
+                let each = held / u64::try_from(STREAMS).unwrap_or(1);
+                println!("memory of one that waits: {:.1}", kib(each));
+            } else {
+                println!("{told}");
+            }
+        }
+        tell_spent("the server", open);
+    });
+    tokio::select! {
+        () = server(listener) => panic!("a server goes on until the clients are done"),
+        read = clients => read.expect("nobody panics"),
+    }
+}
+
+/// The least that a stream takes: a task that sleeps and writes.
+#[expect(clippy::disallowed_methods, reason = "a bench measures")]
+async fn write(mut stream: TcpStream) {
+    stream.set_nodelay(true).expect("a TCP stream takes the option");
+    let mut request = [0; 1 << 10];
+    let read = stream.read(&mut request).await.expect("the client does not reset");
+    assert!(read > 0, "the client asks before it closes");
+    let begun = Instant::now();
+    let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+    stream.write_all(head).await.expect("the client reads");
+    for number in 0..EVENTS {
+        tokio::time::sleep_until(begun + FIRST + GAP * number).await;
+        let event = b"data: {\"choices\":[{\"delta\":{\"content\":\" word\"}}]}\n\n";
+        stream.write_all(event).await.expect("the client reads");
+    }
 }
 
 /// Asks for all streams, and tells how late their events are.
@@ -119,29 +177,19 @@ async fn clients(address: SocketAddr) {
     // Nothing is sent yet, and every stream waits for its first token.
     tokio::time::sleep_until(began + FIRST - Duration::from_millis(500)).await;
     println!("open");
-    let open = Load::now();
+    let open = spent();
     let mut late =
         Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).expect("the bounds are right");
-    let mut events = 0_u64;
     while let Some(read) = streams.join_next().await {
         for lateness in read.expect("no stream panics") {
-            events += 1;
             late.saturating_record(u64::try_from(lateness.as_micros()).unwrap_or(u64::MAX));
         }
     }
-    let at = |quantile: f64| Duration::from_micros(late.value_at_quantile(quantile));
-    println!(
-        "streams/lateness of {events} events of {STREAMS} streams, {GAP:?} apart: p50 {:?}, p90 {:?}, \
-         p99 {:?}, p99.9 {:?}, most {:?}",
-        at(0.5),
-        at(0.9),
-        at(0.99),
-        at(0.999),
-        Duration::from_micros(late.max()),
-    );
-    if let (Some(open), Some(end)) = (open, Load::now()) {
-        println!("streams/clients: {}", open.until(&end));
+    for (name, quantile) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)] {
+        println!("lateness, {name}: {}", late.value_at_quantile(quantile));
     }
+    println!("lateness, the most: {}", late.max());
+    tell_spent("the clients", open);
 }
 
 /// Reads one stream to its end; how late each event with text was.
@@ -173,41 +221,23 @@ async fn read(mut stream: TcpStream) -> Vec<Duration> {
             }
         }
     }
-    // The words and the two marks.
-    assert_eq!(late.len(), usize::try_from(WORDS).unwrap_or(0) + 2, "every event has come");
+    assert_eq!(u32::try_from(late.len()), Ok(EVENTS), "every event has come");
     late
 }
 
-/// What the first thread of this process, which does all the work, has had of the processors.
-struct Load {
-    at: Instant,
-    took: Duration,
-    /// How long it was ready and no processor was free.
-    waited: Duration,
+/// The processor time that the first thread of this process, which does all the work, has had, in
+/// microseconds; none where no `/proc` tells it.
+fn spent() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/schedstat").ok()?;
+    Some(text.split(' ').next()?.parse::<f64>().ok()? / 1e3)
 }
 
-impl Load {
-    /// None where no `/proc` tells it.
-    #[expect(clippy::disallowed_methods, reason = "a bench measures")]
-    fn now() -> Option<Self> {
-        let text = std::fs::read_to_string("/proc/self/schedstat").ok()?;
-        let mut spans = text.split(' ').map(|nanos| nanos.parse().map(Duration::from_nanos));
-        let (took, waited) = (spans.next()?.ok()?, spans.next()?.ok()?);
-        Some(Self { at: Instant::now(), took, waited })
-    }
-
-    /// What it had until later, in words.
-    fn until(&self, end: &Self) -> String {
-        let elapsed = end.at.saturating_duration_since(self.at).as_secs_f64();
-        let share =
-            |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() / elapsed * 100.0;
-        let (took, waited) = (share(self.took, end.took), share(self.waited, end.waited));
-        let events = f64::from(u32::try_from(STREAMS).unwrap_or(u32::MAX)) * f64::from(WORDS + 2);
-        let each = end.took.saturating_sub(self.took).as_secs_f64() / events * 1e6;
-        format!(
-            "{each:.1} us of processor time for each event, {took:.0} % of a processor, and {waited:.0} % \
-             of the time none was free"
-        )
+/// Tells the processor time of an event, from when all streams are open to when all are read.
+#[expect(clippy::print_stdout, reason = "the first process reads it")]
+fn tell_spent(whose: &str, open: Option<f64>) {
+    if let (Some(open), Some(end)) = (open, spent()) {
+        let events = f64::from(EVENTS) * f64::from(u32::try_from(STREAMS).unwrap_or(u32::MAX));
+        println!("processor time of an event, {whose}: {:.1}", (end - open) / events);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The caller supplies the time on both sides, a microsecond later with each step; nothing here reads a clock to decide.
 //! `idle` is there to catch a bucket that divides or allocates on its way, `saturated` a refusal that computes its instant anew each time, `two threads` work that is done under the lock.
-//! The last lines compare the medians of several interleaved rounds, which is fairer than two means on a busy machine.
+//! The last lines compare rounds that take turns, which is fairer than two means on a busy machine.
 
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
@@ -25,6 +25,9 @@ use governor::{
 };
 use resilience_core::parts::Limiter;
 use resilience_core::{Cost, Dimension, Limit, Nanos, Quota};
+
+#[path = "../../benches/shared/rounds.rs"]
+mod rounds;
 
 thread_local! {
     static NOW: Cell<u64> = const { Cell::new(0) };
@@ -200,53 +203,19 @@ fn admissions(c: &mut Criterion) {
     }
 }
 
-/// The median of several interleaved rounds, in picoseconds a step.
-///
-/// The best would be of a round in which the scheduler ran one thread after the other.
-fn median<const N: usize>(measured: [Measured; N]) -> [u128; N] {
-    let mut rounds = [(); N].map(|()| Vec::new());
-    for _ in 0..ROUNDS {
-        for (round, measured) in rounds.iter_mut().zip(measured) {
-            round.push(measured(STEPS).as_nanos() * 1_000 / u128::from(STEPS));
-        }
-    }
-    rounds.map(|mut round| {
-        round.sort_unstable();
-        round[ROUNDS / 2]
-    })
-}
-
-#[expect(clippy::print_stdout, reason = "the comparison is what this is for")]
+/// The situations again, by rounds that take turns.
 fn compare() {
-    let ratio = |ours: u128, theirs: u128| {
-        let hundredths = ours * 100 / theirs.max(1);
-        format!("{}.{:02}", hundredths / 100, hundredths % 100)
-    };
-    // An idle bucket may cost half as much again as governor's one dimension, a saturated one no more than it.
-    let judged = |name: &str, ours: u128, theirs: u128| {
-        let most = theirs * if name == "idle" { 3 } else { 2 } / 2;
-        if ours <= most {
-            "met".to_owned()
-        } else {
-            format!("missed: {} of what is allowed", ratio(ours, most))
-        }
+    let rounds = |name: &str, ours: Measured, governor: Measured| {
+        let name = format!("limiter/{name}");
+        let run = |measured: Measured| move |steps: u32| measured(steps.into());
+        rounds::compare(&name, ROUNDS, STEPS, run(ours), run(governor));
     };
     for (name, alone, locked, governor) in SITUATIONS {
-        let [alone, locked, governor] = median([alone, locked, governor]);
-        println!(
-            "{name}, one thread: {} of governor, {}; {} behind a mutex; {alone} ps, {locked} ps, {governor} ps",
-            ratio(alone, governor),
-            judged(name, alone, governor),
-            ratio(locked, governor),
-        );
+        rounds(&format!("{name}, one thread"), alone, governor);
+        rounds(&format!("{name}, one thread, behind a mutex"), locked, governor);
     }
     for (name, ours, governor) in ON_TWO {
-        let [ours, governor] = median([ours, governor]);
-        println!(
-            "{name}, two threads: {} of governor, {}; {ours} ps, {governor} ps",
-            ratio(ours, governor),
-            judged(name, ours, governor),
-        );
+        rounds(&format!("{name}, two threads, behind a mutex"), ours, governor);
     }
 }
 
@@ -255,7 +224,10 @@ criterion_group!(benches, admissions);
 fn main() {
     benches();
     Criterion::default().configure_from_args().final_summary();
-    compare();
+    // With `--test`, each bench runs once; a comparison of single runs says nothing.
+    if std::env::args().any(|argument| argument == "--bench") {
+        compare();
+    }
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -267,4 +239,4 @@ const TOKENS: u64 = 1_000;
 
 const ROUNDS: usize = 21;
 
-const STEPS: u64 = 500_000;
+const STEPS: u32 = 500_000;

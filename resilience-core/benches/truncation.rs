@@ -1,54 +1,22 @@
-//! What counting and truncating cost.
+//! What truncating costs, beside one tokenisation and beside counting again after each message that goes.
 //!
-//! `counting` is there to catch a counter that reads a text twice, or turns quadratic on hostile ones; `truncating` a fit that counts a message twice.
-//! The ratios at the end are the two promises: a fit costs one tokenisation and next to nothing more, and far less than counting again after each message that goes.
+//! `truncating` is there to catch a fit that counts a message twice, or forgets what was counted.
+//! The last lines are the two promises: a first fit costs one tokenisation and next to nothing more, and far less than counting again.
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use criterion::{BatchSize, Bencher, BenchmarkId, Criterion, Throughput};
+use criterion::{BatchSize, Bencher, BenchmarkId, Criterion};
 use resilience_core::truncate::{self, Fit};
-use resilience_core::{Calibrated, Estimate, Message, OpenAiTokens, TokenCounter, Window};
+use resilience_core::{Message, OpenAiTokens, TokenCounter, Window};
+
+#[path = "../../benches/shared/rounds.rs"]
+mod rounds;
 
 /// English of 20 words, about 25 tokens.
 const PROMPT: &str = "Please summarise the following report for a reader who has five minutes, and name the three decisions that cannot wait.";
 
 const COUNTER: OpenAiTokens = OpenAiTokens::O200k;
-
-fn counting(c: &mut Criterion) {
-    let mut group = c.benchmark_group("counting");
-    let calibrated = Calibrated::new(std::sync::Arc::new(Estimate));
-    let counters: [(&str, &dyn TokenCounter); 3] =
-        [("o200k", &COUNTER), ("estimate", &Estimate), ("calibrated", &calibrated)];
-    for (name, counter) in counters {
-        group.throughput(Throughput::Elements(1));
-        group.bench_function(BenchmarkId::new("20 words", name), |b| {
-            b.iter(|| counter.count(black_box(PROMPT)));
-        });
-    }
-    group.sample_size(10).measurement_time(Duration::from_secs(2));
-    for (name, text) in hostile() {
-        group.throughput(Throughput::Bytes(u64::try_from(text.len()).expect("a length")));
-        group.bench_function(BenchmarkId::new("1 MB", name), |b| {
-            b.iter(|| COUNTER.count(black_box(&text)));
-        });
-        group.bench_function(BenchmarkId::new("1 MB up to 1,000 tokens", name), |b| {
-            b.iter(|| COUNTER.count_up_to(black_box(&text), 1_000));
-        });
-    }
-    group.finish();
-}
-
-fn hostile() -> [(&'static str, String); 5] {
-    let megabyte = |piece: &str| piece.repeat(1_000_000 / piece.len());
-    [
-        ("one word", megabyte("a")),
-        ("dashes", megabyte("-")),
-        ("CJK", megabyte("漢字")),
-        ("spaces", megabyte(" ")),
-        ("prose", megabyte(PROMPT)),
-    ]
-}
 
 /// A conversation of so many messages and about 128,000 tokens, never counted before.
 fn history(messages: usize) -> Vec<Message> {
@@ -70,12 +38,15 @@ fn tokenise(messages: &[Message]) -> u64 {
 }
 
 /// What is found in the wild: drop the oldest, count all that is left, look again.
-fn recounting(messages: &[Message], budget: u64) -> usize {
+fn recounting(messages: &[Message], budget: u64) -> u64 {
     let mut kept = messages;
-    while tokenise(kept) > budget {
+    loop {
+        let tokens = tokenise(kept);
+        if tokens <= budget {
+            return tokens;
+        }
         kept = &kept[1..];
     }
-    kept.len()
 }
 
 fn fit(messages: &[Message]) -> Fit {
@@ -84,7 +55,6 @@ fn fit(messages: &[Message]) -> Fit {
 
 fn truncating(c: &mut Criterion) {
     let mut group = c.benchmark_group("truncating 128k tokens");
-    group.sample_size(20).measurement_time(Duration::from_secs(3));
     for messages in [20, 200, 2_000] {
         let anew = |b: &mut Bencher<'_>, run: &dyn Fn(&[Message]) -> u64| {
             b.iter_batched(|| history(messages), |history| run(&history), BatchSize::LargeInput);
@@ -101,40 +71,32 @@ fn truncating(c: &mut Criterion) {
     group.finish();
 }
 
-/// The best of a few runs, each on what `make` makes for it: the machine may be busy, but never too fast.
-#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
-fn best<T>(runs: u32, make: impl Fn() -> T, run: impl Fn(T) -> usize) -> Duration {
-    let time = |_| {
-        let input = make();
-        let begun = std::time::Instant::now();
-        black_box(run(input));
-        begun.elapsed()
-    };
-    (0..runs).map(time).min().expect("one run at least")
+/// The two promises, by rounds that take turns.
+fn promises() {
+    let fitted = |messages| move |_| time(&history(messages), |history| fit(history).tokens);
+    let tokenised = |_| time(&history(2_000), tokenise);
+    rounds::compare("truncation/a first fit", 21, 1, fitted(2_000), tokenised);
+    // Of fewer messages, for this is quadratic in their number.
+    let recounted = |_| time(&history(500), |history| recounting(history, half().budget()));
+    rounds::compare("truncation/counting again", 3, 1, fitted(500), recounted);
 }
 
-#[expect(clippy::print_stdout, reason = "the ratios are what the bench is run for")]
-fn ratios() {
-    let many = || history(2_000);
-    let once = best(20, many, |history| usize::try_from(tokenise(&history)).unwrap_or(0));
-    let fitted = best(20, many, |history| fit(&history).kept.len());
-    let again = best(1, many, |history| recounting(&history, half().budget()));
-    let percent = |part: Duration, whole: Duration| part.as_nanos() * 100 / whole.as_nanos().max(1);
-    println!("one tokenisation of 128k tokens in 2,000 messages: {once:?}");
-    println!("a first fit: {fitted:?}, {} % of it (at most 120)", percent(fitted, once));
-    println!(
-        "counting again after each dropped message: {again:?}, {} times a fit (at least 50)",
-        percent(again, fitted) / 100
-    );
+/// How long a run takes on a conversation that nobody has counted before.
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+fn time(history: &[Message], run: impl Fn(&[Message]) -> u64) -> Duration {
+    let begun = Instant::now();
+    black_box(run(black_box(history)));
+    begun.elapsed()
 }
 
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
-    counting(&mut criterion);
+    let mut criterion =
+        Criterion::default().sample_size(20).measurement_time(Duration::from_secs(3));
+    criterion = criterion.configure_from_args();
     truncating(&mut criterion);
     criterion.final_summary();
-    // With `--test`, each bench runs once; ratios of single runs say nothing.
+    // With `--test`, each bench runs once; a comparison of single runs says nothing.
     if std::env::args().any(|argument| argument == "--bench") {
-        ratios();
+        promises();
     }
 }

@@ -14,7 +14,7 @@
 //! | Is it time for a second attempt beside the first? | [`Hedger`], over a [`Race`] |
 
 pub use crate::adaptive::aimd::Aimd;
-pub use crate::adaptive::cubic::Cubic;
+pub use crate::adaptive::cubic::{Cubic, CubicSettings};
 pub use crate::adaptive::shed::{Shed, Shedder};
 pub use crate::breaker::{Breaker, BreakerState, Pass, Rejection, Tally};
 pub use crate::budget::{Budget, Empty, Withdrawal};

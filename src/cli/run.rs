@@ -1,7 +1,6 @@
 //! `brownout run`.
 
 use std::{
-    fs::OpenOptions,
     io::{self, IsTerminal as _, Write as _},
     path::PathBuf,
     time::Duration,
@@ -9,7 +8,7 @@ use std::{
 
 use indicatif::ProgressBar;
 
-use super::{CliError, Ending, Run, SEED, print};
+use super::{CliError, Ending, Run, SEED, files, print};
 use crate::{
     harness::{self, CommandLine, Mode},
     report::{
@@ -37,23 +36,14 @@ pub(super) async fn execute(run: Run) -> Result<Ending, CliError> {
         let why = "every scenario judges the built-in client's own settings";
         return Err(CliError::NothingToRun(why.to_owned()));
     }
-    let files: [(&Option<PathBuf>, Writer); 3] =
+    let reports: [(&Option<PathBuf>, Writer); 3] =
         [(&run.junit, write_junit), (&run.json, write_json), (&run.journal, write_journal)];
-    let paths: Vec<&PathBuf> = files.iter().filter_map(|(path, _)| path.as_ref()).collect();
-    for (index, &path) in paths.iter().enumerate() {
-        if paths[..index].contains(&path) {
-            return Err(CliError::ReportTwice(path.clone()));
-        }
-    }
-    // Only once nothing is refused any more: a refused command leaves no file behind.
-    for path in paths {
-        let opened = OpenOptions::new().create(true).append(true).open(path);
-        opened.map_err(|source| CliError::Report { path: path.clone(), source })?;
-    }
+    let paths: Vec<&PathBuf> = reports.iter().filter_map(|(path, _)| path.as_ref()).collect();
+    files::open(&paths)?;
     let report = play(scenarios, mode, &run).await?;
-    for (path, writer) in files {
+    for (path, writer) in reports {
         if let Some(path) = path {
-            save(path, writer, &report)?;
+            files::save(path, |out| writer(&report, out))?;
         }
     }
     let summary = report.summary();
@@ -147,12 +137,4 @@ fn progress(mode: &Mode) -> ProgressBar {
     let progress = ProgressBar::new_spinner();
     progress.enable_steady_tick(Duration::from_millis(120));
     progress
-}
-
-/// Writes a report at once: whatever its path is, a file or a pipe.
-fn save(path: &PathBuf, writer: Writer, report: &SuiteReport) -> Result<(), CliError> {
-    let failed = |source| CliError::Report { path: path.clone(), source };
-    let mut bytes = Vec::new();
-    writer(report, &mut bytes).map_err(failed)?;
-    std::fs::write(path, bytes).map_err(failed)
 }

@@ -12,10 +12,21 @@ use super::{
     statistics::Summary,
 };
 
+mod atb;
 mod aws_jitter;
 mod backoff;
+mod collapse;
+mod cubic;
 mod failing_server;
+mod gcra;
+mod hedging;
+mod metastable;
+mod netflix;
+mod open_closed;
 mod retries;
+mod retry_budgets;
+mod sdk_backoff;
+mod sre_throttling;
 
 /// A published result that can be reproduced.
 #[derive(Clone, Copy, Debug)]
@@ -305,6 +316,16 @@ impl Claim {
         Self { what: what.into(), published, ours, tolerance }
     }
 
+    /// A figure that several runs give.
+    pub fn of_runs(
+        what: impl Into<String>,
+        published: f64,
+        values: &[f64],
+        tolerance: Tolerance,
+    ) -> Self {
+        Self { what: what.into(), published, ours: Summary::of(values), tolerance }
+    }
+
     /// How far ours is from the published figure, in the measure of its tolerance.
     pub fn difference(&self) -> f64 {
         let difference = self.ours.mean - self.published;
@@ -341,7 +362,42 @@ impl Cell {
 }
 
 /// Everything that can be reproduced, by name.
-pub const ANCHORS: &[Anchor] = &[aws_jitter::ANCHOR, backoff::ANCHOR, retries::ANCHOR];
+pub const ANCHORS: &[Anchor] = &[
+    atb::ANCHOR,
+    aws_jitter::ANCHOR,
+    backoff::ANCHOR,
+    collapse::ANCHOR,
+    cubic::ANCHOR,
+    gcra::ANCHOR,
+    hedging::ANCHOR,
+    metastable::ANCHOR,
+    netflix::ANCHOR,
+    open_closed::ANCHOR,
+    retries::ANCHOR,
+    retry_budgets::ANCHOR,
+    sdk_backoff::ANCHOR,
+    sre_throttling::ANCHOR,
+];
+
+/// What an anchor shows with so many runs and threads, and these parameters.
+#[cfg(test)]
+fn shown(anchor: &Anchor, runs: u32, threads: usize, given: &[(&str, &str)]) -> Reproduction {
+    let given = given.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    let settings = anchor.settings(&given.collect::<Vec<_>>()).unwrap();
+    let crew = Crew::new(threads.try_into().unwrap());
+    let progress = Progress::default();
+    (anchor.run)(&Setup { seed: 1, runs, crew, settings: &settings, progress: &progress })
+}
+
+/// The claims that do not hold.
+#[cfg(test)]
+fn broken(shown: &Reproduction) -> Vec<String> {
+    let broken = shown.claims.iter().filter(|claim| !claim.holds());
+    let words = |claim: &Claim| {
+        format!("{}: {} {:?} {}", claim.what, claim.published, claim.tolerance, claim.ours.mean)
+    };
+    broken.map(words).collect()
+}
 
 #[cfg(test)]
 mod tests {

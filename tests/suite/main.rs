@@ -7,6 +7,8 @@ mod world;
 
 /// Does each report of the lab say what was found, whatever things are called?
 mod bench_reports;
+/// Do the benches say what they measured, and does each have its place in their report?
+mod benches;
 /// Does the claim in each bundled file's name hold?
 mod bundled;
 /// Is every wrong client found out, and every right one left alone?

@@ -19,9 +19,12 @@ use crate::time::{Nanos, whole_nanos};
 /// Who has a limiter of their own asks for [`Cubic::rate_milli`] after each [`Cubic::ended`] instead.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cubic {
+    settings: CubicSettings,
     curve: Curve,
     /// Attempts per second, smoothed.
     measured: f64,
+    /// Attempts per second that are admitted, or would be before the first refusal.
+    rate: f64,
     /// The half second in which the rate was last measured, and answers since.
     bucket: u64,
     answers: u32,
@@ -30,11 +33,19 @@ pub struct Cubic {
 }
 
 impl Cubic {
-    /// One that has seen nothing.
+    /// One that has seen nothing, with AWS's constants.
     pub fn new(now: Nanos) -> Self {
+        Self::with(CubicSettings::default(), now)
+    }
+
+    /// One that has seen nothing; constants out of their range count as the nearest in range.
+    pub fn with(settings: CubicSettings, now: Nanos) -> Self {
+        let settings = settings.sound();
         Self {
-            curve: Curve { peak: 0.0, knee: 0.0, from: now },
+            settings,
+            curve: Curve { scale: settings.scale, peak: 0.0, knee: 0.0, from: now },
             measured: 0.0,
+            rate: settings.rate_min,
             bucket: half_seconds(now),
             answers: 0,
             tokens: None,
@@ -45,7 +56,7 @@ impl Cubic {
     ///
     /// A send costs one token, and there is always room for one: a cost above the capacity would wait for ever, as [AWS's Rust SDK](https://github.com/smithy-lang/smithy-rs/pull/4749) did.
     pub fn admit(&mut self, now: Nanos) -> Result<(), Duration> {
-        self.tokens.as_mut().map_or(Ok(()), |tokens| tokens.take(now))
+        self.tokens.as_mut().map_or(Ok(()), |tokens| tokens.take(self.rate, now))
     }
 
     /// An attempt is over.
@@ -55,33 +66,47 @@ impl Cubic {
         self.measure(now);
         let refused = result.is_err_and(Class::slows_down);
         let rate = if refused {
-            let peak =
-                self.tokens.as_ref().map_or(self.measured, |tokens| self.measured.min(tokens.fill));
-            self.curve = Curve::new(peak, now);
-            let rate = BETA * peak;
-            self.tokens.get_or_insert_with(|| Tokens::new(now));
-            rate
+            let limits = self.tokens.is_some();
+            let peak = if limits { self.measured.min(self.rate) } else { self.measured };
+            self.curve = Curve::new(self.settings, peak, now);
+            self.tokens.get_or_insert(Tokens { level: 0.0, at: now });
+            self.settings.beta * peak
         } else {
             self.curve.at(now)
         };
-        let fill = rate.min(2.0 * self.measured).max(FILL_MIN);
         if let Some(tokens) = &mut self.tokens {
-            tokens.refill_at(fill, now);
+            // What has passed was earned at the old rate.
+            tokens.advance(self.rate, now);
         }
+        let CubicSettings { reach, rate_min, .. } = self.settings;
+        self.rate = rate.min(reach * self.measured).max(rate_min);
+        if let Some(tokens) = &mut self.tokens {
+            tokens.level = tokens.level.min(capacity(self.rate));
+        }
+    }
+
+    /// Attempts per second that have ended lately, smoothed.
+    pub const fn measured(&self) -> f64 {
+        self.measured
+    }
+
+    /// Attempts per second that are admitted, or that would be if there had been a refusal.
+    pub const fn rate(&self) -> f64 {
+        self.rate
     }
 
     /// Thousandths of an attempt per second, rounded down; `None` before the first refusal.
     ///
-    /// Never less than 500.
+    /// Never less than [`CubicSettings::rate_min`].
     pub fn rate_milli(&self) -> Option<u64> {
-        self.tokens.as_ref().map(|tokens| milli(tokens.fill))
+        self.tokens.as_ref().map(|_| milli(self.rate))
     }
 
     /// How many attempts may be sent at once after a rest, in thousandths; `None` before the first refusal.
     ///
     /// Never less than 1000, so that one attempt always fits.
     pub fn burst_milli(&self) -> Option<u64> {
-        self.tokens.as_ref().map(|tokens| milli(tokens.capacity))
+        self.tokens.as_ref().map(|_| milli(capacity(self.rate)))
     }
 
     fn measure(&mut self, now: Nanos) {
@@ -91,16 +116,54 @@ impl Cubic {
             // Beyond 2^32 half seconds, 68 years, the rate is as good as zero.
             let passed = f64::from(u32::try_from(passed).unwrap_or(u32::MAX)) / 2.0;
             let rate = f64::from(self.answers) / passed;
-            self.measured = rate * SMOOTH + self.measured * (1.0 - SMOOTH);
+            let smoothing = self.settings.smoothing;
+            self.measured = rate * smoothing + self.measured * (1.0 - smoothing);
             self.answers = 0;
             self.bucket = bucket;
         }
     }
 }
 
+/// The constants of a [`Cubic`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CubicSettings {
+    /// What a refusal leaves of the rate, between 0 and 1.
+    pub beta: f64,
+    /// How fast the curve grows, in attempts per second to the fourth; between a millionth and a million.
+    pub scale: f64,
+    /// How much the latest half second weighs in the measured rate, between 0 and 1.
+    pub smoothing: f64,
+    /// How far the rate may be above the measured one, as a factor between 1 and a million.
+    pub reach: f64,
+    /// Below how many attempts per second the rate never falls, between a thousandth and a million.
+    pub rate_min: f64,
+}
+
+impl CubicSettings {
+    fn sound(self) -> Self {
+        // Unlike `clamp`, these make the least of what is no number.
+        let within = |number: f64, least: f64, most: f64| number.max(least).min(most);
+        Self {
+            beta: within(self.beta, 0.0, 1.0),
+            scale: within(self.scale, 1e-6, 1e6),
+            smoothing: within(self.smoothing, 0.0, 1.0),
+            reach: within(self.reach, 1.0, 1e6),
+            rate_min: within(self.rate_min, RATE_MIN_LEAST, 1e6),
+        }
+    }
+}
+
+impl Default for CubicSettings {
+    /// Those of all the AWS SDKs.
+    fn default() -> Self {
+        Self { beta: 0.7, scale: 0.4, smoothing: 0.8, reach: 2.0, rate_min: 0.5 }
+    }
+}
+
 /// How the rate regrows after a refusal: slowly around the rate at which it was refused, faster below and above.
 #[derive(Clone, Debug, PartialEq)]
 struct Curve {
+    scale: f64,
     /// The rate at which it was refused.
     peak: f64,
     /// How many seconds it takes to be back there.
@@ -109,55 +172,47 @@ struct Curve {
 }
 
 impl Curve {
-    fn new(peak: f64, from: Nanos) -> Self {
-        Self { peak, knee: cube_root(peak * (1.0 - BETA) / SCALE), from }
+    fn new(settings: CubicSettings, peak: f64, from: Nanos) -> Self {
+        let CubicSettings { beta, scale, .. } = settings;
+        Self { scale, peak, knee: cube_root(peak * (1.0 - beta) / scale), from }
     }
 
     fn at(&self, now: Nanos) -> f64 {
         let beyond = now.since(self.from).as_secs_f64() - self.knee;
-        SCALE * (beyond * beyond * beyond) + self.peak
+        self.scale * (beyond * beyond * beyond) + self.peak
     }
 }
 
-/// A bucket that refills at a rate which changes.
+/// What a bucket holds whose rate changes, and since when.
 #[derive(Clone, Debug, PartialEq)]
 struct Tokens {
     level: f64,
-    fill: f64,
-    capacity: f64,
     at: Nanos,
 }
 
 impl Tokens {
-    fn new(now: Nanos) -> Self {
-        Self { level: 0.0, fill: FILL_MIN, capacity: CAPACITY_MIN, at: now }
-    }
-
-    fn advance(&mut self, now: Nanos) {
+    fn advance(&mut self, rate: f64, now: Nanos) {
         let Some(elapsed) = now.checked_since(self.at) else { return };
-        self.level = self.capacity.min(self.level + elapsed.as_secs_f64() * self.fill);
+        self.level = capacity(rate).min(self.level + elapsed.as_secs_f64() * rate);
         self.at = now;
     }
 
-    fn take(&mut self, now: Nanos) -> Result<(), Duration> {
-        self.advance(now);
+    fn take(&mut self, rate: f64, now: Nanos) -> Result<(), Duration> {
+        self.advance(rate, now);
         let short = 1.0 - self.level;
         if short > 0.0 {
-            let wait = Duration::try_from_secs_f64(short / self.fill).unwrap_or(WAIT_MAX);
+            let wait = Duration::try_from_secs_f64(short / rate).unwrap_or(WAIT_MAX);
             // Rounding must not say zero to somebody who is refused.
             return Err(wait + Duration::from_nanos(1));
         }
         self.level -= 1.0;
         Ok(())
     }
+}
 
-    fn refill_at(&mut self, fill: f64, now: Nanos) {
-        // What has passed was earned at the old rate.
-        self.advance(now);
-        self.fill = fill;
-        self.capacity = fill.max(CAPACITY_MIN);
-        self.level = self.level.min(self.capacity);
-    }
+/// How many tokens gather at a rate: a second's worth, and never less than one send needs.
+const fn capacity(rate: f64) -> f64 {
+    rate.max(1.0)
 }
 
 /// Half seconds since the origin.
@@ -192,26 +247,14 @@ fn cube_root(of: f64) -> f64 {
     }
 }
 
-/// What a refusal leaves of the rate.
-const BETA: f64 = 0.7;
-
-/// The room for tokens is never less: one send must fit.
-const CAPACITY_MIN: f64 = 1.0;
-
-/// The rate is never less, in attempts per second.
-const FILL_MIN: f64 = 0.5;
-
 /// Over which time attempts are counted.
 const HALF_SECOND: Duration = Duration::from_millis(500);
 
-/// How fast the curve grows.
-const SCALE: f64 = 0.4;
+/// The lowest rate that a floor can be set to, in attempts per second.
+const RATE_MIN_LEAST: f64 = 1e-3;
 
-/// How much the latest half second weighs in the measured rate.
-const SMOOTH: f64 = 0.8;
-
-/// A token at the lowest rate takes no longer.
-const WAIT_MAX: Duration = Duration::from_secs(2);
+/// A token at the lowest rate of all takes no longer.
+const WAIT_MAX: Duration = Duration::from_secs(1_000);
 
 #[cfg(test)]
 mod tests {
@@ -231,7 +274,7 @@ mod tests {
     }
 
     fn refused(seconds: f64, peak: f64) -> Curve {
-        Curve::new(peak, at(seconds))
+        Curve::new(CubicSettings::default(), peak, at(seconds))
     }
 
     #[test]
@@ -267,8 +310,8 @@ mod tests {
             (12.0, false, 10.792_973_431_384_178),
         ] {
             if throttled {
-                rate *= BETA;
-                curve = Curve::new(rate, at(seconds));
+                rate *= CubicSettings::default().beta;
+                curve = refused(seconds, rate);
             } else {
                 rate = curve.at(at(seconds));
             }
@@ -304,10 +347,8 @@ mod tests {
             let result = if throttled { Err(THROTTLED) } else { Ok(()) };
             cubic.ended(result, at(seconds));
             assert!(close(cubic.measured, measured), "{seconds} s: {}", cubic.measured);
-            match &cubic.tokens {
-                Some(tokens) => assert!(close(tokens.fill, fill), "{seconds} s: {}", tokens.fill),
-                None => assert!(seconds < 2.0),
-            }
+            assert!(close(cubic.rate, fill), "{seconds} s: {}", cubic.rate);
+            assert_eq!(cubic.tokens.is_some(), seconds >= 2.0);
         }
         assert_eq!(cubic.rate_milli(), Some(3_452));
         assert_eq!(cubic.burst_milli(), Some(3_452));
@@ -332,9 +373,7 @@ mod tests {
             let result = if row[0] == "throttle" { Err(THROTTLED) } else { Ok(()) };
             cubic.ended(result, at(number(&row[1])));
             assert!((cubic.measured - number(&row[2])).abs() < 0.02, "{row}: {}", cubic.measured);
-            if let Some(tokens) = &cubic.tokens {
-                assert!((tokens.fill - number(&row[3])).abs() < 0.02, "{row}: {}", tokens.fill);
-            }
+            assert!((cubic.rate - number(&row[3])).abs() < 0.02, "{row}: {}", cubic.rate);
         }
     }
 
@@ -355,9 +394,10 @@ mod tests {
             steps in prop::collection::vec(0..5_000u64, 1..50),
         ) {
             let mut now = Nanos::from(Duration::from_millis(from));
-            let curve = Curve::new(peak, now);
+            let settings = CubicSettings::default();
+            let curve = Curve::new(settings, peak, now);
             let mut rate = curve.at(now);
-            prop_assert!((rate - BETA * peak).abs() <= 1e-9 * peak);
+            prop_assert!((rate - settings.beta * peak).abs() <= 1e-9 * peak);
             for step in steps {
                 now = now + Duration::from_millis(step);
                 prop_assert!(curve.at(now) >= rate);
@@ -371,19 +411,38 @@ mod tests {
             answers in prop::collection::vec((0..3_000u64, prop::bool::weighted(0.3)), 1..200),
         ) {
             let (mut cubic, mut now) = (Cubic::new(Nanos::ZERO), Nanos::ZERO);
+            let CubicSettings { beta, reach, rate_min, .. } = cubic.settings;
             for (wait, throttled) in answers {
                 now = now + Duration::from_millis(wait);
-                let before = cubic.tokens.as_ref().map(|tokens| tokens.fill);
+                let before = cubic.tokens.as_ref().map(|_| cubic.rate);
                 cubic.ended(if throttled { Err(THROTTLED) } else { Ok(()) }, now);
+                prop_assert!(cubic.rate >= rate_min);
+                prop_assert!(cubic.rate <= rate_min.max(reach * cubic.measured));
                 let Some(tokens) = cubic.tokens.clone() else { continue };
-                prop_assert!(tokens.fill >= FILL_MIN && tokens.capacity >= CAPACITY_MIN);
-                prop_assert!(tokens.level <= tokens.capacity);
-                prop_assert!(tokens.fill <= FILL_MIN.max(2.0 * cubic.measured));
+                prop_assert!(capacity(cubic.rate) >= 1.0 && tokens.level <= capacity(cubic.rate));
                 if throttled {
-                    let peak = before.map_or(cubic.measured, |fill| fill.min(cubic.measured));
-                    prop_assert!(close(tokens.fill, (BETA * peak).max(FILL_MIN)));
+                    let peak = before.map_or(cubic.measured, |rate| rate.min(cubic.measured));
+                    prop_assert!(close(cubic.rate, (beta * peak).max(rate_min)));
                 }
             }
+        }
+
+        /// Odd constants make no odd limiter: it always says how long to wait, and waiting so long is enough.
+        #[test]
+        fn whatever_the_constants_a_wait_ends(
+            constants in prop::array::uniform5(prop::num::f64::ANY),
+            refusals in 1..20u64,
+        ) {
+            let [beta, scale, smoothing, reach, rate_min] = constants;
+            let settings = CubicSettings { beta, scale, smoothing, reach, rate_min };
+            let mut cubic = Cubic::with(settings, Nanos::ZERO);
+            let mut now = Nanos::ZERO;
+            for _ in 0..refusals {
+                now = now + Duration::from_millis(300);
+                cubic.ended(Err(THROTTLED), now);
+            }
+            let wait = (0..1_000).find_map(|_| cubic.admit(now).err()).unwrap_or_default();
+            prop_assert_eq!(cubic.admit(now + wait), Ok(()));
         }
     }
 }

@@ -1,26 +1,12 @@
 //! `brownout bench reproduce`.
 
-use std::{
-    io::{self, IsTerminal as _},
-    num::NonZeroUsize,
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
-
-use clap::{
-    Args, ValueEnum,
-    builder::{PossibleValuesParser, RangedU64ValueParser},
-};
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 use tokio::task;
 
+use super::{Hands, shown, width};
 use crate::{
-    cli::{CliError, Ending, SEED, print, seed},
-    lab::{
-        Crew, Progress,
-        reproduce::{ANCHORS, Anchor, Setup},
-    },
+    cli::{CliError, Ending, SEED, print},
+    lab::reproduce::{ANCHORS, Anchor, Setup},
     report::{self, Reproduced},
 };
 
@@ -32,15 +18,8 @@ pub(super) struct Reproduce {
     /// The results to repeat
     #[arg(value_name = "NAME", value_parser = names())]
     names: Vec<String>,
-    /// How many independent runs each figure is made of
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..=1_000_000))]
-    runs: Option<u32>,
-    /// The seed of every draw, such as 7 or 0x5eed
-    #[arg(long, value_name = "SEED", value_parser = seed)]
-    seed: Option<u64>,
-    /// How many threads share the runs; as many as the machine has, if left out
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_024))]
-    threads: Option<usize>,
+    #[command(flatten)]
+    hands: Hands,
     /// Another value of a parameter, or several; may be given again
     #[arg(long, value_name = "NAME=VALUE[,VALUE]", value_parser = setting)]
     set: Vec<(String, String)>,
@@ -88,12 +67,11 @@ pub(super) async fn execute(asked: Reproduce) -> Result<Ending, CliError> {
             .map_err(|source| CliError::Setting { anchor: anchor.name, source })?;
         planned.push((anchor, settings));
     }
-    let seed = asked.seed.unwrap_or(SEED);
-    let threads = asked.threads.and_then(NonZeroUsize::new);
-    let crew = threads.map_or_else(Crew::of_this_machine, Crew::new);
+    let seed = asked.hands.seed.unwrap_or(SEED);
+    let crew = asked.hands.crew();
     let mut results = Vec::new();
     for (anchor, settings) in planned {
-        let runs = asked.runs.unwrap_or(anchor.runs);
+        let runs = asked.hands.runs.unwrap_or(anchor.runs);
         // On a thread of its own, so that Ctrl-C is heard meanwhile.
         let work = task::spawn_blocking(move || {
             let shown = shown(anchor.name, |progress| {
@@ -120,38 +98,6 @@ pub(super) async fn execute(asked: Reproduce) -> Result<Ending, CliError> {
     Ok(if holds { Ending::Held } else { Ending::Broken })
 }
 
-/// Does some work, and shows on stderr how far it is, if that is a terminal.
-fn shown<T>(name: &'static str, work: impl FnOnce(&Progress) -> T) -> T {
-    let progress = Progress::default();
-    if !io::stderr().is_terminal() {
-        return work(&progress);
-    }
-    let template = "{msg}  {wide_bar} {pos}/{len} runs, {eta} left";
-    let style = ProgressStyle::with_template(template).expect("a template that indicatif knows");
-    let bar = ProgressBar::new(0).with_style(style).with_message(name);
-    thread::scope(|scope| {
-        let (done, is_done) = mpsc::channel::<()>();
-        let (bar, progress) = (&bar, &progress);
-        scope.spawn(move || {
-            while is_done.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
-                let (done, planned) = progress.counts();
-                bar.set_length(planned);
-                bar.set_position(done);
-            }
-            bar.finish_and_clear();
-        });
-        // Dropped even by a panic: then the other thread ends, too.
-        let _done = done;
-        work(progress)
-    })
-}
-
-/// How many columns stdout has; `None` if it is no terminal.
-fn width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|&columns| columns > 0)
-}
-
 fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(ANCHORS.iter().map(|anchor| anchor.name))
 }
@@ -162,6 +108,3 @@ fn setting(text: &str) -> Result<(String, String), String> {
         _ => Err("a setting is a name with its values, such as clients=50,100".to_owned()),
     }
 }
-
-/// How often the progress is looked at.
-const TICK: Duration = Duration::from_millis(100);
