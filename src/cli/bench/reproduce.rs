@@ -33,7 +33,7 @@ pub(super) struct Reproduce {
     #[arg(value_name = "NAME", value_parser = names())]
     names: Vec<String>,
     /// How many independent runs each figure is made of
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..=100_000))]
     runs: Option<u32>,
     /// The seed of every draw, such as 7 or 0x5eed
     #[arg(long, value_name = "SEED", value_parser = seed)]
