@@ -37,7 +37,7 @@ enum BenchCommand {
 #[derive(Clone, Copy, Debug, Args)]
 struct Hands {
     /// How many independent runs each figure is made of
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..=100_000))]
     pub(super) runs: Option<u32>,
     /// The seed of every draw, such as 7 or 0x5eed
     #[arg(long, value_name = "SEED", value_parser = seed)]
