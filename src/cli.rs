@@ -12,7 +12,7 @@ use std::{io, path::PathBuf};
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 use mock_server::{action::ErrorKind, plan::ProviderName};
 
-use self::bench::Bench;
+use self::bench::{Bench, Unplayable};
 use crate::{
     harness::{CommandError, PlayError},
     lab::{NoWorld, reproduce::SettingMistake},
@@ -171,6 +171,8 @@ enum CliError {
     Setting { anchor: &'static str, source: SettingMistake },
     #[error(transparent)]
     Suite(#[from] SuiteError),
+    #[error(transparent)]
+    Unplayable(#[from] Unplayable),
 }
 
 impl Ending {

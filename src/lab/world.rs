@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use mock_server::action::Action;
-use mock_server::plan::{Act, Rule};
+use mock_server::{
+    action::Action,
+    plan::{Act, Rule},
+    units::{Period, Rate, Span},
+};
 use thiserror::Error;
 
 use crate::{
@@ -94,6 +97,24 @@ impl World {
         client
     }
 
+    /// The scenario in which a strategy meets it over sockets: its client's settings are the strategy's, and its work is the load's.
+    pub(crate) fn played(&self, strategy: &Strategy) -> Scenario {
+        let mut scenario = self.scenario.clone();
+        let mut client = self.client(strategy);
+        if let Some(arrivals) = &mut client.arrivals {
+            arrivals.rate = at_load(arrivals.rate, self.load);
+        } else {
+            let concurrency = u64::from(client.concurrency.unwrap_or(1));
+            let scaled = (concurrency * u64::from(self.load.millis)).div_ceil(1_000).max(1);
+            client.concurrency = Some(u32::try_from(scaled).unwrap_or(u32::MAX));
+        }
+        // A command's usual limit is for a few calls; these take as long as their world does, and then wait for the last answers.
+        let limit = client.arrivals.map_or(IN_TURN_LIMIT, |arrivals| 2 * arrivals.r#for.0 + LAST);
+        scenario.document.time_limit.get_or_insert(Span(limit));
+        scenario.document.client = client;
+        scenario
+    }
+
     /// The work of its clients.
     pub(crate) fn workload(&self, client: &Client, seed: u64) -> Workload {
         Workload::new(client, seed).at_load(self.load)
@@ -121,6 +142,25 @@ fn outages(rules: &[Rule]) -> Vec<(Duration, Duration)> {
     }
     outages
 }
+
+/// So many times a rate, to within one call a day.
+fn at_load(rate: Rate, load: Factor) -> Rate {
+    if load.millis == 1_000 {
+        return rate;
+    }
+    let days = u128::from(DAY / rate.period().as_secs());
+    let count = u128::from(rate.count) * days * u128::from(load.millis) / 1_000;
+    Rate { count: u64::try_from(count).unwrap_or(u64::MAX).max(1), per: Period::Day }
+}
+
+/// The seconds of a day.
+const DAY: u64 = 86_400;
+
+/// How long a client whose calls come one after another may take over sockets, unless its world says otherwise.
+const IN_TURN_LIMIT: Duration = Duration::from_secs(600);
+
+/// How long calls that come at a rate may take after the last one has come, beside once more the time in which they came.
+const LAST: Duration = Duration::from_secs(60);
 
 /// The most different lengths of a world's prompts: each is read once by each of its providers.
 const LENGTHS_MAX: u64 = 10_000;
