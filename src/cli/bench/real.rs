@@ -160,7 +160,7 @@ impl Asked {
         let worlds = worlds(&scenarios(&play.worlds)?, loads)?;
         let command = match command.as_slice() {
             [] => None,
-            words => Some(CommandLine::find(words)?),
+            typed => Some(CommandLine::find(typed)?),
         };
         Ok(Self { strategy, command, worlds, runs })
     }
