@@ -21,7 +21,7 @@ use super::{CliError, Ending, seed};
 use crate::lab::{Crew, Progress};
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_help = real::ENVIRONMENT)]
 pub(super) struct Bench {
     #[command(subcommand)]
     command: Option<BenchCommand>,

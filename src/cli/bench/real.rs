@@ -45,13 +45,7 @@ pub(super) struct OverSockets {
         conflicts_with_all = ["real_time", "strategy", "html", "csv", "csv_runs"]
     )]
     like: Option<String>,
-    /// A load generator of yours: each run starts it once, with a fresh server of the world, and it
-    /// makes the world's calls. Beside the environment of `brownout run` it has BROWNOUT_RATE (a
-    /// second), BROWNOUT_SECONDS and BROWNOUT_SPREAD (even or random) where calls come at a rate,
-    /// and BROWNOUT_CALLS and BROWNOUT_CONCURRENCY where they come in turn; where the world says
-    /// so, BROWNOUT_PROMPT_TOKENS (such as 600 or 20..900) and BROWNOUT_OUTPUT_TOKENS; and
-    /// BROWNOUT_SEED. No two calls should ask the same, and it should end with 0 whatever became
-    /// of them
+    /// A load generator of yours that makes a world's calls; each run starts it once
     #[arg(
         last = true,
         value_name = "COMMAND",
@@ -283,6 +277,16 @@ impl Watch {
         done
     }
 }
+
+/// What a load generator is told.
+pub(super) const ENVIRONMENT: &str = "\
+A COMMAND is started once for each run, beside a fresh server of the world, and makes the world's \
+calls. Its environment is that of `brownout run`, with BROWNOUT_RATE (calls in a second), \
+BROWNOUT_SECONDS and BROWNOUT_SPREAD (even, random) where calls come at a rate; BROWNOUT_CALLS \
+and BROWNOUT_CONCURRENCY where each waits for an earlier one; BROWNOUT_PROMPT_TOKENS (600, \
+20..900) and BROWNOUT_OUTPUT_TOKENS where the world says so; and BROWNOUT_SEED. No two calls \
+should ask the same, and it should end with 0 whatever becomes of them. What it comes to is set \
+beside the simulation of the strategy that `--as` names.";
 
 /// How often each world is played over sockets, unless told otherwise.
 const RUNS: u32 = 5;
