@@ -3,6 +3,7 @@
 //! A report is a function of the verdict. It looks at nothing else, and writing it changes nothing.
 
 pub mod bench;
+mod csv;
 mod journal;
 mod json;
 mod junit;

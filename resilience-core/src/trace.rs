@@ -22,15 +22,23 @@ pub struct Trace {
     pub begun: Nanos,
     /// What happened.
     pub entries: Vec<Entry>,
+    /// Whether only the end is noted.
+    muted: bool,
 }
 
 impl Trace {
     pub(crate) fn new(call: u64, begun: Nanos) -> Self {
-        Self { call, begun, entries: Vec::new() }
+        Self { call, begun, entries: Vec::new(), muted: false }
     }
 
     pub(crate) fn push(&mut self, what: What, at: Nanos) {
-        self.entries.push(Entry { at, what });
+        if !self.muted || matches!(what, What::Finished(_)) {
+            self.entries.push(Entry { at, what });
+        }
+    }
+
+    pub(crate) fn mute(&mut self) {
+        self.muted = true;
     }
 
     /// How each attempt ended: its number, its target, and its failure if it failed.

@@ -222,6 +222,10 @@ client: { clients: 5, arrivals: { rate: 10/s, for: 180s, spread: random }, timeo
         let during: f64 =
             cell.course.iter().filter(|m| (60.0..90.0).contains(&m.at)).map(|m| m.attempts).sum();
         assert!(during / 30.0 > 50.0, "six attempts for each of ten calls a second: {during}");
-        assert!(cell.latencies.iter().any(|(share, latency)| *share == 0.5 && *latency < 1.0));
+        assert!(
+            cell.latencies
+                .iter()
+                .any(|(share, latency)| *share > 0.49 && *share < 0.51 && *latency < 1.0)
+        );
     }
 }

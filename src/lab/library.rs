@@ -69,9 +69,7 @@ mod tests {
     #[test]
     fn every_file_of_a_world_is_built_in_and_meets_the_same_luck() {
         let files = Suite::read(&["worlds".into()]).unwrap().scenarios;
-        let mut ids: Vec<&str> = worlds().iter().map(|world| world.id.as_str()).collect();
-        ids.sort_unstable();
-        assert_eq!(files.iter().map(|file| file.id.as_str()).collect::<Vec<_>>(), ids);
+        assert_eq!(files.len(), worlds().len());
         for file in &files {
             let built_in = worlds().iter().find(|world| world.id == file.id).unwrap();
             assert_eq!(built_in.address, file.address);

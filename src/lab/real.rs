@@ -162,7 +162,7 @@ mod tests {
                 provider: ProviderName::OpenAi,
                 route: None,
                 model: "gpt-4o-mini".to_owned(),
-                key: Fingerprint("key".to_owned()),
+                key: Fingerprint::Key(7),
                 streaming: false,
                 input_tokens: tokens,
                 output_tokens_max: None,

@@ -77,13 +77,13 @@ struct Simulation {
 #[derive(Clone, Copy, Debug)]
 enum Happening {
     /// The end of an attempt reaches its client.
-    Lands { slot: usize, call: u64, attempt: u32 },
+    Lands { slot: u32, epoch: u32, attempt: u32 },
     /// A call that comes at a rate begins.
     Begins,
     /// It is the turn of the next call, if there is one left.
     Turns,
     /// A call asked to be polled; it has been polled since if its turn is another one.
-    Wakes { slot: usize, turn: u64 },
+    Wakes { slot: u32, turn: u32 },
 }
 
 /// What the calls of one process share.
@@ -95,8 +95,10 @@ struct Shared {
 
 struct Slot {
     active: Option<Active>,
-    /// How often a call in this slot was polled.
-    turn: u64,
+    /// How many calls this slot has had.
+    epoch: u32,
+    /// How often a call in this slot was polled; it may begin anew, since nothing waits for so long.
+    turn: u32,
 }
 
 struct Active {
@@ -179,12 +181,16 @@ impl Simulation {
                     self.next_arrival();
                     self.drive(slot);
                 }
-                Happening::Lands { slot, call, attempt } => {
-                    let Some(active) = self.slots[slot].active.as_mut() else { continue };
+                Happening::Lands { slot, epoch, attempt } => {
+                    let slot = index(slot);
+                    let Slot { active: Some(active), epoch: now, .. } = &mut self.slots[slot]
+                    else {
+                        continue;
+                    };
                     let flights = &mut active.flights;
                     let landed = flights.iter().position(|flight| flight.attempt == attempt);
-                    let Some(index) = landed.filter(|_| active.number == call) else { continue };
-                    let flight = active.flights.swap_remove(index);
+                    let Some(place) = landed.filter(|_| *now == epoch) else { continue };
+                    let flight = active.flights.swap_remove(place);
                     self.land(slot, &flight);
                     self.drive(slot);
                 }
@@ -193,8 +199,8 @@ impl Simulation {
                     let slot = self.begin();
                     self.drive(slot);
                 }
-                Happening::Wakes { slot, turn } if self.slots[slot].turn == turn => {
-                    self.drive(slot);
+                Happening::Wakes { slot, turn } if self.slots[index(slot)].turn == turn => {
+                    self.drive(index(slot));
                 }
                 Happening::Turns | Happening::Wakes { .. } => continue,
             }
@@ -229,8 +235,12 @@ impl Simulation {
         let request = self.requests.entry(tokens).or_insert_with(|| workload.request(number));
         let pool = usize::try_from(client).unwrap_or(usize::MAX) % self.pools.len();
         let local = self.pools[pool].begin(self.now);
+        let mut call = Call::new(number, request.clone(), Arc::clone(&self.policy), local);
+        if !self.traced {
+            call = call.untraced();
+        }
         let active = Active {
-            call: Call::new(number, request.clone(), Arc::clone(&self.policy), local),
+            call,
             number,
             client,
             pool,
@@ -240,10 +250,12 @@ impl Simulation {
             seat: None,
         };
         if let Some(slot) = self.free.pop() {
-            self.slots[slot].active = Some(active);
+            let held = &mut self.slots[slot];
+            held.active = Some(active);
+            held.epoch = held.epoch.wrapping_add(1);
             slot
         } else {
-            self.slots.push(Slot { active: Some(active), turn: 0 });
+            self.slots.push(Slot { active: Some(active), epoch: 0, turn: 0 });
             self.slots.len() - 1
         }
     }
@@ -252,9 +264,10 @@ impl Simulation {
     fn drive(&mut self, slot: usize) {
         let now = self.now;
         loop {
-            let Slot { active: Some(active), turn } = &mut self.slots[slot] else { return };
-            *turn += 1;
-            let turn = *turn;
+            let Slot { active: Some(active), turn, epoch } = &mut self.slots[slot] else { return };
+            *turn = turn.wrapping_add(1);
+            let (turn, epoch) = (*turn, *epoch);
+            let held = u32::try_from(slot).expect("fewer calls than 2^32 are under way");
             let shared = &mut self.pools[active.pool];
             let local = shared.local(now);
             let action = active.call.poll(&mut shared.pool, local);
@@ -281,7 +294,7 @@ impl Simulation {
             match action {
                 Action::Acquire { until, .. } | Action::Wait { until, .. } => {
                     let until = shared.world(until);
-                    self.plan(until, Happening::Wakes { slot, turn });
+                    self.plan(until, Happening::Wakes { slot: held, turn });
                     return;
                 }
                 Action::Attend { until } => {
@@ -289,7 +302,7 @@ impl Simulation {
                     // Nobody needs to be woken before the end of an attempt that is known to come first.
                     let ends = active.flights.iter().filter_map(|flight| flight.ends).min();
                     if ends.is_none_or(|ends| ticks(until) <= ticks(ends.into())) {
-                        self.plan(until, Happening::Wakes { slot, turn });
+                        self.plan(until, Happening::Wakes { slot: held, turn });
                     }
                     return;
                 }
@@ -308,11 +321,11 @@ impl Simulation {
                     let who = (active.number, attempt);
                     let said = (request, active.tokens);
                     let flight = self.provider.take(who, target, said, now.into());
-                    let (call, ends) = (active.number, flight.ends);
+                    let ends = flight.ends;
                     active.flights.push(flight);
                     // Not even a refusal is heard before others have sent what they send at this instant.
                     if let Some(ends) = ends {
-                        self.plan(ends.into(), Happening::Lands { slot, call, attempt });
+                        self.plan(ends.into(), Happening::Lands { slot: held, epoch, attempt });
                     }
                 }
             }
@@ -356,21 +369,23 @@ impl Simulation {
 
     /// A call is over.
     fn end(&mut self, slot: usize, finish: Finish) {
-        let Some(mut active) = self.slots[slot].active.take() else { return };
-        self.free.push(slot);
+        let Some(active) = &mut self.slots[slot].active else { return };
+        let Active { number, client, began, .. } = *active;
+        if self.traced {
+            self.traces.insert(number, active.call.take_trace());
+        }
         for flight in std::mem::take(&mut active.flights) {
             self.leave(&flight);
         }
-        let now = Duration::from(self.now);
+        // Dropped where it is: a call is large, and there are many.
+        self.slots[slot].active = None;
+        self.free.push(slot);
         if let Finish::Served { .. } = finish {
-            self.tally.success(active.client, active.began, now);
+            self.tally.success(client, began, self.now.into());
         }
         if self.in_turn > 0 {
-            let at = self.now + self.workload.think(active.number);
+            let at = self.now + self.workload.think(number);
             self.plan(at, Happening::Turns);
-        }
-        if self.traced {
-            self.traces.insert(active.number, active.call.take_trace());
         }
     }
 }
@@ -391,6 +406,10 @@ impl Shared {
     fn world(&self, local: Nanos) -> Nanos {
         self.origin.unwrap_or_default() + Duration::from(local)
     }
+}
+
+fn index(slot: u32) -> usize {
+    usize::try_from(slot).expect("a slot is a place in memory")
 }
 
 /// The first instant from this one on at which a timer can go off.

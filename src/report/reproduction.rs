@@ -7,6 +7,7 @@ use std::io;
 use serde_json::{Map, Value, json};
 
 use super::{
+    csv::field,
     table::{Align, Table},
     words::counted,
 };
@@ -304,15 +305,6 @@ fn decimals(value: f64, digits: usize) -> usize {
 /// Values as `--set` reads them.
 fn listed(values: &[f64]) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-}
-
-/// A field of a line of CSV.
-fn field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
 }
 
 /// The most digits behind the point.

@@ -73,7 +73,7 @@ pub(super) fn backoff(
                 FormulaJitter::Equal => most / 2,
                 FormulaJitter::Full => Duration::ZERO,
                 FormulaJitter::None => most,
-                FormulaJitter::Quarter => most - most / 4,
+                FormulaJitter::Quarter => most.saturating_sub(most / 4),
             };
             exercised += 1;
             let early = waited + precision.error < least;

@@ -1,32 +1,22 @@
 """The calls of a world at a rate, each sent once: whatever fails has failed."""
 
-import json
 import os
 import threading
 import time
-import urllib.error
-import urllib.request
+
+import plain
 
 
-def call(number: int) -> None:
+def call(number):
+    headers = {
+        "authorization": "Bearer " + os.environ["OPENAI_API_KEY"],
+        "x-brownout-call": str(number),
+    }
     body = {
         "model": "gpt-4o-mini",
         "messages": [{"role": "user", "content": f"What is {number} and {number}?"}],
     }
-    request = urllib.request.Request(
-        os.environ["OPENAI_BASE_URL"] + "/chat/completions",
-        data=json.dumps(body).encode(),
-        headers={
-            "content-type": "application/json",
-            "authorization": "Bearer " + os.environ["OPENAI_API_KEY"],
-            "x-brownout-call": str(number),
-        },
-    )
-    try:
-        with urllib.request.urlopen(request) as answer:
-            answer.read()
-    except urllib.error.HTTPError:
-        pass
+    plain.post(os.environ["OPENAI_BASE_URL"], "/chat/completions", body, headers)
 
 
 rate, seconds = float(os.environ["BROWNOUT_RATE"]), float(os.environ["BROWNOUT_SECONDS"])

@@ -26,6 +26,9 @@ impl Call {
         let mut refused_key = None;
         let mut chosen = None;
         for target in self.order() {
+            if self.tries[target].closed {
+                continue;
+            }
             if let Err(cannot_fit) = self.fit_in(target, pool, now) {
                 self.tries[target].closed = true;
                 passed.push((target, Skip::CannotFit(cannot_fit)));
@@ -151,16 +154,26 @@ impl Call {
         }
     }
 
-    /// The targets that may still be asked: the current one first, then in order of preference.
-    pub(super) fn order(&self) -> Vec<usize> {
-        let rest = (0..self.tries.len()).filter(|target| Some(*target) != self.current);
-        self.current.into_iter().chain(rest).filter(|target| !self.tries[*target].closed).collect()
+    /// All targets, the current one first and then in order of preference; whoever asks them leaves out those that are closed.
+    pub(super) fn order(&self) -> impl Iterator<Item = usize> + use<> {
+        let current = self.current;
+        let rest = (0..self.tries.len()).filter(move |target| Some(*target) != current);
+        current.into_iter().chain(rest)
+    }
+
+    /// How many targets may still be asked.
+    pub(super) fn open(&self) -> usize {
+        self.tries.iter().filter(|tried| !tried.closed).count()
     }
 
     /// Another target that could be asked within the fallback's patience.
     pub(super) fn elsewhere(&mut self, not: usize, pool: &mut Pool, now: Nanos) -> Option<usize> {
         let patience = (now + self.policy.fallback.wait_max).min(self.too_late());
-        self.order().into_iter().filter(|target| *target != not).find(|target| {
+        let open = |call: &Self, target: usize| !call.tries[target].closed && target != not;
+        self.order().find(|target| {
+            if !open(self, *target) {
+                return false;
+            }
             let cost = self.cost(*target, pool);
             let (rested, why) = pool.resting(*target, now);
             let rests = rested > now

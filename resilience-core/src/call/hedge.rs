@@ -38,6 +38,7 @@ impl Call {
         let asked: Vec<_> = self.outs.iter().map(|out| out.target).collect();
         for target in self.order() {
             if !asked.contains(&target)
+                && !self.tries[target].closed
                 && self.tries[target].retry_of.is_none()
                 && let Some(cost) = self.cost_at_once(target, pool, now)
             {

@@ -84,7 +84,7 @@ impl Call {
             self.tries[target].closed = too_late;
             self.leaving = if too_late { Leave::TooLate } else { Leave::HintTooLong };
             self.state = State::Ready;
-        } else if beyond_cap && moves_on && self.order().len() > 1 {
+        } else if beyond_cap && moves_on && self.open() > 1 {
             // The target rests as asked; whichever is ready first, even if only later, goes on.
             self.leaving = Leave::HintTooLong;
             self.state = State::Ready;

@@ -2,10 +2,13 @@
 
 use std::{fmt, io};
 
-use super::number::unit_name;
-use crate::lab::{
-    metric::Metric,
-    results::{CONFIDENCE, Results},
+use super::number::{six_digits, unit_name};
+use crate::{
+    lab::{
+        metric::Metric,
+        results::{CONFIDENCE, Results},
+    },
+    report::csv::field,
 };
 
 /// Writes what the runs of each strategy in each world come to, metric by metric.
@@ -14,7 +17,8 @@ pub fn write(results: &Results, out: &mut dyn io::Write) -> io::Result<()> {
     for cell in &results.cells {
         for metric in Metric::ALL {
             let Some(summary) = cell.summary(metric) else { continue };
-            let half_width = summary.half_width(CONFIDENCE).map(|half| half.to_string());
+            let half_width =
+                summary.half_width(CONFIDENCE).map(|half| six_digits(half).to_string());
             writeln!(
                 out,
                 "{},{},{},{},{},{}",
@@ -30,15 +34,15 @@ pub fn write(results: &Results, out: &mut dyn io::Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes every figure of every run.
+/// Writes every figure of every run; runs are counted from 1, and those of the same number met the same arrivals.
 pub fn write_runs(results: &Results, out: &mut dyn io::Write) -> io::Result<()> {
     writeln!(out, "strategy,world,scenario,load,metric,unit,run,value")?;
     for cell in &results.cells {
         let place = Place { results, strategy: cell.strategy, world: cell.world };
-        for (number, run) in cell.runs.iter().enumerate() {
+        for (index, run) in cell.runs.iter().enumerate() {
             for metric in Metric::ALL {
                 if let Some(value) = run.get(metric) {
-                    writeln!(out, "{place},{},{number},{value}", Labels(metric))?;
+                    writeln!(out, "{place},{},{},{value}", Labels(metric), index + 1)?;
                 }
             }
         }
@@ -58,7 +62,8 @@ impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let strategy = &self.results.strategies[self.strategy];
         let world = &self.results.worlds[self.world];
-        let [strategy, name, scenario] = [&strategy.name, &world.name, &world.scenario].map(Field);
+        let names = [&strategy.name, &world.name, &world.scenario];
+        let [strategy, name, scenario] = names.map(|name| field(name));
         write!(f, "{strategy},{name},{scenario},{}", world.load)
     }
 }
@@ -69,18 +74,5 @@ struct Labels(Metric);
 impl fmt::Display for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{},{}", self.0, unit_name(self.0.unit()))
-    }
-}
-
-/// A field in quotes where [RFC 4180](https://www.rfc-editor.org/rfc/rfc4180#section-2) asks for them.
-struct Field<'a>(&'a String);
-
-impl fmt::Display for Field<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.contains([',', '"', '\n', '\r']) {
-            write!(f, "\"{}\"", self.0.replace('"', "\"\""))
-        } else {
-            f.write_str(self.0)
-        }
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 
 use serde_json::{Map, Value, json};
 
-use super::number::unit_name;
+use super::number::{six_digits, unit_name};
 use crate::lab::{
     comparison::{Axis, Comparison, Flip, Pair, Side},
     metric::{Better, Metric},
@@ -71,7 +71,7 @@ fn cell(results: &Results, cell: &Cell) -> Value {
             "n": summary.count,
             "mean": summary.mean,
             "sd": summary.deviation,
-            "half-width": summary.half_width(CONFIDENCE),
+            "half-width": summary.half_width(CONFIDENCE).map(six_digits),
         });
         Some((metric.name().to_owned(), told))
     });
@@ -107,7 +107,7 @@ fn pair(results: &Results, pair: &Pair) -> Value {
             "metric": difference.metric.name(),
             "n": difference.paired.count,
             "mean": difference.paired.mean,
-            "half-width": difference.half_width,
+            "half-width": six_digits(difference.half_width),
             "better": difference.better.map(named),
         })
     });

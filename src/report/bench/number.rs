@@ -75,6 +75,11 @@ pub(super) fn decimals(value: f64, step: f64) -> String {
     fixed(value, places(step, 1).max(0))
 }
 
+/// Half a width as files have it: to six digits, because further ones depend on the platform's logarithms.
+pub(super) fn six_digits(half_width: f64) -> f64 {
+    format!("{half_width:.5e}").parse().unwrap_or(half_width)
+}
+
 fn plain(unit: Unit, value: f64) -> String {
     let scaled = scaled(unit, value);
     fixed(scaled, least_places(unit, scaled, 3))

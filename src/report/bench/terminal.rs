@@ -19,18 +19,24 @@ use crate::{
 ///
 /// The best of a column is marked with a star, and bold; whoever writes to no terminal strips the latter.
 /// What no run has a value for has no column.
-/// A table that is wider than `width` columns goes on below itself once; what does not fit then is left to the files.
+/// A table that is wider than `columns` goes on below itself once; what does not fit then is left to the files.
+/// Without a width nothing is wrapped.
 pub fn write(
     results: &Results,
     comparison: &Comparison,
-    width: usize,
+    columns: Option<usize>,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
+    let width = columns.unwrap_or(usize::MAX);
     wrapped(&words::head(results), "", "", width, out)?;
     let mut shown = Vec::new();
     let mut left_out = Vec::new();
     for (place, world) in results.worlds.iter().enumerate() {
-        writeln!(out, "\n{BOLD}{}{RESET}  {}\n", printable(&world.name), printable(&world.about))?;
+        writeln!(out, "\n{BOLD}{}{RESET}", printable(&world.name))?;
+        if !world.about.is_empty() {
+            wrapped(&printable(&world.about), "  ", "  ", width, out)?;
+        }
+        writeln!(out)?;
         let table = Table::of(results, comparison, place, width);
         table.write(out)?;
         shown.extend(table.blocks.iter().flatten().map(|column| column.metric));

@@ -1,10 +1,13 @@
 //! What a comparison has found, in sentences.
 
 use super::number::with_unit;
-use crate::lab::{
-    comparison::{Axis, Comparison, Difference, Flip, Pair, Side},
-    metric::Metric,
-    results::{Cell, Results},
+use crate::{
+    lab::{
+        comparison::{Axis, Comparison, Difference, Flip, Pair, Side},
+        metric::Metric,
+        results::{Cell, Results},
+    },
+    report::words::counted,
 };
 
 /// How many metrics of a victory are told.
@@ -16,21 +19,20 @@ const NAMES_MAX: usize = 4;
 /// What was played: version, seed, and how much.
 pub(super) fn head(results: &Results) -> String {
     let sum = |of: fn(&Cell) -> u64| results.cells.iter().map(of).sum();
-    let listed = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let length = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let strategies = match results.strategies.len() {
+        1 => "1 strategy".to_owned(),
+        count => format!("{count} strategies"),
+    };
     format!(
-        "brownout {}  seed {:#x}  {} × {} × {}  {}, {}",
+        "brownout {}  seed {:#x}  {strategies} × {} × {}  {}, {}",
         env!("CARGO_PKG_VERSION"),
         results.seed,
-        counted(listed(results.strategies.len()), "strategy", "strategies"),
-        counted(listed(results.worlds.len()), "world", "worlds"),
-        counted(results.runs.into(), "run", "runs"),
-        counted(sum(|cell| cell.calls), "call", "calls"),
-        counted(sum(|cell| cell.attempts), "attempt", "attempts"),
+        counted(length(results.worlds.len()), "world"),
+        counted(results.runs.into(), "run"),
+        counted(sum(|cell| cell.calls), "call"),
+        counted(sum(|cell| cell.attempts), "attempt"),
     )
-}
-
-fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// What there is to say about a world: who beats whom, and who is beaten by nobody.
@@ -122,8 +124,8 @@ pub(super) fn flip(results: &Results, comparison: &Comparison, flip: &Flip) -> S
     let (first, then) = (shown(flip.here), shown(flip.there));
     match flip.axis {
         Axis::Load => format!(
-            "{}, with the load of {}: {better} {is} better than {worse} at ×{}{first}, \
-             and worse at ×{}{then}",
+            "{}, with the load of {}: {better} {is} better than {worse} at {}x{first}, \
+             and worse at {}x{then}",
             flip.metric, here.scenario, here.load, there.load,
         ),
         Axis::Scenario => format!(

@@ -41,8 +41,8 @@ impl Checker<'_> {
                 let message = "no call arrives in 0s".to_owned();
                 self.at(&within("arrivals"), message, "let `for` be longer");
             }
-            if calls > 1_000_000 {
-                let message = format!("{calls} calls are more than 1000000");
+            if calls > ARRIVALS_MAX {
+                let message = format!("{calls} calls are more than {ARRIVALS_MAX}");
                 self.at(&within("arrivals"), message, "lower the rate or the time");
             }
         }
@@ -129,3 +129,5 @@ impl Checker<'_> {
 const BASE: Span = Span(Duration::from_secs(1));
 /// The client's longest wait, unless it is set.
 const CAP: Span = Span(Duration::from_secs(60));
+/// The most calls that come at a rate: a lab plays more than a journal could hold.
+const ARRIVALS_MAX: u128 = 10_000_000;

@@ -55,14 +55,12 @@ pub(super) fn trade_offs(
         if points.is_empty() {
             continue;
         }
-        let title = if let [_] = worlds {
-            "What success costs the provider"
-        } else {
-            &results.worlds[*world].name
-        };
+        let is_alone = worlds.len() == 1;
+        let title =
+            if is_alone { "What success costs the provider" } else { &results.worlds[*world].name };
         let chart = Chart { title, size, x: x.clone(), y: y.clone() };
         chart.draw(out, |out| {
-            front(&chart, points, out)?;
+            front(&chart, points, is_alone, out)?;
             for point in points {
                 point.draw(results, &chart, out)?;
             }
@@ -187,7 +185,7 @@ pub(super) fn by_load(
                 chart.line("margin", &[(*load, low), (*load, high)], out)?;
                 let name = Text(&results.strategies[*strategy].name);
                 let value = with_unit(metric.unit(), summary.mean);
-                write!(out, "<g><title>{name} at ×{load}: {value}</title>")?;
+                write!(out, "<g><title>{name} at {load}x: {value}</title>")?;
                 chart.mark(*strategy, (*load, summary.mean), out)?;
                 writeln!(out, "</g>")?;
             }
@@ -257,7 +255,12 @@ fn points(results: &Results, world: usize) -> Vec<Point> {
 }
 
 /// The line along the points that no other is better than: whoever is below it to the right pays more for less.
-fn front(chart: &Chart<'_>, points: &[Point], out: &mut dyn io::Write) -> io::Result<()> {
+fn front(
+    chart: &Chart<'_>,
+    points: &[Point],
+    is_labelled: bool,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
     let best = points.iter().filter(|point| !point.is_dominated(points));
     let mut best: Vec<(f64, f64)> =
         best.map(|point| (point.amplification.mean, point.success.mean)).collect();
@@ -279,6 +282,11 @@ fn front(chart: &Chart<'_>, points: &[Point], out: &mut dyn io::Write) -> io::Re
         "<g class=\"front\"><title>Pareto front: nobody has more success with fewer attempts</title>"
     )?;
     chart.line("line", &steps, out)?;
+    if let (true, Some(last)) = (is_labelled, steps.last()) {
+        // Nobody is above the line.
+        let (x, y) = (Pixel(chart.across(last.0)), Pixel(chart.up(last.1) - 5.0));
+        write!(out, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\">Pareto front</text>")?;
+    }
     writeln!(out, "</g>")
 }
 
