@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::program::{Ran, brownout, scratch, sdk_clients};
 
 /// A world of a few seconds in which one attempt in four is refused; each of its calls is a client's of its own.
-fn world(test: &str) -> PathBuf {
+fn world(folder: &str) -> PathBuf {
     let text = "
 brownout: 1
 name: one in four is refused
@@ -17,12 +17,12 @@ provider: { latency: { first-token: 100ms..300ms }, answers: { text: fine } }
 rules: [{ chance: 25%, fault: { rate-limited: { retry-after: 500ms } } }]
 client: { clients: 50, arrivals: { rate: 10/s, for: 5s } }
 ";
-    scratch(&format!("bench-real-{test}"), "world.yaml", text)
+    scratch(&format!("bench-real-{folder}"), "world.yaml", text)
 }
 
 /// Plays the world of a test, and answers what was told to people and to programs.
-fn played(test: &str, how: &[&str]) -> (Ran, Value) {
-    let world = world(test);
+fn played(folder: &str, how: &[&str]) -> (Ran, Value) {
+    let world = world(folder);
     let json = world.with_extension("json");
     let (json, world) = (json.to_str().unwrap(), world.to_str().unwrap());
     let ran = brownout(&[&["bench", world, "--runs", "3", "--json", json], how].concat());
