@@ -18,6 +18,7 @@ pub mod results;
 mod simulation;
 pub mod statistics;
 mod tally;
+mod wheel;
 mod world;
 
 pub use agenda::Agenda;

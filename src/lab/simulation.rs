@@ -14,9 +14,9 @@ use resilience_core::{
 };
 
 use super::{
-    Agenda,
     provider::{Flight, Provider},
     tally::Tally,
+    wheel::Wheel,
     world::World,
 };
 use crate::{
@@ -47,7 +47,7 @@ pub(super) fn simulate(world: &World, strategy: &Strategy, seed: u64, traced: bo
 struct Simulation {
     /// The time of the world, which starts with the run.
     now: Nanos,
-    agenda: Agenda<Happening>,
+    agenda: Wheel<Happening>,
     workload: Workload,
     strategy: Strategy,
     policy: Arc<Policy>,
@@ -137,7 +137,7 @@ impl Simulation {
             .observed(lined && strategy.hints != Hints::Ignore);
         let mut simulation = Self {
             now: Nanos::ZERO,
-            agenda: Agenda::new(),
+            agenda: Wheel::new(),
             strategy,
             policy: Arc::new(policy),
             pools,
@@ -170,11 +170,12 @@ impl Simulation {
     }
 
     fn run(&mut self) {
-        while let Some((at, happening)) = self.agenda.pop() {
-            if at > self.time_limit {
+        while let Some((millis, happening)) = self.agenda.pop() {
+            let now = Nanos::new(millis.saturating_mul(TICK));
+            if now > self.time_limit {
                 break;
             }
-            self.now = Nanos::new(at.get() / TICK * TICK);
+            self.now = now;
             match happening {
                 Happening::Begins => {
                     let slot = self.begin();
@@ -212,9 +213,8 @@ impl Simulation {
 
     /// Puts something on the agenda, at the next millisecond; what comes over the wire comes after the timers of its millisecond.
     fn plan(&mut self, at: Nanos, happening: Happening) {
-        let later = u64::from(matches!(happening, Happening::Lands { .. }));
-        let at = ticks(at.max(self.now)).get().saturating_add(later);
-        self.agenda.add(Nanos::new(at), happening);
+        let late = matches!(happening, Happening::Lands { .. });
+        self.agenda.add(ticks(at.max(self.now)), happening, late);
     }
 
     /// Puts the next call that comes at a rate on the agenda.
@@ -412,9 +412,9 @@ fn index(slot: u32) -> usize {
     usize::try_from(slot).expect("a slot is a place in memory")
 }
 
-/// The first instant from this one on at which a timer can go off.
-fn ticks(at: Nanos) -> Nanos {
-    Nanos::new(at.get().div_ceil(TICK).saturating_mul(TICK))
+/// The first millisecond from this instant on at which a timer can go off.
+fn ticks(at: Nanos) -> u64 {
+    at.get().div_ceil(TICK)
 }
 
 /// How fine a runtime's timers are, in nanoseconds; tokio's are as coarse as this.

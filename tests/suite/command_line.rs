@@ -29,7 +29,10 @@ fn bad_input_is_refused_before_anything_runs() {
         &["run", "no/such/folder"],
         "error: cannot read `no/such/folder`: No such file or directory",
     );
-    refuses(&["run", "src"], "error: there is no scenario in `src`: no file in it ends in `.yaml`");
+    refuses(
+        &["run", "docs"],
+        "error: there is no scenario in `docs`: no file in it ends in `.yaml`",
+    );
     refuses(&["run", "scenarios", "--only", "nothing"], "no scenario's id holds `nothing`");
     refuses(
         &["run", SCENARIO, "--junit", "/no/such/folder/report.xml"],
@@ -42,6 +45,32 @@ fn bad_input_is_refused_before_anything_runs() {
     refuses(&["run"], "required arguments were not provided");
     refuses(&["run", SCENARIO, "--seed", "often"], "a seed is a whole number");
     refuses(&[], "Usage: brownout");
+    refuses(
+        &["bench", "--strategy", "full-jiter"],
+        "error: there is no strategy `full-jiter`; there is `none`, `fixed`, ",
+    );
+    refuses(
+        &["bench", "nowhere"],
+        "error: there is no world `nowhere`, and no file or folder of that name; built in are ",
+    );
+    refuses(&["bench", "quota", "--load", "0x"], "a load of 0x has no calls");
+    refuses(&["bench", "quota", "--load", "1.5"], "it has no unit; write `1.5x`");
+    refuses(
+        &["bench", "quota", "--strategies", "no/such/file.yaml"],
+        "error: cannot read `no/such/file.yaml`: No such file or directory",
+    );
+    refuses(
+        &["bench", "quota", "--strategies", SCENARIO],
+        "help: the keys here are `brownout` and `strategies`",
+    );
+    refuses(
+        &["bench", "scenarios/network/a-refused-connection-is-retried.yaml"],
+        "has `connections`, and a world has none; play it with `brownout run`",
+    );
+    refuses(
+        &["bench", "quota", "--json", "/no/such/folder/bench.json"],
+        "error: cannot write `/no/such/folder/bench.json`: No such file or directory",
+    );
     refuses(&["catalog", "opena"], "a similar value exists: 'openai'");
     refuses(&["catalog", "openai", "rate-limits"], "a similar value exists: 'rate-limited'");
     refuses(&["catalog", "openai", "cancelled"], "`openai` knows no `cancelled`");
