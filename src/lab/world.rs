@@ -164,3 +164,51 @@ const LAST: Duration = Duration::from_secs(60);
 
 /// The most different lengths of a world's prompts: each is read once by each of its providers.
 const LENGTHS_MAX: u64 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{client::Begins, scenario::Source};
+
+    fn world(client: &str, millis: u32) -> World {
+        let text = format!("brownout: 1\nname: a world\nclient: {client}\n");
+        let source = Source::from_bytes("world.yaml".to_owned(), text.as_bytes());
+        World::new(&Scenario::read("world", "world", source).unwrap(), Factor { millis }).unwrap()
+    }
+
+    #[test]
+    fn over_sockets_as_many_calls_come_as_in_the_simulation() {
+        for client in [
+            "{ arrivals: { rate: 90/min, for: 2min } }",
+            "{ arrivals: { rate: 7/s, for: 30s, spread: random } }",
+            "{ calls: 20, concurrency: 3 }",
+        ] {
+            let begins = |workload: Workload| match workload.begins() {
+                Begins::At(times) => (times.count(), 0),
+                Begins::InTurn { calls, concurrency } => {
+                    (usize::try_from(calls).unwrap(), concurrency)
+                }
+            };
+            let mut seen = BTreeSet::new();
+            for millis in [1_000, 1_500, 2_000] {
+                let world = world(client, millis);
+                let strategy = Strategy::default();
+                let played = world.played(&strategy).document.client;
+                let simulated = begins(world.workload(&world.client(&strategy), 7));
+                assert_eq!(begins(Workload::new(&played, 7)), simulated, "{client} at {millis}");
+                seen.insert(simulated);
+            }
+            assert_eq!(seen.len(), 3, "the load matters");
+        }
+    }
+
+    #[test]
+    fn a_run_over_sockets_may_take_as_long_as_its_calls() {
+        let limit =
+            |client: &str| world(client, 1_000).played(&Strategy::default()).time_limit(true);
+        assert_eq!(limit("{ arrivals: { rate: 1/s, for: 5min } }"), Duration::from_secs(660));
+        assert_eq!(limit("{ calls: 20 }"), Duration::from_secs(600));
+    }
+}

@@ -181,3 +181,101 @@ const RED: &str = "\u{1b}[1;31m";
 const RESET: &str = "\u{1b}[0m";
 
 const YELLOW: &str = "\u{1b}[33m";
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::lab::agreement::Doubt;
+
+    fn runs(values: &[(Metric, [f64; 3])]) -> Vec<Figures> {
+        let run = |index: usize| {
+            let mut figures = Figures::default();
+            for (metric, values) in values {
+                figures.set(*metric, values[index]);
+            }
+            figures
+        };
+        (0..3).map(run).collect()
+    }
+
+    fn agreement(doubts: Vec<Doubt>) -> Agreement {
+        let never = [f64::NAN; 3];
+        let trial = Trial {
+            world: "a\u{1b}[2Jworld".to_owned(),
+            simulated: runs(&[
+                (Metric::Amplification, [1.25; 3]),
+                (Metric::Success, [0.98, 1.0, 0.99]),
+                (Metric::P50, [0.5; 3]),
+                (Metric::P99, [2.0; 3]),
+            ]),
+            real: runs(&[
+                (Metric::Amplification, [1.0; 3]),
+                (Metric::Success, [0.99, 0.97, 0.98]),
+                (Metric::P50, [0.5625; 3]),
+                (Metric::P99, never),
+            ]),
+            slack: Duration::from_millis(75),
+            doubts,
+        };
+        let command = Some("python load.py".to_owned());
+        Agreement::of("openai-python".to_owned(), command, 7, vec![trial])
+    }
+
+    fn written(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        write(&mut out).unwrap();
+        anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string()
+    }
+
+    #[test]
+    fn a_table_tells_what_agrees_and_how_much_may_differ() {
+        let text = written(|out| write_terminal(&agreement(Vec::new()), None, out));
+        let expected = "
+`python load.py` as openai-python, seed 0x7
+
+a\u{fffd}[2Jworld  3 runs over sockets, 3 simulated
+
+                   simulated       real  may differ by  agree?
+  amplification x    1.25 ±0    1.00 ±0        0.0250x  NO
+  success %        99.0 ±2.5  98.0 ±2.5          4.52%  yes
+  p50 s             0.500 ±0   0.562 ±0       0.0750 s  yes
+  p99 s              2.00 ±0          –              –  NO
+
+±: half the width of the mean's 95% interval
+may differ by: what luck may do (Welch's interval, 95% for all figures together), and for what a simulation leaves out
+  amplification: 2% (a little later may meet another fault)
+  success: 1.00% (a little later may meet another fault)
+  p50, p99: 0.0750 s or 5% (connections are set up, and processes take time)
+
+2 of 4 figures agree
+";
+        assert_eq!(format!("\n{text}"), expected);
+    }
+
+    #[test]
+    fn doubts_stand_where_their_world_does() {
+        let text =
+            written(|out| write_terminal(&agreement(vec![Doubt::Starved { run: 2 }]), None, out));
+        assert!(text.contains("\n  inconclusive: the machine was too busy in run 2 "), "{text}");
+        assert!(text.ends_with("\n2 of 4 figures agree, and nothing follows\n"), "{text}");
+    }
+
+    #[test]
+    fn programs_get_every_run_and_what_follows() {
+        let text = written(|out| write_json(&agreement(Vec::new()), out));
+        let told: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&told["schema"], &told["agrees"]), (&json!(SCHEMA), &json!(false)));
+        assert_eq!((&told["command"], &told["seed"]), (&json!("python load.py"), &json!("0x7")));
+        let world = &told["worlds"][0];
+        assert_eq!(world["runs"]["real"][1]["success"], 0.97);
+        assert_eq!(world["runs"]["simulated"].as_array().unwrap().len(), 3);
+        let [amplification, .., p99] = world["metrics"].as_array().unwrap().as_slice() else {
+            panic!("four metrics: {world}")
+        };
+        assert_eq!(amplification["agrees"], false);
+        assert_eq!(amplification["tolerance"], json!({ "least": 0.0, "share": 0.02 }));
+        assert_eq!((&p99["real"], &p99["may-differ-by"]), (&Value::Null, &Value::Null));
+    }
+}
