@@ -12,7 +12,7 @@ use std::{io, path::PathBuf};
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 use mock_server::{action::ErrorKind, plan::ProviderName};
 
-use self::bench::Bench;
+use self::bench::{Bench, Unplayable};
 use crate::{
     harness::{CommandError, PlayError},
     lab::{NoWorld, reproduce::SettingMistake},
@@ -34,7 +34,7 @@ pub struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Tries strategies in simulated worlds, thousands of clients in virtual time
-    Bench(Bench),
+    Bench(Box<Bench>),
     /// Prints what each provider fails with, and how well it is known
     Catalog(Catalog),
     /// Reads scenarios and tells every mistake in them
@@ -171,6 +171,8 @@ enum CliError {
     Setting { anchor: &'static str, source: SettingMistake },
     #[error(transparent)]
     Suite(#[from] SuiteError),
+    #[error(transparent)]
+    Unplayable(#[from] Unplayable),
 }
 
 impl Ending {
@@ -189,7 +191,7 @@ impl CommandLine {
     /// Does what was typed, and says on stderr what went wrong.
     pub async fn execute(self) -> Ending {
         let done = match self.command {
-            Command::Bench(bench) => bench::execute(bench).await,
+            Command::Bench(bench) => bench::execute(*bench).await,
             Command::Catalog(catalog) => catalog::execute(&catalog),
             Command::Check(check) => check::execute(&check),
             Command::Run(run) => run::execute(run).await,

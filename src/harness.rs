@@ -22,7 +22,7 @@ use mock_server::{
 use resilience_core::{Mistakes, PolicyMistake};
 
 pub use command::{CommandError, CommandLine};
-pub use environment::{Variable, provider_urls, variables};
+pub use environment::{Variable, provider_urls, variables, work_variables};
 
 pub(crate) use virtual_time::client_seed;
 

@@ -4,6 +4,7 @@
 //! Whatever is published about such strategies is reproduced first ([`reproduce`]), so that the lab's own figures deserve trust.
 
 mod agenda;
+pub mod agreement;
 mod chance;
 pub mod comparison;
 mod crew;
@@ -11,6 +12,7 @@ mod experiment;
 pub mod library;
 pub mod metric;
 mod provider;
+mod real;
 pub mod reproduce;
 pub mod results;
 mod simulation;
@@ -23,4 +25,5 @@ pub use agenda::Agenda;
 pub use chance::{Chance, span};
 pub use crew::{Crew, Progress};
 pub use experiment::Experiment;
+pub use real::figures as real_figures;
 pub use world::{NoWorld, World};

@@ -1,6 +1,7 @@
 //! `brownout bench`.
 
 mod play;
+mod real;
 mod reproduce;
 
 use std::{
@@ -14,12 +15,13 @@ use std::{
 use clap::{Args, Subcommand, builder::RangedU64ValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 
+pub(super) use self::real::Unplayable;
 use self::{play::Play, reproduce::Reproduce};
 use super::{CliError, Ending, seed};
 use crate::lab::{Crew, Progress};
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_help = real::ENVIRONMENT)]
 pub(super) struct Bench {
     #[command(subcommand)]
     command: Option<BenchCommand>,

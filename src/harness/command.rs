@@ -26,6 +26,8 @@ use crate::verdict::{CommandEnd, Exit};
 pub struct CommandLine {
     program: PathBuf,
     arguments: Vec<String>,
+    /// What its environment has besides what every command's has.
+    variables: Vec<Variable>,
 }
 
 /// Why a command cannot be run.
@@ -79,7 +81,13 @@ impl CommandLine {
         if !is_executable(&path) {
             return Err(CommandError::NotExecutable(program.clone()));
         }
-        Ok(Self { program: path, arguments: arguments.to_vec() })
+        Ok(Self { program: path, arguments: arguments.to_vec(), variables: Vec::new() })
+    }
+
+    /// The same command, with more in its environment.
+    #[must_use]
+    pub fn with_variables(self, variables: Vec<Variable>) -> Self {
+        Self { variables, ..self }
     }
 
     /// Runs it to its end or to the time limit; its whole process group is gone when this returns,
@@ -92,7 +100,7 @@ impl CommandLine {
         let program = || self.program.display().to_string();
         let mut command = std::process::Command::new(&self.program);
         command.args(&self.arguments).process_group(0);
-        for variable in variables {
+        for variable in variables.iter().chain(&self.variables) {
             match &variable.value {
                 Some(value) => command.env(&variable.name, value),
                 None => command.env_remove(&variable.name),

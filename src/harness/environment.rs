@@ -1,5 +1,12 @@
 //! The variables that point every SDK at a base URL, with keys that open nothing.
 
+use mock_server::units::Rate;
+
+use crate::{
+    lab::statistics::number,
+    scenario::{ArrivalSpread, Arrivals, Client},
+};
+
 /// A variable of a command's environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
@@ -121,6 +128,32 @@ pub fn variables(
     variables
 }
 
+/// What tells a load generator about the work that it is to do; what the work does not have is taken away.
+///
+/// The rate is in calls per second, and times are in seconds.
+pub fn work_variables(client: &Client) -> Vec<Variable> {
+    let arrivals = client.arrivals;
+    let in_turn = |value: Option<u32>| match arrivals {
+        None => Some(value.unwrap_or(1).to_string()),
+        Some(_) => None,
+    };
+    let spread = |arrivals: Arrivals| match arrivals.spread {
+        ArrivalSpread::Even => "even",
+        ArrivalSpread::Random => "random",
+    };
+    let rate = |rate: Rate| number(rate.count) / rate.period().as_secs_f64();
+    let work = [
+        ("BROWNOUT_CALLS", in_turn(client.calls)),
+        ("BROWNOUT_CONCURRENCY", in_turn(client.concurrency)),
+        ("BROWNOUT_RATE", arrivals.map(|arrivals| rate(arrivals.rate).to_string())),
+        ("BROWNOUT_SECONDS", arrivals.map(|arrivals| arrivals.r#for.0.as_secs_f64().to_string())),
+        ("BROWNOUT_SPREAD", arrivals.map(|arrivals| spread(arrivals).to_owned())),
+        ("BROWNOUT_PROMPT_TOKENS", client.prompt.tokens.map(|tokens| tokens.to_string())),
+        ("BROWNOUT_OUTPUT_TOKENS", client.output_tokens.map(|tokens| tokens.to_string())),
+    ];
+    work.map(|(name, value)| Variable { name: name.to_owned(), value }).into()
+}
+
 /// The base URL of each provider, with the variable that its own clients read, if they read one.
 pub fn provider_urls(root: &str) -> [(&'static str, Option<&'static str>, String); 9] {
     let at = |path: &str| format!("{root}{path}");
@@ -140,6 +173,22 @@ pub fn provider_urls(root: &str) -> [(&'static str, Option<&'static str>, String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_load_generator_is_told_the_work_that_there_is() {
+        let told = |client: serde_json::Value| {
+            let client: Client = serde_json::from_value(client).unwrap();
+            let told = work_variables(&client).into_iter().map(|variable| variable.value);
+            told.map(Option::unwrap_or_default).collect::<Vec<String>>()
+        };
+        let rate = serde_json::json!({
+            "arrivals": { "rate": "90/min", "for": "2min", "spread": "random" },
+            "prompt": { "tokens": "20..900" }, "output-tokens": 40
+        });
+        assert_eq!(told(rate), ["", "", "1.5", "120", "random", "20..900", "40"]);
+        let in_turn = serde_json::json!({ "calls": 12 });
+        assert_eq!(told(in_turn), ["12", "1", "", "", "", "", ""]);
+    }
 
     #[test]
     fn no_key_of_ours_reaches_a_command() {

@@ -321,17 +321,11 @@ impl Simulation {
                     let who = (active.number, attempt);
                     let said = (request, active.tokens);
                     let flight = self.provider.take(who, target, said, now.into());
-                    match flight.ends {
-                        Some(ends) if ends <= now.into() => self.land(slot, &flight),
-                        ends => {
-                            active.flights.push(flight);
-                            if let Some(ends) = ends {
-                                self.plan(
-                                    ends.into(),
-                                    Happening::Lands { slot: held, epoch, attempt },
-                                );
-                            }
-                        }
+                    let ends = flight.ends;
+                    active.flights.push(flight);
+                    // Not even a refusal is heard before others have sent what they send at this instant.
+                    if let Some(ends) = ends {
+                        self.plan(ends.into(), Happening::Lands { slot: held, epoch, attempt });
                     }
                 }
             }
@@ -612,5 +606,26 @@ client: { clients: 5, calls: 80, concurrency: 7, think: 50ms..400ms }
                 }
             }
         }
+    }
+
+    /// Over a wire even the fastest refusal comes after whatever leaves at the same instant: calls that wait for one hint come together, and are refused together.
+    #[test]
+    fn who_waits_for_the_same_instant_sends_before_anyone_is_refused() {
+        let world = world(
+            "
+brownout: 1
+name: nobody is served
+rules: [{ fault: { rate-limited: { retry-after: 2s } } }]
+client: { arrivals: { rate: 10/s, for: 1s } }
+",
+        );
+        let strategy = strategy(r#"{ "hint-spread": { "share": "0%" } }"#);
+        let traces = simulate(&world, &strategy, 1, true).traces;
+        let sent = |entry: &&resilience_core::Entry| {
+            entry.at == Nanos::new(2_000_000_000)
+                && matches!(entry.what, What::AttemptStarted { .. })
+        };
+        let sent = traces.values().flat_map(|trace| &trace.entries).filter(sent).count();
+        assert_eq!(sent, 10);
     }
 }

@@ -38,6 +38,23 @@ impl Summary {
         Some(self.error * student.inverse_cdf(f64::midpoint(1.0, confidence)))
     }
 
+    /// Half the width of the interval that holds the difference between the two true means with this confidence; none where either has fewer than two values.
+    ///
+    /// The two may be drawn from different distributions ([Welch 1947](https://doi.org/10.1093/biomet/34.1-2.28)).
+    pub fn difference_half_width(&self, other: &Self, confidence: f64) -> Option<f64> {
+        let freedom =
+            |of: &Self| Some(number(of.count.checked_sub(1).filter(|&freedom| freedom > 0)?));
+        let (ours, theirs) = (freedom(self)?, freedom(other)?);
+        let error = self.error.hypot(other.error);
+        if error == 0.0 {
+            return Some(0.0);
+        }
+        let part = |of: &Self, freedom: f64| (of.error / error).powi(4) / freedom;
+        let freedom = 1.0 / (part(self, ours) + part(other, theirs));
+        let student = StudentsT::new(0.0, 1.0, freedom).ok()?;
+        Some(error * student.inverse_cdf(f64::midpoint(1.0, confidence)))
+    }
+
     /// By how many standard errors this mean is above another one; where neither has any, 0 if the two agree to a millionth and infinite if not.
     pub fn z(&self, other: &Self) -> f64 {
         let error = self.error.hypot(other.error);
@@ -110,6 +127,22 @@ mod tests {
             let half = summary.half_width(0.95).unwrap();
             assert!((half - factor).abs() < 1e-5, "{count}: {half}");
         }
+    }
+
+    /// With as many values and as much deviation on both sides there are twice as many degrees of freedom; with none on one side, only those of the other (2.101 for 18 of them, 2.262 for 9).
+    #[test]
+    fn an_interval_of_a_difference_is_as_wide_as_welch_says() {
+        let summary = |count, error| Summary { count, mean: 0.0, deviation: 0.0, error };
+        for (one, other, half) in [
+            (summary(10, 1.0), summary(10, 1.0), 2.100_922 * 2.0_f64.sqrt()),
+            (summary(10, 2.0), summary(40, 0.0), 2.262_157 * 2.0),
+            (summary(3, 0.0), summary(40, 0.0), 0.0),
+        ] {
+            let ours = one.difference_half_width(&other, 0.95).unwrap();
+            assert!((ours - half).abs() < 1e-5, "{ours} is not {half}");
+            assert_eq!(other.difference_half_width(&one, 0.95), Some(ours));
+        }
+        assert_eq!(summary(1, 0.0).difference_half_width(&summary(9, 1.0), 0.95), None);
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use mock_server::action::Action;
-use mock_server::plan::{Act, Rule};
+use mock_server::{
+    action::Action,
+    plan::{Act, Rule},
+    units::{Period, Rate, Span},
+};
 use thiserror::Error;
 
 use crate::{
@@ -94,6 +97,24 @@ impl World {
         client
     }
 
+    /// The scenario in which a strategy meets it over sockets: its client's settings are the strategy's, and its work is the load's.
+    pub(crate) fn played(&self, strategy: &Strategy) -> Scenario {
+        let mut scenario = self.scenario.clone();
+        let mut client = self.client(strategy);
+        if let Some(arrivals) = &mut client.arrivals {
+            arrivals.rate = at_load(arrivals.rate, self.load);
+        } else {
+            let concurrency = u64::from(client.concurrency.unwrap_or(1));
+            let scaled = (concurrency * u64::from(self.load.millis)).div_ceil(1_000).max(1);
+            client.concurrency = Some(u32::try_from(scaled).unwrap_or(u32::MAX));
+        }
+        // A command's usual limit is for a few calls; these take as long as their world does, and then wait for the last answers.
+        let limit = client.arrivals.map_or(IN_TURN_LIMIT, |arrivals| 2 * arrivals.r#for.0 + LAST);
+        scenario.document.time_limit.get_or_insert(Span(limit));
+        scenario.document.client = client;
+        scenario
+    }
+
     /// The work of its clients.
     pub(crate) fn workload(&self, client: &Client, seed: u64) -> Workload {
         Workload::new(client, seed).at_load(self.load)
@@ -122,5 +143,72 @@ fn outages(rules: &[Rule]) -> Vec<(Duration, Duration)> {
     outages
 }
 
+/// So many times a rate, to within one call a day.
+fn at_load(rate: Rate, load: Factor) -> Rate {
+    if load.millis == 1_000 {
+        return rate;
+    }
+    let days = u128::from(DAY / rate.period().as_secs());
+    let count = u128::from(rate.count) * days * u128::from(load.millis) / 1_000;
+    Rate { count: u64::try_from(count).unwrap_or(u64::MAX).max(1), per: Period::Day }
+}
+
+/// The seconds of a day.
+const DAY: u64 = 86_400;
+
+/// How long a client whose calls come one after another may take over sockets, unless its world says otherwise.
+const IN_TURN_LIMIT: Duration = Duration::from_secs(600);
+
+/// How long calls that come at a rate may take after the last one has come, beside once more the time in which they came.
+const LAST: Duration = Duration::from_secs(60);
+
 /// The most different lengths of a world's prompts: each is read once by each of its providers.
 const LENGTHS_MAX: u64 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{client::Begins, scenario::Source};
+
+    fn world(client: &str, millis: u32) -> World {
+        let text = format!("brownout: 1\nname: a world\nclient: {client}\n");
+        let source = Source::from_bytes("world.yaml".to_owned(), text.as_bytes());
+        World::new(&Scenario::read("world", "world", source).unwrap(), Factor { millis }).unwrap()
+    }
+
+    #[test]
+    fn over_sockets_as_many_calls_come_as_in_the_simulation() {
+        for client in [
+            "{ arrivals: { rate: 90/min, for: 2min } }",
+            "{ arrivals: { rate: 7/s, for: 30s, spread: random } }",
+            "{ calls: 20, concurrency: 3 }",
+        ] {
+            let begins = |workload: Workload| match workload.begins() {
+                Begins::At(times) => (times.count(), 0),
+                Begins::InTurn { calls, concurrency } => {
+                    (usize::try_from(calls).unwrap(), concurrency)
+                }
+            };
+            let mut seen = BTreeSet::new();
+            for millis in [1_000, 1_500, 2_000] {
+                let world = world(client, millis);
+                let strategy = Strategy::default();
+                let played = world.played(&strategy).document.client;
+                let simulated = begins(world.workload(&world.client(&strategy), 7));
+                assert_eq!(begins(Workload::new(&played, 7)), simulated, "{client} at {millis}");
+                seen.insert(simulated);
+            }
+            assert_eq!(seen.len(), 3, "the load matters");
+        }
+    }
+
+    #[test]
+    fn a_run_over_sockets_may_take_as_long_as_its_calls() {
+        let limit =
+            |client: &str| world(client, 1_000).played(&Strategy::default()).time_limit(true);
+        assert_eq!(limit("{ arrivals: { rate: 1/s, for: 5min } }"), Duration::from_secs(660));
+        assert_eq!(limit("{ calls: 20 }"), Duration::from_secs(600));
+    }
+}

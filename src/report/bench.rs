@@ -6,10 +6,12 @@ mod csv;
 mod json;
 mod number;
 mod page;
+mod real;
 mod terminal;
 mod words;
 
 pub use csv::{write as write_csv, write_runs as write_csv_runs};
 pub use json::write as write_json;
 pub use page::write as write_html;
+pub use real::{write_json as write_real_json, write_terminal as write_real_terminal};
 pub use terminal::write as write_terminal;

@@ -5,6 +5,8 @@
 mod program;
 mod world;
 
+/// Does the lab tell where reality agrees with its simulation?
+mod bench_real;
 /// Does each report of the lab say what was found, whatever things are called?
 mod bench_reports;
 /// Do the benches say what they measured, and does each have its place in their report?

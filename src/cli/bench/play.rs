@@ -9,7 +9,11 @@ use std::{
 use clap::Args;
 use tokio::task;
 
-use super::{Hands, shown, width};
+use super::{
+    Hands,
+    real::{self, OverSockets},
+    shown, width,
+};
 use crate::{
     cli::{CliError, Ending, SEED, files, print},
     lab::{
@@ -28,21 +32,21 @@ pub(super) struct Play {
     /// Worlds: names of built-in ones, scenario files, and folders of them; all built-in ones if
     /// left out
     #[arg(value_name = "WORLD")]
-    worlds: Vec<String>,
+    pub(super) worlds: Vec<String>,
     #[command(flatten)]
-    chosen: Chosen,
+    pub(super) chosen: Chosen,
     /// By how much the worlds' load is multiplied, such as 0.8x,1.2x; where a world has a quota
-    /// 0.8x,1.2x,1.5x,2x if left out, and 1x elsewhere
+    /// 0.8x,1.2x,1.5x,2x if left out, and 1x elsewhere and over sockets
     #[arg(long, value_name = "FACTOR", value_delimiter = ',', value_parser = factor)]
-    load: Vec<Factor>,
+    pub(super) load: Vec<Factor>,
     #[command(flatten)]
-    hands: Hands,
+    pub(super) hands: Hands,
     /// Write a page with tables and pictures
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write a report for programs (brownout.bench/1)
+    /// Write a report for programs (brownout.bench/1, and brownout.bench-real/1 over sockets)
     #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    pub(super) json: Option<PathBuf>,
     /// Write the summaries, a line for each strategy, world and metric
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
@@ -55,6 +59,8 @@ pub(super) struct Play {
     /// Print the built-in strategies as they are written, to be copied and changed
     #[arg(long, conflicts_with = "list")]
     print_strategies: bool,
+    #[command(flatten)]
+    pub(super) over_sockets: OverSockets,
 }
 
 /// Which strategies are meant.
@@ -62,10 +68,10 @@ pub(super) struct Play {
 pub(super) struct Chosen {
     /// Strategies by name, with commas between them; all of those that there are if left out
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    strategy: Vec<String>,
+    pub(super) strategy: Vec<String>,
     /// A file with strategies of your own; they stand beside the built-in ones
     #[arg(long, value_name = "FILE")]
-    strategies: Option<PathBuf>,
+    pub(super) strategies: Option<PathBuf>,
 }
 
 /// Where a report is written, and by whom.
@@ -78,6 +84,9 @@ pub(super) async fn execute(play: Play) -> Result<Ending, CliError> {
     if play.print_strategies {
         print(|out| out.write_all(library::STRATEGIES_TEXT.as_bytes()))?;
         return Ok(Ending::Held);
+    }
+    if play.over_sockets.is_asked_for() {
+        return real::execute(play).await;
     }
     // Everything that can be wrong is found before anything runs.
     let strategies = play.chosen.strategies()?;
