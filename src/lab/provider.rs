@@ -9,7 +9,6 @@ use mock_server::{
     engine::Decision,
     identity::Served,
     offline::{Offline, Outcome, Taken},
-    plan::Plan,
     quota::Level,
 };
 use resilience_core::{
@@ -18,15 +17,16 @@ use resilience_core::{
     hint::{self, Hint, Observed, Source},
 };
 
-use crate::client::spoken;
+use super::World;
 
 /// One world's provider, and what its clients make of its answers.
 #[derive(Debug)]
 pub(super) struct Provider {
+    world: World,
     offline: Offline,
     targets: Arc<[Target]>,
     /// Requests as the provider reads them, by target and length.
-    requests: BTreeMap<(usize, u64), mock_server::request::Request>,
+    requests: BTreeMap<(usize, u64), Arc<mock_server::request::Request>>,
     /// What clients understand of an error, by target and kind.
     failures: BTreeMap<(usize, Kind), Failure>,
     /// Whether clients look at what limits have left.
@@ -74,15 +74,21 @@ enum Kind {
 }
 
 impl Provider {
-    /// A provider at the start of its run.
+    /// A world's provider at the start of its run.
     pub(super) fn new(
-        plan: &Arc<Plan>,
+        world: &World,
         draws: mock_server::draw::Draws,
         targets: &Arc<[Target]>,
     ) -> Self {
-        let offline = Offline::new(Arc::clone(plan), draws);
-        let (requests, failures) = (BTreeMap::new(), BTreeMap::new());
-        Self { offline, targets: Arc::clone(targets), requests, failures, observed: false }
+        let offline = Offline::new(Arc::clone(&world.scenario().plan), draws);
+        Self {
+            world: world.clone(),
+            offline,
+            targets: Arc::clone(targets),
+            requests: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            observed: false,
+        }
     }
 
     /// The same, whose clients look at what its limits have left.
@@ -98,12 +104,9 @@ impl Provider {
         (request, tokens): (&Request, u64),
         now: Duration,
     ) -> Flight {
-        let targets = &self.targets;
-        let read = self.requests.entry((target, tokens)).or_insert_with(|| {
-            let spoken = spoken(&targets[target], request);
-            Offline::read(spoken.path, &spoken.headers, spoken.body.as_bytes())
-                .expect("the built-in client is understood by every provider that it speaks to")
-        });
+        let (world, targets) = (&self.world, &self.targets);
+        let read = self.requests.entry((target, tokens));
+        let read = read.or_insert_with(|| world.read(&targets[target], request, tokens));
         let Taken { decision, outcome } = self.offline.take(read, call, now);
         let ends = match outcome {
             Outcome::Answer { after, .. } | Outcome::Broken { after, .. } => Some(now + after),

@@ -45,6 +45,7 @@ pub(super) fn simulate(world: &World, strategy: &Strategy, seed: u64, traced: bo
 }
 
 struct Simulation {
+    world: World,
     /// The time of the world, which starts with the run.
     now: Nanos,
     agenda: Wheel<Happening>,
@@ -133,9 +134,10 @@ impl Simulation {
         let lined = targets.iter().any(|target| target.quota.is_some())
             || policy.adaptive_rate
             || policy.adaptive_concurrency.is_some();
-        let provider = Provider::new(&scenario.plan, draws(scenario, seed), &targets)
+        let provider = Provider::new(world, draws(scenario, seed), &targets)
             .observed(lined && strategy.hints != Hints::Ignore);
         let mut simulation = Self {
+            world: world.clone(),
             now: Nanos::ZERO,
             agenda: Wheel::new(),
             strategy,
@@ -231,8 +233,9 @@ impl Simulation {
         let client = self.workload.client_of(number);
         self.tally.call(client, now);
         let tokens = self.workload.tokens(number);
-        let workload = &self.workload;
-        let request = self.requests.entry(tokens).or_insert_with(|| workload.request(number));
+        let (world, workload) = (&self.world, &self.workload);
+        let request = self.requests.entry(tokens);
+        let request = request.or_insert_with(|| world.request(workload, number, tokens));
         let pool = usize::try_from(client).unwrap_or(usize::MAX) % self.pools.len();
         let local = self.pools[pool].begin(self.now);
         let mut call = Call::new(number, request.clone(), Arc::clone(&self.policy), local);

@@ -1,16 +1,23 @@
 //! A scenario as a world that strategies meet.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use mock_server::{
     action::Action,
+    offline::Offline,
     plan::{Act, Rule},
+    request::Request as Read,
     units::{Period, Rate, Span},
 };
+use resilience_core::{Request, Target};
 use thiserror::Error;
 
 use crate::{
-    client::{Workload, limits},
+    client::{Workload, limits, spoken},
     scenario::{Client, Factor, Scenario, Strategy},
 };
 
@@ -20,6 +27,15 @@ pub struct World {
     scenario: Scenario,
     load: Factor,
     outages: Vec<(Duration, Duration)>,
+    said: Arc<Said>,
+}
+
+/// What is said in a world, by its length: read and counted once for all runs.
+#[derive(Debug, Default)]
+struct Said {
+    asked: Mutex<BTreeMap<u64, Request>>,
+    /// By provider and model, too.
+    read: Mutex<BTreeMap<(String, u64), Arc<Read>>>,
 }
 
 /// Why a scenario is no world.
@@ -65,7 +81,7 @@ impl World {
             return Err(NoWorld::Lengths { id: id(), lengths });
         }
         let outages = outages(&scenario.plan.rules);
-        Ok(Self { scenario: scenario.clone(), load, outages })
+        Ok(Self { scenario: scenario.clone(), load, outages, said: Arc::default() })
     }
 
     /// The scenario that it is made of.
@@ -113,6 +129,30 @@ impl World {
         scenario.document.time_limit.get_or_insert(Span(limit));
         scenario.document.client = client;
         scenario
+    }
+
+    /// The request of a call, which stands for all that are as long.
+    pub(crate) fn request(&self, workload: &Workload, call: u64, tokens: u64) -> Request {
+        let mut asked = self.said.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.entry(tokens).or_insert_with(|| workload.request(call)).clone()
+    }
+
+    /// A request as a target's provider reads it, which stands for all that are as long.
+    ///
+    /// # Panics
+    ///
+    /// If the provider would refuse it as it stands: that the built-in client is understood is a promise.
+    pub(crate) fn read(&self, target: &Target, request: &Request, tokens: u64) -> Arc<Read> {
+        let key = (format!("{}/{}", target.provider, target.model), tokens);
+        let mut read = self.said.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = read.entry(key).or_insert_with(|| {
+            let spoken = spoken(target, request);
+            let read = Offline::read(spoken.path, &spoken.headers, spoken.body.as_bytes());
+            Arc::new(
+                read.expect("every provider that it speaks to understands the built-in client"),
+            )
+        });
+        Arc::clone(read)
     }
 
     /// The work of its clients.
