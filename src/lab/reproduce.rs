@@ -20,6 +20,7 @@ mod cubic;
 mod failing_server;
 mod gcra;
 mod hedging;
+mod llm_rl_1;
 mod metastable;
 mod netflix;
 mod open_closed;
@@ -381,6 +382,7 @@ pub const ANCHORS: &[Anchor] = &[
     cubic::ANCHOR,
     gcra::ANCHOR,
     hedging::ANCHOR,
+    llm_rl_1::ANCHOR,
     metastable::ANCHOR,
     netflix::ANCHOR,
     open_closed::ANCHOR,
