@@ -146,7 +146,11 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::lab::{Crew, Progress, reproduce::shown, statistics::Summary};
+    use crate::lab::{
+        Crew, Progress,
+        reproduce::{broken, shown},
+        statistics::Summary,
+    };
 
     fn own(name: &str, text: &str) -> (String, String) {
         (name.to_owned(), text.to_owned())
@@ -168,7 +172,9 @@ mod tests {
         let mut compared = Agreement::default();
         let baseline = Baseline::kept();
         let one = [("success", Summary::published(0.5, 0.1, 40))];
-        cases.iter().for_each(|case| baseline.compare(case, &one, &mut compared));
+        for case in &cases {
+            baseline.compare(case, &one, &mut compared);
+        }
         assert_eq!(compared.compared, cases.len(), "the baseline has every case");
         let both = [own("load", "1.2,0.8"), own("pen", "1")];
         assert_eq!(super::cases(&ANCHOR.settings(&both).unwrap()).len(), 14 * 4);
@@ -176,12 +182,9 @@ mod tests {
 
     #[test]
     fn every_strategy_does_what_the_baseline_says() {
-        for (load, outage, pen) in [("1.2", "1", "0"), ("1.5", "0", "1")] {
-            let grid = [("load", load), ("outage", outage), ("pen", pen)];
-            let shown = shown(&ANCHOR, 4, 2, &grid);
-            assert!(shown.holds(), "{:#?} {:#?}", shown.claims, shown.notes);
-            assert_eq!(shown.claims.len(), 3);
-        }
+        let shown = shown(&ANCHOR, 6, 2, &[]);
+        assert_eq!(broken(&shown), [""; 0], "{:#?}", shown.notes);
+        assert_eq!(shown.claims.len(), 3);
     }
 
     #[test]
@@ -232,27 +235,24 @@ mod tests {
 
     #[test]
     fn wrong_constants_are_noticed() {
-        let settings =
-            ANCHOR.settings(&[own("load", "1.2"), own("outage", "1"), own("pen", "0")]).unwrap();
-        let wrong: [(&str, fn(&mut Constants)); 4] = [
-            ("full", |constants| constants.attempts = Some(5)),
-            ("none", |constants| constants.latency.1 = 0.55),
-            ("budget10", |constants| constants.budget.ratio_ppm = 110_000),
-            ("limiter_shared_w10", |constants| constants.limiter.wait *= 2),
-        ];
-        for (strategy, change) in wrong {
-            let mut constants = Constants::of(&settings);
+        let grid = [own("load", "1.2"), own("outage", "1"), own("pen", "0")];
+        let settings = ANCHOR.settings(&grid).unwrap();
+        let (crew, progress) = (Crew::of_this_machine(), Progress::default());
+        let setup = Setup { seed: 1, runs: 3, crew, settings: &settings, progress: &progress };
+        let check = |strategy: &str, change: fn(&mut Constants)| {
             let mut cases = cases(&settings);
             cases.retain(|case| case.strategy.name == strategy);
-            let crew = Crew::of_this_machine();
-            let progress = Progress::default();
-            let setup = Setup { seed: 1, runs: 3, crew, settings: &settings, progress: &progress };
             let apart = |constants: &Constants| {
                 agreement(&cases, &measure(&setup, constants, &cases).0).apart
             };
+            let mut constants = Constants::of(&settings);
             assert_eq!(apart(&constants), 0, "{strategy}");
             change(&mut constants);
             assert_ne!(apart(&constants), 0, "{strategy}");
-        }
+        };
+        check("full", |constants| constants.attempts = Some(5));
+        check("none", |constants| constants.latency.1 = 0.55);
+        check("budget10", |constants| constants.budget.ratio_ppm = 110_000);
+        check("limiter_shared_w10", |constants| constants.limiter.wait *= 2);
     }
 }

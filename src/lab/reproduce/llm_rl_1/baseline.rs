@@ -66,8 +66,8 @@ impl Baseline {
             let theirs = Summary::published(mean, deviation, count);
             let z = if failed && ours.mean < SUCCESS_LEAST { 0.0 } else { distance(ours, &theirs) };
             agreement.compared += 1;
-            agreement.doubtful += usize::from(!(z.abs() <= 2.0));
-            agreement.apart += usize::from(!(z.abs() <= 4.0));
+            agreement.doubtful += usize::from(z.abs() > 2.0);
+            agreement.apart += usize::from(z.abs() > 4.0);
             let Case { strategy, load, outage, penalty } = case;
             let (outage, pen) = (u8::from(*outage), u8::from(*penalty));
             let what =
@@ -114,8 +114,11 @@ impl Agreement {
     }
 }
 
-/// By how many standard errors of both ours is above theirs.
+/// By how many standard errors of both ours is above theirs; infinitely many if ours is missing.
 fn distance(ours: &Summary, theirs: &Summary) -> f64 {
+    if ours.mean.is_nan() {
+        return f64::INFINITY;
+    }
     // Seeds that differ a lot, such as those of a load at which some collapse and some don't, make a standard error doubtful.
     let differing = theirs.deviation > DEVIATION_LARGE * theirs.mean.abs();
     if differing && (ours.mean - theirs.mean).abs() <= 0.15 * theirs.mean.abs() {
