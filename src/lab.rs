@@ -16,6 +16,7 @@ pub mod results;
 mod simulation;
 pub mod statistics;
 mod tally;
+pub mod tune;
 mod world;
 
 pub use agenda::Agenda;
