@@ -20,7 +20,7 @@ fn request() -> Request {
         route: Route::OpenAiChat,
         model: "gpt-4o-mini".to_owned(),
         key: "sk-bench".to_owned(),
-        headers: Headers(vec![("x-brownout-call".to_owned(), "1".to_owned())]),
+        headers: [("x-brownout-call".to_owned(), "1".to_owned())].into_iter().collect(),
         body: serde_json::Value::Null,
         streaming: false,
         conversation: Conversation::new([("user", "hello".to_owned())]),

@@ -5,6 +5,9 @@
 //! Each server has a process to itself, with one thread; the clients are another process, so that
 //! the machine's second core is theirs. How late an event is, is what the client sees: from when it
 //! should have come, counted from the moment at which its request was sent, until it was read.
+//!
+//! Both tell their processor time, since a machine on which none is free makes events late, whoever
+//! sends them.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -39,6 +42,9 @@ const STREAMS: usize = 2_000;
 
 /// The time to the first token: long enough for all streams to be open.
 const FIRST: Duration = Duration::from_secs(4);
+
+/// The time between two requests.
+const OPENING: Duration = Duration::from_millis(1);
 
 /// The time between two tokens.
 const GAP: Duration = Duration::from_millis(50);
@@ -119,8 +125,10 @@ async fn serve(server: impl AsyncFnOnce(TcpListener)) {
     let address = listener.local_addr().expect("it is bound");
     let clients = tokio::task::spawn_blocking(move || {
         let before = resident();
+        let mut open = None;
         for told in play(&address.to_string()) {
             if told == "open" {
+                open = spent();
                 let held = resident().saturating_sub(before);
                 let each = held / u64::try_from(STREAMS).unwrap_or(1);
                 println!("memory of one that waits: {:.1}", kib(each));
@@ -128,6 +136,7 @@ async fn serve(server: impl AsyncFnOnce(TcpListener)) {
                 println!("{told}");
             }
         }
+        tell_spent("the server", open);
     });
     tokio::select! {
         () = server(listener) => panic!("a server goes on until the clients are done"),
@@ -158,12 +167,17 @@ async fn write(mut stream: TcpStream) {
 async fn clients(address: SocketAddr) {
     let mut streams = tokio::task::JoinSet::new();
     let began = Instant::now();
+    // One after the other: how fast a port lets a crowd in is another question.
+    let mut turns = tokio::time::interval(OPENING);
     for _ in 0..STREAMS {
-        streams.spawn(read(address));
+        turns.tick().await;
+        let stream = TcpStream::connect(address).await.expect("the server accepts");
+        streams.spawn(read(stream));
     }
     // Nothing is sent yet, and every stream waits for its first token.
     tokio::time::sleep_until(began + FIRST - Duration::from_millis(500)).await;
     println!("open");
+    let open = spent();
     let mut late =
         Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).expect("the bounds are right");
     while let Some(read) = streams.join_next().await {
@@ -175,18 +189,18 @@ async fn clients(address: SocketAddr) {
         println!("lateness, {name}: {}", late.value_at_quantile(quantile));
     }
     println!("lateness, the most: {}", late.max());
+    tell_spent("the clients", open);
 }
 
 /// Reads one stream to its end; how late each event with text was.
 #[expect(clippy::disallowed_methods, reason = "a bench measures")]
-async fn read(address: SocketAddr) -> Vec<Duration> {
+async fn read(mut stream: TcpStream) -> Vec<Duration> {
     let body = r#"{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"Tell me a story."}]}"#;
     let length = body.len();
     let request = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\n\
          content-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
     );
-    let mut stream = TcpStream::connect(address).await.expect("the server accepts");
     stream.set_nodelay(true).expect("a TCP stream takes the option");
     let sent = Instant::now();
     stream.write_all(request.as_bytes()).await.expect("the server reads");
@@ -209,6 +223,22 @@ async fn read(address: SocketAddr) -> Vec<Duration> {
     }
     assert_eq!(u32::try_from(late.len()), Ok(EVENTS), "every event has come");
     late
+}
+
+/// The processor time that the first thread of this process, which does all the work, has had, in
+/// microseconds; none where no `/proc` tells it.
+fn spent() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/schedstat").ok()?;
+    Some(text.split(' ').next()?.parse::<f64>().ok()? / 1e3)
+}
+
+/// Tells the processor time of an event, from when all streams are open to when all are read.
+#[expect(clippy::print_stdout, reason = "the first process reads it")]
+fn tell_spent(whose: &str, open: Option<f64>) {
+    if let (Some(open), Some(end)) = (open, spent()) {
+        let events = f64::from(EVENTS) * f64::from(u32::try_from(STREAMS).unwrap_or(u32::MAX));
+        println!("processor time of an event, {whose}: {:.1}", (end - open) / events);
+    }
 }
 
 /// The memory of this process that is in use, in bytes; 0 where no `/proc` tells it.

@@ -1,9 +1,13 @@
 //! The text of a healthy answer, and the mark by which an application's output shows whose it is.
 
+mod text;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+pub use text::Text;
 
 use crate::{
     action,
@@ -20,9 +24,8 @@ use crate::{
 /// The answer of a route that writes nothing, such as a list of models, has no choice and no mark.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
-    /// What is thought before the first choice, in the pieces in which a stream sends it; empty if
-    /// the request does not ask to see it.
-    pub reasoning: Vec<String>,
+    /// What is thought before the first choice; empty if the request does not ask to see it.
+    pub reasoning: Text,
     /// The tokens of that.
     pub reasoning_tokens: u64,
     /// The answers beside each other, as many as asked for.
@@ -34,8 +37,8 @@ pub struct Answer {
 /// One of the answers that stand beside each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
-    /// Its text in the pieces in which a stream sends it; empty if it only calls tools.
-    pub pieces: Vec<String>,
+    /// Its text; empty if it only calls tools.
+    pub text: Text,
     /// The tools that it calls, after its text.
     pub calls: Vec<ToolCall>,
     /// Why it ends.
@@ -89,8 +92,8 @@ impl Answer {
         let mut writer =
             Writer { request, most, tokenizer, mark: &mark, attempt, draws, choice: 0 };
         let reasoning =
-            if request.wishes.reasons { pieces(&writer.thoughts()) } else { Vec::new() };
-        let reasoning_tokens = reasoning.iter().map(|piece| tokenizer.count(piece)).sum();
+            if request.wishes.reasons { writer.thoughts().into() } else { Text::default() };
+        let reasoning_tokens = reasoning.pieces().map(|piece| tokenizer.count(piece)).sum();
         let content = content(request, answers, own);
         let choices: Vec<Choice> = (0..request.wishes.choices.max(1))
             .map(|choice| {
@@ -98,9 +101,11 @@ impl Answer {
                 writer.write(&content)
             })
             .collect();
-        let is_marked = choices.iter().all(|choice| {
-            let text = choice.text();
-            text.contains(&mark.begin()) && text.contains(&mark.end())
+        let (begin, end) = (mark.begin(), mark.end());
+        let is_marked = choices.iter().all(|Choice { text, .. }| {
+            // They are searched for only where they are seldom: inside.
+            (text.starts_with(&begin) || text.contains(&begin))
+                && (text.ends_with(&end) || text.contains(&end))
         });
         Self { reasoning, reasoning_tokens, choices, mark: is_marked.then_some(mark) }
     }
@@ -189,7 +194,7 @@ impl Writer<'_> {
     fn write(&self, content: &Content) -> Choice {
         let choice = match content {
             Content::Calls(tools) => return self.calls(tools),
-            Content::Echo => self.text(self.request.conversation.last_user.clone()),
+            Content::Echo => self.text(self.request.conversation.last_user.to_string()),
             Content::Fixed(text) => self.text(text.clone()),
             Content::Words(tokens) => match &self.request.wishes.format {
                 Format::Json => self.json(&json!({ "properties": { "answer": {} } })),
@@ -206,7 +211,7 @@ impl Writer<'_> {
         if wants_json && serde_json::from_str::<Value>(&text).is_ok() {
             return text;
         }
-        format!("{} {text} {}", self.mark.begin(), self.mark.end())
+        [&self.mark.begin(), " ", &text, " ", &self.mark.end()].concat()
     }
 
     /// JSON that satisfies a schema, with the marks in its first free text.
@@ -234,7 +239,7 @@ impl Writer<'_> {
             self.tokenizer.count(&call.name).saturating_add(arguments)
         };
         let output_tokens = calls.iter().map(tokens).fold(0, u64::saturating_add);
-        Choice { pieces: Vec::new(), calls, finish: Finish::ToolCalls, output_tokens }
+        Choice { text: Text::default(), calls, finish: Finish::ToolCalls, output_tokens }
     }
 
     /// A whole text, cut where the request says that it ends.
@@ -249,7 +254,7 @@ impl Writer<'_> {
         let output_tokens = self.tokenizer.count(&whole);
         match self.most {
             Some(most) if output_tokens > most => Choice::cut(&whole, most, self.tokenizer),
-            _ => Choice { pieces: pieces(&whole), calls: Vec::new(), finish, output_tokens },
+            _ => Choice { text: whole.into(), calls: Vec::new(), finish, output_tokens },
         }
     }
 
@@ -316,34 +321,30 @@ impl Writer<'_> {
 }
 
 impl Choice {
-    /// The whole text.
-    pub fn text(&self) -> String {
-        self.pieces.concat()
-    }
-
     /// As much of a text as an output limit lets through.
     fn cut(whole: &str, most: u64, tokenizer: Tokenizer) -> Self {
-        let mut kept = Vec::new();
+        let mut kept = 0;
+        let mut part = String::new();
         let mut output_tokens = 0;
-        for piece in pieces(whole) {
-            let tokens = tokenizer.count(&piece).max(1);
+        for piece in whole.split_inclusive(' ') {
+            let tokens = tokenizer.count(piece).max(1);
             let room = most - output_tokens;
             if tokens > room {
                 // As much of the word as there are tokens for it; half a letter is none.
-                let tokens = tokenizer.tokens(&piece);
+                let tokens = tokenizer.tokens(piece);
                 let room = usize::try_from(room).unwrap_or(usize::MAX);
-                let part = tokens.into_iter().take(room).flatten().collect();
-                let part = String::from_utf8(part).unwrap_or_default();
+                let bytes = tokens.into_iter().take(room).flatten().collect();
+                part = String::from_utf8(bytes).unwrap_or_default();
                 if !part.is_empty() {
                     output_tokens = most;
-                    kept.push(part);
                 }
                 break;
             }
             output_tokens += tokens;
-            kept.push(piece);
+            kept += piece.len();
         }
-        Self { pieces: kept, calls: Vec::new(), finish: Finish::Length, output_tokens }
+        let text = (whole[..kept].to_owned() + &part).into();
+        Self { text, calls: Vec::new(), finish: Finish::Length, output_tokens }
     }
 }
 
@@ -390,12 +391,12 @@ impl Mark {
 
     /// The word before the text.
     pub fn begin(&self) -> String {
-        format!("Ax{self}")
+        ["Ax", &self.0].concat()
     }
 
     /// The word after the text.
     pub fn end(&self) -> String {
-        format!("Zx{self}")
+        ["Zx", &self.0].concat()
     }
 }
 
@@ -403,11 +404,6 @@ impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// Splits a text as a stream sends it: about a token at a time, nothing lost.
-fn pieces(text: &str) -> Vec<String> {
-    text.split_inclusive(' ').map(str::to_owned).collect()
 }
 
 const CONSONANTS: [char; 16] =
@@ -435,7 +431,7 @@ mod tests {
     };
 
     fn text(answer: &Answer) -> String {
-        answer.choices[0].text()
+        answer.choices[0].text.to_string()
     }
 
     fn request(output_tokens_max: Option<u64>) -> Request {
@@ -498,7 +494,8 @@ mod tests {
         let mut request = request(None);
         request.wishes.choices = 3;
         let answer = write(&request, &Answers::default(), 1);
-        let texts: Vec<String> = answer.choices.iter().map(Choice::text).collect();
+        let texts: Vec<String> =
+            answer.choices.iter().map(|choice| choice.text.to_string()).collect();
         assert!(texts.len() == 3 && texts[0] != texts[1] && texts[1] != texts[2]);
         let mark = answer.mark.clone().unwrap();
         assert!(texts.iter().all(|text| text.starts_with(&mark.begin())));
@@ -613,7 +610,7 @@ mod tests {
         assert!(answer.reasoning_tokens > 0 && !answer.reasoning.is_empty());
         let rest = answer.choices[0].output_tokens;
         assert_eq!(answer.output_tokens(), answer.reasoning_tokens + rest);
-        assert!(!text(&answer).contains(&answer.reasoning.concat()));
+        assert!(!text(&answer).contains(answer.reasoning.as_str()));
     }
 
     #[test]
@@ -623,7 +620,7 @@ mod tests {
                 let tokenizer = Tokenizer::of(model);
                 let choice = Choice::cut("AxBadoBimeLuna one two three four five", most, tokenizer);
                 assert_eq!(choice.output_tokens, most, "{model}");
-                assert!(!choice.text().is_empty(), "{model}");
+                assert!(!choice.text.is_empty(), "{model}");
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What an answer comes to, by the time at which it ends.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Bill {
     /// The tokens of the request.
     input: u64,
@@ -26,14 +26,26 @@ pub(crate) struct Bill {
     output: u64,
     /// Those of them that are thought and not shown: they are written before the first part.
     hidden: u64,
-    /// When each part of the answer is there, counted from the claim.
-    due: Vec<Duration>,
+    /// Its parts.
+    parts: Parts,
     /// How many of them are written before a fault ends the answer.
     kept: usize,
-    /// The texts of the parts, if they are known one by one.
-    texts: Vec<String>,
+    /// How much later than at the claim the answer is begun.
+    delayed: Duration,
     tokenizer: Option<Tokenizer>,
     prices: Option<Prices>,
+}
+
+/// The parts of an answer, each of which is there at its time.
+#[derive(Clone, Debug, Default)]
+enum Parts {
+    /// Those of an answer that is streamed: so many, each in an event of its own.
+    Events { answer: Answer, pace: Pace, count: usize },
+    /// There are none.
+    #[default]
+    None,
+    /// Those of an answer that is sent when all of them are there, so long after the claim.
+    Whole { answer: Answer, pace: Pace, sent: Duration },
 }
 
 /// What one attempt was billed.
@@ -49,21 +61,16 @@ pub struct Billed {
 }
 
 impl Bill {
-    /// The bill of an answer that is streamed; `due` says when each event with text is sent.
+    /// The bill of an answer that is streamed; so many events carry a part of it.
     pub(crate) fn stream(
         request: &Request,
         answer: Answer,
         provider: &Provider,
-        due: Vec<Duration>,
+        pace: Pace,
+        count: usize,
     ) -> Self {
-        let mut bill = Self::of(request, &answer, provider);
-        let texts: Vec<String> = parts(answer).into_iter().map(|(_, text)| text).collect();
-        // Which event is whose is only known if each part has one.
-        if texts.len() == due.len() {
-            bill.texts = texts;
-        }
-        bill.kept = due.len();
-        Self { due, ..bill }
+        let bill = Self::of(request, &answer, provider);
+        Self { parts: Parts::Events { answer, pace, count }, kept: usize::MAX, ..bill }
     }
 
     /// The bill of an answer that is sent when all of it is there, so long after the claim.
@@ -74,19 +81,8 @@ impl Bill {
         pace: Pace,
         sent: Duration,
     ) -> Self {
-        let mut bill = Self::of(request, &answer, provider);
-        let mut at = Duration::ZERO;
-        let mut spoken = 0;
-        for (index, text) in parts(answer) {
-            while spoken <= index {
-                at += pace.gap(u64::try_from(spoken).unwrap_or(u64::MAX));
-                spoken += 1;
-            }
-            bill.due.push(at.min(sent));
-            bill.texts.push(text);
-        }
-        bill.kept = bill.due.len();
-        bill
+        let bill = Self::of(request, &answer, provider);
+        Self { parts: Parts::Whole { answer, pace, sent }, kept: usize::MAX, ..bill }
     }
 
     fn of(request: &Request, answer: &Answer, provider: &Provider) -> Self {
@@ -110,15 +106,17 @@ impl Bill {
 
     /// The same bill for an answer that is begun so much later.
     pub(crate) fn delay(&mut self, later: Duration) {
-        for due in &mut self.due {
-            *due += later;
-        }
+        self.delayed += later;
     }
 
     /// What is billed if the answer ends so long after the claim.
     pub(crate) fn at(&self, elapsed: Duration) -> Billed {
-        let done = self.due.partition_point(|due| *due <= elapsed).min(self.kept);
-        let output_tokens = self.generated(done);
+        let done = elapsed.checked_sub(self.delayed).map(|elapsed| self.parts.done(elapsed));
+        let output_tokens = match done {
+            Some(Some((done, parts))) => self.generated(done.min(self.kept), parts),
+            Some(None) => self.output,
+            None => 0,
+        };
         let nothing = self.input == 0 && output_tokens == 0;
         let prices = self.prices.filter(|_| !nothing);
         let cost = prices.map(|prices| prices.of(self.input, output_tokens));
@@ -126,18 +124,20 @@ impl Bill {
     }
 
     /// The tokens of the first parts, so that all parts together have those of the whole answer.
-    fn generated(&self, done: usize) -> u64 {
-        if done == self.due.len() {
+    fn generated(&self, done: usize, parts: usize) -> u64 {
+        if done == parts {
             return self.output;
         } else if done == 0 {
             return 0;
         }
-        let (part, whole) = if self.texts.is_empty() {
-            (u128::try_from(done), u128::try_from(self.due.len()))
-        } else {
-            let tokens = self.tokens_of_texts();
+        let texts = self.parts.texts();
+        // Which event is whose is only known if each part has one.
+        let (part, whole) = if texts.len() == parts {
+            let tokens = self.tokens_of(&texts);
             let sum = |tokens: &[u64]| tokens.iter().copied().map(u128::from).sum();
             (Ok(sum(&tokens[..done])), Ok(sum(&tokens)))
+        } else {
+            (u128::try_from(done), u128::try_from(parts))
         };
         let (part, whole) = (part.unwrap_or(0), whole.unwrap_or(1).max(1));
         let shown = self.output.saturating_sub(self.hidden);
@@ -146,16 +146,59 @@ impl Bill {
     }
 
     /// The tokens of each text. A space between two words is part of the second word's token.
-    fn tokens_of_texts(&self) -> Vec<u64> {
+    fn tokens_of(&self, texts: &[String]) -> Vec<u64> {
         let tokenizer = self.tokenizer.unwrap_or(Tokenizer::Estimate);
         let mut ahead = String::new();
-        let texts = self.texts.iter().map(|text| {
+        let texts = texts.iter().map(|text| {
             let text = std::mem::take(&mut ahead) + text;
             let said = text.trim_end();
             text[said.len()..].clone_into(&mut ahead);
             tokenizer.count(said)
         });
         texts.collect()
+    }
+}
+
+impl Parts {
+    /// How many of them are there so long after the claim, and of how many; none if an answer was
+    /// sent whole, which is the rule and need not be counted.
+    fn done(&self, elapsed: Duration) -> Option<(usize, usize)> {
+        match self {
+            Self::Events { pace, count, .. } => {
+                let mut at = Duration::ZERO;
+                let due = (0..*count).take_while(|&token| {
+                    at += gap(*pace, token);
+                    at <= elapsed
+                });
+                Some((due.count(), *count))
+            }
+            Self::Whole { sent, .. } if *sent <= elapsed => None,
+            Self::Whole { answer, pace, .. } => {
+                let tokens: Vec<usize> =
+                    parts(answer).into_iter().map(|(token, _)| token).collect();
+                let mut at = Duration::ZERO;
+                let mut spoken = 0;
+                let due = tokens.iter().take_while(|token| {
+                    while spoken <= **token {
+                        at += gap(*pace, spoken);
+                        spoken += 1;
+                    }
+                    at <= elapsed
+                });
+                Some((due.count(), tokens.len()))
+            }
+            Self::None => None,
+        }
+    }
+
+    /// What each part says.
+    fn texts(&self) -> Vec<String> {
+        match self {
+            Self::Events { answer, .. } | Self::Whole { answer, .. } => {
+                parts(answer).into_iter().map(|(_, text)| text).collect()
+            }
+            Self::None => Vec::new(),
+        }
     }
 }
 
@@ -175,6 +218,11 @@ impl Prices {
     }
 }
 
+/// The silence before a token; the first is number 0.
+fn gap(pace: Pace, token: usize) -> Duration {
+    pace.gap(u64::try_from(token).unwrap_or(u64::MAX))
+}
+
 /// The scenario's prices for a model.
 pub(crate) fn price(provider: &Provider, model: &str) -> Option<Prices> {
     let mut prices = provider.prices.iter();
@@ -183,12 +231,14 @@ pub(crate) fn price(provider: &Provider, model: &str) -> Option<Prices> {
 
 /// The parts of an answer in the order in which they are written, each with the token at which it
 /// comes: thoughts, then texts and the arguments of tools, those of several choices side by side.
-fn parts(answer: Answer) -> Vec<(usize, String)> {
-    let thoughts = answer.reasoning.len();
-    let mut parts: Vec<(usize, String)> = answer.reasoning.into_iter().enumerate().collect();
-    for choice in answer.choices {
+fn parts(answer: &Answer) -> Vec<(usize, String)> {
+    let thoughts = answer.reasoning.pieces().map(str::to_owned);
+    let mut parts: Vec<(usize, String)> = thoughts.enumerate().collect();
+    let thoughts = parts.len();
+    for choice in &answer.choices {
         let arguments: Vec<String> = choice.calls.iter().flat_map(ToolCall::pieces).collect();
-        parts.extend((thoughts..).zip(choice.pieces.into_iter().chain(arguments)));
+        let texts = choice.text.pieces().map(str::to_owned);
+        parts.extend((thoughts..).zip(texts.chain(arguments)));
     }
     parts.sort_by_key(|(index, _)| *index);
     parts
@@ -199,15 +249,35 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{
+        answer::{Choice, Finish, Text},
+        draw::Draws,
+        plan::Latency,
+        units::Span,
+    };
 
-    fn bill(output: u64, texts: &[&str], due: &[u64]) -> Bill {
+    /// The bill of a stream whose tokens have a tenth of a second each.
+    fn bill(output: u64, text: &str, count: usize) -> Bill {
+        let choice = Choice {
+            text: text.into(),
+            calls: vec![],
+            finish: Finish::Stop,
+            output_tokens: output,
+        };
+        let answer = Answer { choices: vec![choice], ..Answer::default() };
+        let tenth = Span(Duration::from_millis(100)).into();
+        let latency = Latency { first_token: tenth, between_tokens: tenth };
         Bill {
             input: 10,
             output,
             hidden: 0,
-            due: due.iter().map(|&millis| Duration::from_millis(millis)).collect(),
-            kept: due.len(),
-            texts: texts.iter().map(|&text| text.to_owned()).collect(),
+            parts: Parts::Events {
+                answer,
+                pace: Pace::new(latency, None, Draws::new(1), 1),
+                count,
+            },
+            kept: usize::MAX,
+            delayed: Duration::ZERO,
             tokenizer: Some(Tokenizer::O200k),
             prices: Some(Prices {
                 input: "$2.50/M".parse().unwrap(),
@@ -216,28 +286,51 @@ mod tests {
         }
     }
 
+    /// The same answer, sent when all of it is there.
+    fn sent_whole(bill: Bill, sent: Duration) -> Bill {
+        let Parts::Events { answer, pace, .. } = bill.parts else { panic!("it is a stream") };
+        Bill { parts: Parts::Whole { answer, pace, sent }, ..bill }
+    }
+
     #[test]
     fn what_was_written_when_it_ended_is_billed() {
         // One, three and two tokens.
-        let mut bill = bill(6, &["Hello ", "tiktoken ", "is."], &[100, 200, 200]);
-        assert_eq!(bill.tokens_of_texts(), [1, 3, 2]);
+        let text = "Hello tiktoken is.";
+        let mut bill = bill(6, text, 3);
+        assert_eq!(bill.tokens_of(&bill.parts.texts()), [1, 3, 2]);
         let at = |bill: &Bill, millis| bill.at(Duration::from_millis(millis)).output_tokens;
-        assert_eq!([0, 99, 100, 199, 200].map(|millis| at(&bill, millis)), [0, 0, 1, 1, 6]);
+        let ends = [0, 99, 100, 199, 200, 299, 300];
+        let written = [0, 0, 1, 1, 4, 4, 6];
+        assert_eq!(ends.map(|millis| at(&bill, millis)), written);
+        let whole = sent_whole(bill.clone(), Duration::from_millis(300));
+        assert_eq!(ends.map(|millis| at(&whole, millis)), written);
         let cost = bill.at(Duration::from_secs(1)).cost.unwrap();
         assert_eq!(cost.to_string(), "$0.000085");
         bill.cut(1);
         assert_eq!(at(&bill, 1_000), 1);
         bill.output = 12;
         assert_eq!(at(&bill, 1_000), 2);
+        let mut later = bill.clone();
+        later.delay(Duration::from_millis(50));
+        assert_eq!([149, 150].map(|millis| at(&later, millis)), [0, 2]);
         // What is thought and not shown is there before the first word.
         (bill.output, bill.hidden) = (106, 100);
         assert_eq!([99, 100].map(|millis| at(&bill, millis)), [0, 101]);
     }
 
     #[test]
+    fn parts_that_no_events_are_known_of_count_alike() {
+        let bill = bill(6, "Hello tiktoken is.", 2);
+        assert_eq!(
+            [99, 100, 200].map(|at| bill.at(Duration::from_millis(at)).output_tokens),
+            [0, 3, 6]
+        );
+    }
+
+    #[test]
     fn a_bill_of_nothing_has_no_cost() {
         assert!(Bill::default().at(Duration::from_secs(1)).is_nothing());
-        let free = Bill { input: 0, ..bill(5, &[], &[100]) };
+        let free = Bill { input: 0, ..bill(5, "Hello", 1) };
         assert!(free.at(Duration::ZERO).is_nothing());
         assert_eq!(free.at(Duration::from_millis(100)).cost.unwrap().to_string(), "$0.00005");
     }
@@ -246,26 +339,26 @@ mod tests {
         #[test]
         fn the_billed_output_grows_with_what_was_written_and_never_exceeds_the_answer(
             output in 0..10_000_u64,
-            texts in prop::collection::vec("[a-z ]{0,12}", 0..30),
-            named: bool,
-            gaps in prop::collection::vec(0..1_000_u64, 30),
+            text in "[a-z ]{0,120}",
+            count in prop::option::of(0..30_usize),
+            whole: bool,
             cut in 0..40_usize,
             hidden in 0..20_000_u64,
         ) {
-            let mut due = gaps;
-            due.truncate(texts.len());
-            for index in 1..due.len() {
-                due[index] += due[index - 1];
-            }
-            let names: Vec<&str> = texts.iter().map(String::as_str).collect();
-            let mut bill = bill(output, if named { &names } else { &[] }, &due);
-            bill.cut(cut);
+            let pieces = Text::from(text.as_str()).pieces().count();
+            let count = count.unwrap_or(pieces);
+            let mut bill = bill(output, &text, count);
             bill.hidden = hidden;
-            let ends = [0].iter().chain(&due).map(|&millis| Duration::from_millis(millis));
+            if whole {
+                bill = sent_whole(bill, Duration::from_secs(100));
+            } else {
+                bill.cut(cut);
+            }
+            let ends = (0..250).map(|tenths| Duration::from_millis(50 * tenths)).chain([Duration::from_secs(200)]);
             let billed: Vec<u64> = ends.map(|end| bill.at(end).output_tokens).collect();
             prop_assert!(billed.is_sorted(), "{billed:?}");
             prop_assert!(billed.iter().all(|&tokens| tokens <= output));
-            if cut >= due.len() {
+            if whole || cut >= count {
                 prop_assert_eq!(billed.last(), Some(&output));
             }
         }

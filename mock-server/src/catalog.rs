@@ -161,6 +161,7 @@ impl Entry {
             }
             Place::Stream => body.clone(),
         };
+        let headers = headers.into_iter().map(|(name, value)| (name, value.into_owned())).collect();
         Sample { status, headers, body, bytes }
     }
 }

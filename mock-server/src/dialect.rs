@@ -15,9 +15,11 @@ pub(crate) mod mistral;
 pub(crate) mod ollama;
 pub(crate) mod openai;
 pub(crate) mod openrouter;
+mod script;
+mod template;
 mod vector;
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -25,6 +27,7 @@ use serde_json::Value;
 
 pub(crate) use case::{Body, Case, Refusal};
 pub use case::{Place, Provenance};
+pub(crate) use script::Script;
 
 use crate::{
     action::{Action, ErrorKind, HintForm, Slow},
@@ -38,7 +41,7 @@ use crate::{
 };
 
 /// Headers with their values, in the provider's order.
-pub(crate) type Fields = Vec<(&'static str, String)>;
+pub(crate) type Fields = Vec<(&'static str, Cow<'static, str>)>;
 
 /// One provider's way of speaking.
 pub(crate) trait Dialect: fmt::Debug + Sync {
@@ -168,7 +171,7 @@ pub(crate) struct Pace {
 }
 
 /// An answer in a provider's words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reply {
     /// The HTTP status.
     pub(crate) status: u16,
@@ -179,12 +182,12 @@ pub(crate) struct Reply {
 }
 
 /// The body of a [`Reply`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum ReplyBody {
     /// All at once, under its Content-Length.
     Whole(Bytes),
     /// Event by event, chunked.
-    Stream(Vec<Event>),
+    Stream(Script),
 }
 
 /// One event of a stream.
@@ -330,6 +333,11 @@ impl Pace {
         })
     }
 
+    /// Whether all tokens are there with the first, so that nobody has to count them.
+    pub(crate) fn bursts(&self) -> bool {
+        self.between.fixed() == Some(Duration::ZERO)
+    }
+
     /// How long a whole answer of so many tokens takes.
     pub(crate) fn whole(&self, tokens: u64) -> Duration {
         let first = self.gap(0);
@@ -351,24 +359,29 @@ impl Pace {
 impl Moment {
     /// An id of letters from an alphabet of at most 256.
     fn id(&self, what: &str, alphabet: &[u8], length: u64) -> String {
-        let length = usize::try_from(length).unwrap_or(0);
-        let mut id = String::with_capacity(length);
-        for index in 0.. {
+        self.tagged("", what, alphabet, length)
+    }
+
+    /// The same behind a tag.
+    fn tagged(&self, tag: &str, what: &str, alphabet: &[u8], length: u64) -> String {
+        let length = tag.len().saturating_add(usize::try_from(length).unwrap_or(0));
+        let mut id = Vec::with_capacity(length + 8);
+        id.extend_from_slice(tag.as_bytes());
+        let draws = self.draws.event(what, Purpose::Id, self.attempt);
+        let mut index = 0;
+        while id.len() < length {
             // Eight letters from one draw.
-            let draw = self.draws.draw(what, Purpose::Id, self.attempt, index);
-            for byte in draw.to_le_bytes() {
-                if id.len() >= length {
-                    return id;
-                }
-                id.push(char::from(alphabet[usize::from(byte) * alphabet.len() / 256]));
-            }
+            let bytes = draws.draw(index).to_le_bytes();
+            id.extend(bytes.map(|byte| alphabet[usize::from(byte) * alphabet.len() / 256]));
+            index += 1;
         }
-        id
+        id.truncate(length);
+        String::from_utf8(id).expect("tags and alphabets are ASCII")
     }
 
     /// An id of letters and digits.
     fn alphanumeric(&self, what: &str, length: u64) -> String {
-        self.id(what, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", length)
+        self.id(what, ALPHANUMERIC, length)
     }
 
     /// An id of the letters that Bitcoin's addresses are made of: none looks like another.
@@ -378,7 +391,7 @@ impl Moment {
 
     /// An id of hexadecimal digits.
     fn hex(&self, what: &str, length: u64) -> String {
-        self.id(what, b"0123456789abcdef", length)
+        self.id(what, HEX, length)
     }
 
     /// An id of 32 hexadecimal digits in groups, as version 4 of
@@ -392,9 +405,15 @@ impl Moment {
 
     /// The id that Cloudflare, in front of both providers, gives a request.
     fn cf_ray(&self) -> String {
-        format!("{}-LHR", self.hex("cf-ray", 16))
+        self.hex("cf-ray", 16) + "-LHR"
     }
 }
+
+/// Letters and digits.
+const ALPHANUMERIC: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/// Hexadecimal digits.
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 impl Reply {
     /// An answer with a JSON or text body.
@@ -420,11 +439,11 @@ fn retry_after(decision: &Decision, wall: Duration) -> Fields {
     let Some((after, form)) = decision.action.hint() else { return Vec::new() };
     let whole_seconds = after.0.as_nanos().div_ceil(1_000_000_000);
     match form {
-        HintForm::Date => vec![("retry-after", http_date(wall + after.0))],
+        HintForm::Date => vec![("retry-after", http_date(wall + after.0).into())],
         HintForm::Milliseconds => {
-            vec![("retry-after-ms", whole_millis(after.0).to_string())]
+            vec![("retry-after-ms", whole_millis(after.0).to_string().into())]
         }
-        HintForm::Seconds => vec![("retry-after", whole_seconds.to_string())],
+        HintForm::Seconds => vec![("retry-after", whole_seconds.to_string().into())],
     }
 }
 
@@ -440,9 +459,9 @@ const CLOUDFLARE_PAGE: Body = Body::Text(
 /// The headers of such a page.
 fn cloudflare_page(exchange: &Exchange<'_>) -> Fields {
     vec![
-        ("content-type", "text/html".to_owned()),
-        ("server", "cloudflare".to_owned()),
-        ("cf-ray", exchange.moment.cf_ray()),
+        ("content-type", "text/html".into()),
+        ("server", "cloudflare".into()),
+        ("cf-ray", exchange.moment.cf_ray().into()),
     ]
 }
 
@@ -516,6 +535,26 @@ fn without_cache_control(value: &Value) -> Value {
     }
 }
 
+/// A field of a JSON object.
+///
+/// Few objects have so many that a hash is made sooner than their names are compared.
+fn field<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+    let fields = object.as_object()?;
+    if fields.len() > FIELDS_FEW {
+        return fields.get(name);
+    }
+    fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+}
+
+/// How many fields are few.
+const FIELDS_FEW: usize = 16;
+
+/// Whether a path has some part. A search in it that is prepared, as that of the standard library,
+/// takes longer for a path that is short.
+fn has<const N: usize>(path: &str, part: &[u8; N]) -> bool {
+    path.as_bytes().windows(N).any(|window| window == part)
+}
+
 /// The token of an `Authorization: Bearer` header.
 fn bearer(headers: &Headers) -> Option<&str> {
     let (scheme, token) = headers.get("authorization")?.split_once(' ')?;
@@ -569,7 +608,7 @@ mod tests {
     #[test]
     fn a_path_belongs_to_the_provider_that_has_it() {
         let whose = |path: &str, header: &str| {
-            let headers = Headers(vec![(header.to_owned(), "Bearer k".to_owned())]);
+            let headers = Headers::from_iter([(header, "Bearer k")]);
             match find(&Head { method: "POST", path, query: "", headers: &headers }) {
                 Found::Served(dialect, route) => (dialect.name(), Some(route)),
                 Found::Unserved(provider) => (provider.name(), None),

@@ -45,10 +45,17 @@ enum Socket {
     Neither,
 }
 
-/// How many connections wait to be accepted.
-const BACKLOG: u32 = 1_024;
+/// How many connections wait to be accepted, as many as Linux lets wait unless it is told
+/// otherwise. What one says that comes when they are all there is said again much later, and a
+/// stream would seem to be late that is not.
+const BACKLOG: u32 = 4_096;
 
 impl TcpDoor {
+    /// Listens on an address; port 0 is any that is free.
+    pub fn listen(address: SocketAddr) -> io::Result<Self> {
+        Self::new(bind(address)?.listen(BACKLOG)?)
+    }
+
     /// Takes over a listener.
     pub fn new(listener: TcpListener) -> io::Result<Self> {
         Ok(Self { address: listener.local_addr()?, socket: Socket::Listening(listener) })

@@ -47,6 +47,11 @@ impl Draws {
 
     /// A uniform draw for the `index`-th use of the `ordinal`-th event of `subject`.
     pub fn draw(self, subject: &str, purpose: Purpose, ordinal: u64, index: u64) -> u64 {
+        self.event(subject, purpose, ordinal).draw(index)
+    }
+
+    /// The draws for all uses of the `ordinal`-th event of `subject`.
+    pub(crate) fn event(self, subject: &str, purpose: Purpose, ordinal: u64) -> EventDraws {
         let mut hash = StableHasher::new(self.seed);
         hash.write(subject.as_bytes());
         hash.write_u8(match purpose {
@@ -59,6 +64,20 @@ impl Draws {
             Purpose::Text => 7,
         });
         hash.write_u64(ordinal);
+        EventDraws { hash }
+    }
+}
+
+/// The draws of one event: what their addresses have in common is hashed.
+#[derive(Clone, Debug)]
+pub(crate) struct EventDraws {
+    hash: StableHasher,
+}
+
+impl EventDraws {
+    /// The draw for its `index`-th use.
+    pub(crate) fn draw(&self, index: u64) -> u64 {
+        let mut hash = self.hash.clone();
         hash.write_u64(index);
         hash.finish()
     }
@@ -86,6 +105,17 @@ impl StableHasher {
     }
 }
 
+impl StableHasher {
+    /// Hashes bytes, and beside it the same bytes with another hasher: each step of one waits for
+    /// the step before, and has time for one of the other.
+    pub(crate) fn write_beside(&mut self, other: &mut Self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.state = (self.state ^ u64::from(byte)).wrapping_mul(PRIME);
+            other.state = (other.state ^ u64::from(byte)).wrapping_mul(PRIME);
+        }
+    }
+}
+
 impl Hasher for StableHasher {
     fn finish(&self) -> u64 {
         let mut z = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -96,15 +126,39 @@ impl Hasher for StableHasher {
 
     fn write(&mut self, bytes: &[u8]) {
         for &byte in bytes {
-            self.state = (self.state ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            self.state = (self.state ^ u64::from(byte)).wrapping_mul(PRIME);
         }
     }
 
     fn write_u64(&mut self, number: u64) {
-        // Native byte order would give other draws on another machine.
-        self.write(&number.to_le_bytes());
+        // Native byte order would give other draws on another machine. Most numbers are small, and
+        // each of their zeros comes to one more multiplication: all of them to a single one.
+        let mut rest = number;
+        for powers in (0..=8).rev() {
+            if rest == 0 {
+                self.state = self.state.wrapping_mul(PRIME_POWERS[powers]);
+                return;
+            }
+            let [low, ..] = rest.to_le_bytes();
+            self.state = (self.state ^ u64::from(low)).wrapping_mul(PRIME);
+            rest >>= 8;
+        }
     }
 }
+
+/// What FNV-1a multiplies by.
+const PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// The same to the power of 0 to 8.
+const PRIME_POWERS: [u64; 9] = {
+    let mut powers = [1; 9];
+    let mut index = 1;
+    while index < 9 {
+        powers[index] = PRIME.wrapping_mul(powers[index - 1]);
+        index += 1;
+    }
+    powers
+};
 
 #[cfg(test)]
 mod tests {
@@ -149,6 +203,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_number_is_hashed_as_its_eight_bytes(number: u64, shift in 0..64_u32, seed: u64) {
+            let number = number >> shift;
+            let (mut one, mut other) = (StableHasher::new(seed), StableHasher::new(seed));
+            one.write_u64(number);
+            other.write(&number.to_le_bytes());
+            prop_assert_eq!(one.finish(), other.finish());
+        }
+
         #[test]
         fn a_scaled_draw_never_leaves_its_range(draw: u64, max: u64) {
             prop_assert!(scale(draw, max) <= max);

@@ -362,7 +362,7 @@ impl Engine {
                 attempt: decision.attempt,
                 provider: request.route.provider(),
                 organisation: request.headers.get("openai-organization").unwrap_or_default(),
-                key: &Fingerprint::of(&request.key),
+                key: Fingerprint::of(&request.key),
                 model: &request.model,
                 input_tokens: request.input_tokens,
                 output_tokens_max: match service {

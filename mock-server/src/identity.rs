@@ -227,7 +227,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::{plan::Route, request::Headers};
+    use crate::plan::Route;
 
     fn request(route: Route, key: &str, turns: &[&str], headers: &[(&str, &str)]) -> Request {
         let roles = turns.iter().map(|&text| ("user", text.to_owned()));
@@ -235,9 +235,7 @@ mod tests {
             route,
             model: "m".to_owned(),
             key: key.to_owned(),
-            headers: Headers(
-                headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            ),
+            headers: headers.iter().copied().collect(),
             body: Value::Null,
             streaming: false,
             conversation: Conversation::new(roles),

@@ -352,10 +352,15 @@ impl Lane {
 }
 
 impl Recorder {
+    /// When the attempt was claimed.
+    pub(crate) fn claimed_at(&self) -> Duration {
+        self.claimed_at
+    }
+
     /// The head is about to be written.
-    pub(crate) fn head(&mut self, status: u16) {
+    pub(crate) fn head(&mut self, status: u16, now: Duration) {
         self.status = Some(status);
-        self.head_at = Some(self.lane.shared.clock.now());
+        self.head_at = Some(now);
     }
 
     /// So much more of the body was taken by the system, and so many events are whole with it.

@@ -6,20 +6,20 @@
 //! beginning, unless the server's owner has given it another one.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     str::FromStr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     draw::Draws,
     lane::Lane,
     plan::{LaneKey, Plan},
-    request::Fingerprint,
+    request::{Fingerprint, Headers},
 };
 
 /// The header in which a request names its lane.
@@ -40,7 +40,7 @@ struct Shared {
 /// The name of a lane: 1 to 64 of `A-Z a-z 0-9 . _ -`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct LaneName(String);
+pub struct LaneName(Cow<'static, str>);
 
 /// Why a request gets no lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -88,9 +88,9 @@ impl LaneRefusal {
 
 /// Which lane a request asks for, and what is left of its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
+pub(crate) struct Address<'a> {
     pub(crate) lane: LaneName,
-    pub(crate) path: String,
+    pub(crate) path: &'a str,
 }
 
 impl Lanes {
@@ -167,23 +167,19 @@ impl Lanes {
     }
 
     /// Which lane a request asks for.
-    pub(crate) fn address(
+    pub(crate) fn address<'a>(
         &self,
-        path: &str,
+        path: &'a str,
         query: &str,
-        headers: &HeaderMap,
-    ) -> Result<Address, LaneRefusal> {
+        headers: &Headers,
+    ) -> Result<Address<'a>, LaneRefusal> {
         let (named, path) = split(path);
-        let named = match (named, headers.get(LANE_HEADER)) {
-            (Some(name), _) => Some(name.parse()?),
-            (None, Some(name)) => Some(name.to_str().map_err(|_| LaneRefusal::Name)?.parse()?),
-            (None, None) => None,
-        };
+        let named = named.or_else(|| headers.get(LANE_HEADER)).map(str::parse).transpose()?;
         let by_key = || match self.shared.default.plan().lanes {
             LaneKey::ByAddress => None,
             LaneKey::ByKey => key(headers, query).map(|key| LaneName::of_key(&key)),
         };
-        Ok(Address { lane: named.or_else(by_key).unwrap_or_default(), path: path.to_owned() })
+        Ok(Address { lane: named.or_else(by_key).unwrap_or_default(), path })
     }
 
     /// Tells that attempts from now on end because the server does.
@@ -227,7 +223,7 @@ impl From<Lane> for Lanes {
 impl LaneName {
     /// The lane of a key: its fingerprint, which does not hold it.
     fn of_key(key: &str) -> Self {
-        Self(Fingerprint::of(key).0)
+        Self(Fingerprint::of(key).to_string().into())
     }
 
     /// The draws of the lane: the same name gives the same draws, whenever the lane is made.
@@ -238,7 +234,7 @@ impl LaneName {
 
 impl Default for LaneName {
     fn default() -> Self {
-        Self("default".to_owned())
+        Self("default".into())
     }
 }
 
@@ -248,7 +244,7 @@ impl FromStr for LaneName {
     fn from_str(text: &str) -> Result<Self, LaneRefusal> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         if (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(plain) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.to_owned().into()))
         } else {
             Err(LaneRefusal::Name)
         }
@@ -265,7 +261,7 @@ impl TryFrom<String> for LaneName {
 
 impl From<LaneName> for String {
     fn from(name: LaneName) -> Self {
-        name.0
+        name.0.into_owned()
     }
 }
 
@@ -283,8 +279,8 @@ fn split(path: &str) -> (Option<&str>, &str) {
 }
 
 /// The key of a request, in whatever way its provider wants it.
-fn key(headers: &HeaderMap, query: &str) -> Option<String> {
-    let text = |name| Some(String::from_utf8_lossy(headers.get(name)?.as_bytes()).into_owned());
+fn key(headers: &Headers, query: &str) -> Option<String> {
+    let text = |name| headers.get(name).map(str::to_owned);
     let own = ["x-api-key", "api-key", "x-goog-api-key"].into_iter().find_map(text);
     let authorization = || {
         let value = text("authorization")?;
@@ -305,8 +301,6 @@ const NAME_BYTES_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
     use crate::{
         clock::Clock,
@@ -347,10 +341,7 @@ mod tests {
             ("/lanes/a/v1", "/lanes/a/v1", false),
         ] {
             for sent in headers {
-                let headers: HeaderMap = sent
-                    .iter()
-                    .map(|&(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
-                    .collect::<HeaderMap>();
+                let headers: Headers = sent.iter().copied().collect();
                 for (lanes, keyed) in [(&plain, false), (&by_key, true)] {
                     let expected = match (in_path, sent.contains(&lane), sent.contains(&key)) {
                         (true, ..) => name("a"),
@@ -359,7 +350,7 @@ mod tests {
                         _ => LaneName::default(),
                     };
                     let address = lanes.address(path, "", &headers).unwrap();
-                    assert_eq!(address, Address { lane: expected, path: rest.to_owned() });
+                    assert_eq!(address, Address { lane: expected, path: rest });
                 }
             }
         }
@@ -375,13 +366,10 @@ mod tests {
             ("api-key", "sk-1"),
             ("x-goog-api-key", "sk-1"),
         ] {
-            let headers = HeaderMap::from_iter([(
-                header.parse().unwrap(),
-                HeaderValue::from_str(value).unwrap(),
-            )]);
+            let headers = Headers::from_iter([(header, value)]);
             assert_eq!(key(&headers, "").as_deref(), Some("sk-1"), "{header}: {value}");
         }
-        let none = HeaderMap::new();
+        let none = Headers::default();
         assert_eq!(key(&none, "alt=sse&key=sk-1").as_deref(), Some("sk-1"));
         assert_eq!((key(&none, "monkey=1"), key(&none, "key=")), (None, None));
     }

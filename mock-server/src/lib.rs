@@ -64,4 +64,5 @@ pub mod offline;
 pub mod server;
 
 mod admin;
+mod intake;
 mod wire;

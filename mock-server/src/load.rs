@@ -114,7 +114,7 @@ mod tests {
         assert!(!load.is_full(SECOND));
         load.accept(SECOND, SECOND);
         assert!(load.is_full(SECOND));
-        assert!(load.is_full(SECOND * 2 - Duration::from_nanos(1)));
+        assert!(load.is_full(Duration::from_nanos(1_999_999_999)));
         assert!(!load.is_full(SECOND * 2));
     }
 }

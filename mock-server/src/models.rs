@@ -1,7 +1,9 @@
 //! What is known of the models: windows, output limits, tokenizers, dated names.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::sync::LazyLock;
 
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
 use serde::Deserialize;
 
 /// What is known of one model; each entry of `models.json` names its source.
@@ -21,7 +23,7 @@ pub struct ModelFacts {
     pub resolved_model: Option<String>,
 }
 
-static MODELS: LazyLock<BTreeMap<String, ModelFacts>> = LazyLock::new(|| {
+static MODELS: LazyLock<IndexMap<String, ModelFacts, RandomState>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("models.json")).expect("models.json is checked by a test")
 });
 

@@ -3,7 +3,7 @@
 //! What a client would read is told as data; only what is asked for is worded. Answers come whole:
 //! a simulation has no streams.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     action::Action,
@@ -90,8 +90,7 @@ impl Offline {
 
     /// What a request says, as the provider reads it; none if it would be refused as it stands.
     pub fn read(path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Request> {
-        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let headers = Headers(headers.iter().map(own).collect());
+        let headers: Headers = headers.iter().copied().collect();
         let head = Head { method: "POST", path, query: "", headers: &headers };
         match dialect::find(&head) {
             Found::Served(dialect, route) => dialect.read(route, &head, body).ok(),
@@ -127,13 +126,14 @@ impl Offline {
         let moment = self.moment(decision, now);
         let pace = self.pace(decision);
         let exchange = Exchange { request, decision, moment, words: &[], pace };
-        let timeline = timeline::compose(dialect, &exchange, &self.plan.provider);
+        let mut timeline = timeline::compose(dialect, &exchange, &self.plan.provider);
+        let body = timeline.pieces().flat_map(|piece| piece.bytes).collect();
         let head = timeline.head?;
-        let own = |(name, value): (&str, String)| (name.to_owned(), value);
+        let own = |(name, value): (&str, Cow<'_, str>)| (name.to_owned(), value.into_owned());
         Some(Worded {
             status: head.status,
             headers: head.headers.into_iter().map(own).collect(),
-            body: timeline.pieces.iter().flat_map(|piece| piece.bytes.to_vec()).collect(),
+            body,
         })
     }
 
@@ -149,7 +149,8 @@ impl Offline {
         let exchange = Exchange { request, decision, moment, words: &[], pace };
         let reply = dialect.answer(&exchange, &Answer::default());
         debug_assert!(matches!(reply.body, ReplyBody::Whole(_)), "a simulation has no streams");
-        reply.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let own = |(name, value): (&str, Cow<'_, str>)| (name.to_owned(), value.into_owned());
+        reply.headers.into_iter().map(own).collect()
     }
 
     /// An attempt is over, and so many tokens were written for it.

@@ -19,10 +19,10 @@ mod tier;
 #[cfg(test)]
 mod properties;
 
-use std::{
-    collections::{BTreeMap, btree_map},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
+
+use foldhash::fast::RandomState;
+use indexmap::{Equivalent, IndexMap};
 
 pub use level::Level;
 pub(crate) use level::whole_millis;
@@ -44,7 +44,7 @@ pub struct Quotas {
     quota: Quota,
     /// The wall time at which the engine's begins; it decides where days and minutes end.
     wall_at_zero: Duration,
-    accounts: BTreeMap<Group, Account>,
+    accounts: IndexMap<Group, Account, RandomState>,
     held: BTreeMap<u64, Held>,
     /// The latest time that was told: an earlier one changes nothing.
     latest: Duration,
@@ -60,7 +60,7 @@ pub struct Ask<'a> {
     /// The organisation that the request names; all who name none are one.
     pub organisation: &'a str,
     /// The key.
-    pub key: &'a Fingerprint,
+    pub key: Fingerprint,
     /// The model.
     pub model: &'a str,
     /// The tokens of its input.
@@ -72,7 +72,7 @@ pub struct Ask<'a> {
 }
 
 /// Whose requests share their limits.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Group {
     provider: ProviderName,
     organisation: Option<String>,
@@ -80,10 +80,20 @@ struct Group {
     model: Option<String>,
 }
 
+/// The same as a request names it; it must have the same hash.
+#[derive(Clone, Copy, Debug, Hash)]
+struct Named<'a> {
+    provider: ProviderName,
+    organisation: Option<&'a str>,
+    key: Option<Fingerprint>,
+    model: Option<&'a str>,
+}
+
 /// What an admitted attempt took.
 #[derive(Clone, Debug)]
 struct Held {
-    group: Group,
+    /// The account, by its place; none is ever taken away.
+    account: usize,
     cost: Cost,
     taken: Moment,
 }
@@ -91,7 +101,7 @@ struct Held {
 impl Quotas {
     /// Limits of which nothing is used, from a wall time on.
     pub fn new(quota: Quota, wall_at_zero: Duration) -> Self {
-        let (accounts, held) = (BTreeMap::new(), BTreeMap::new());
+        let (accounts, held) = (IndexMap::default(), BTreeMap::new());
         Self { quota, wall_at_zero, accounts, held, latest: Duration::ZERO }
     }
 
@@ -101,15 +111,14 @@ impl Quotas {
     pub fn admit(&mut self, ask: &Ask<'_>, now: Duration) -> Result<Vec<Level>, Limited> {
         let moment = self.moment(now);
         let cost = self.cost(ask);
-        let group = Group::of(ask, self.quota.per);
-        let account = match self.accounts.entry(group.clone()) {
-            btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            btree_map::Entry::Vacant(entry) => {
-                entry.insert(Account::new(&self.quota, ask.provider, ask.model, moment))
-            }
-        };
+        let named = Named::of(ask, self.quota.per);
+        let index = self.accounts.get_index_of(&named).unwrap_or_else(|| {
+            let account = Account::new(&self.quota, ask.provider, ask.model, moment);
+            self.accounts.insert_full(named.group(), account).0
+        });
+        let account = &mut self.accounts[index];
         account.admit(cost, moment)?;
-        self.held.insert(ask.attempt, Held { group, cost, taken: moment });
+        self.held.insert(ask.attempt, Held { account: index, cost, taken: moment });
         Ok(account.levels())
     }
 
@@ -117,16 +126,14 @@ impl Quotas {
     /// nothing to settle, and no attempt is settled twice.
     pub fn settle(&mut self, attempt: u64, generated: u64, now: Duration) {
         let moment = self.moment(now);
-        let Some(Held { group, cost, taken }) = self.held.remove(&attempt) else { return };
-        if let Some(account) = self.accounts.get_mut(&group) {
-            account.settle(cost, generated, taken, moment);
-        }
+        let Some(Held { account, cost, taken }) = self.held.remove(&attempt) else { return };
+        self.accounts[account].settle(cost, generated, taken, moment);
     }
 
     /// The levels of a request's limits as they stand; none if no request has met them yet.
     pub fn levels(&mut self, ask: &Ask<'_>, now: Duration) -> Vec<Level> {
         let moment = self.moment(now);
-        let account = self.accounts.get_mut(&Group::of(ask, self.quota.per));
+        let account = self.accounts.get_mut(&Named::of(ask, self.quota.per));
         account.map_or_else(Vec::new, |account| {
             account.advance(moment);
             account.levels()
@@ -149,18 +156,34 @@ impl Quotas {
     }
 }
 
-impl Group {
-    fn of(ask: &Ask<'_>, per: Per) -> Self {
-        let key = || Some(ask.key.clone());
-        let model = || Some(ask.model.to_owned());
+impl<'a> Named<'a> {
+    fn of(ask: &Ask<'a>, per: Per) -> Self {
         let (key, model) = match per {
-            Per::Key => (key(), None),
-            Per::KeyAndModel => (key(), model()),
-            Per::Model => (None, model()),
+            Per::Key => (Some(ask.key), None),
+            Per::KeyAndModel => (Some(ask.key), Some(ask.model)),
+            Per::Model => (None, Some(ask.model)),
             Per::Organisation => (None, None),
         };
-        let organisation = (per == Per::Organisation).then(|| ask.organisation.to_owned());
+        let organisation = (per == Per::Organisation).then_some(ask.organisation);
         Self { provider: ask.provider, organisation, key, model }
+    }
+
+    fn group(self) -> Group {
+        Group {
+            provider: self.provider,
+            organisation: self.organisation.map(str::to_owned),
+            key: self.key,
+            model: self.model.map(str::to_owned),
+        }
+    }
+}
+
+impl Equivalent<Group> for Named<'_> {
+    fn equivalent(&self, group: &Group) -> bool {
+        self.provider == group.provider
+            && self.organisation == group.organisation.as_deref()
+            && self.key == group.key
+            && self.model == group.model.as_deref()
     }
 }
 
@@ -194,7 +217,7 @@ mod tests {
             now: Duration,
         ) -> Result<Vec<Level>, Limited> {
             let Self(provider, organisation, key, model) = self;
-            let key = &Fingerprint::of(key);
+            let key = Fingerprint::of(key);
             let (input_tokens, output_tokens_max) = tokens;
             let model_output_max = Some(100);
             let ask = Ask {

@@ -1,6 +1,6 @@
 //! A request as the engine sees it, whatever dialect it was spoken in.
 
-use std::hash::Hasher;
+use std::{fmt, hash::Hasher, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -91,20 +91,30 @@ pub enum Format {
     Text,
 }
 
-/// Header names in lower case with their values, in the order of arrival.
+/// Header names in lower case with their values, in the order of arrival; clones share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers(pub Vec<(String, String)>);
+pub struct Headers(Arc<Fields>);
+
+/// Names and values in one text, for there are many of them and most are short.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Fields {
+    text: String,
+    /// Where each name ends, and the value behind it.
+    ends: Vec<(usize, usize)>,
+}
 
 /// The turns of a conversation, normalised so that the same one looks the same to every provider.
 ///
 /// Only roles and texts count: model, key, temperature and metadata may differ between two attempts
-/// of one call.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// of one call. Clones share what they have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversation {
     /// A hash of each turn, the system turns first.
-    turns: Vec<u64>,
+    turns: Arc<[u64]>,
     /// The text of the last user turn.
-    pub last_user: String,
+    pub last_user: Arc<str>,
+    /// The hash of that text.
+    anchor: u64,
     /// How many turns of the assistant called tools since then: how far an agent's task got.
     pub tool_turns: u64,
 }
@@ -115,9 +125,19 @@ pub struct Conversation {
 pub const TOOL_CALLS: &str = "tool-calls";
 
 /// What stands for a key in a journal: enough to tell keys apart, too little to use them.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Fingerprint(pub String);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Fingerprint {
+    /// A key, by half of its hash.
+    Key(u32),
+    /// There was no key.
+    None,
+}
+
+/// A text that is no fingerprint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a key's fingerprint is `key-` with eight hexadecimal digits, or `none`, and not `{0}`")]
+pub struct NoFingerprint(pub String);
 
 impl Request {
     /// A request of which nothing but its headers is known.
@@ -192,16 +212,67 @@ impl Headers {
 
     /// Every value of a header, in order.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        let wanted = name.to_ascii_lowercase();
-        self.0.iter().filter(move |(name, _)| *name == wanted).map(|(_, value)| value.as_str())
+        let Fields { text, ends } = &*self.0;
+        let mut start = 0;
+        ends.iter().filter_map(move |&(end, value)| {
+            let field = start..end;
+            start = value;
+            // Most names are ruled out by their length.
+            let found = field.len() == name.len() && text[field].eq_ignore_ascii_case(name);
+            found.then(|| &text[end..value])
+        })
+    }
+
+    /// Every header, its name in lower case, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let Fields { text, ends } = &*self.0;
+        let mut start = 0;
+        ends.iter().map(move |&(name, value)| {
+            let field = (&text[start..name], &text[name..value]);
+            start = value;
+            field
+        })
+    }
+
+    /// Adds a header behind the others.
+    pub fn push(&mut self, name: &str, value: &str) {
+        Arc::make_mut(&mut self.0).push(name, value);
     }
 }
 
+impl Fields {
+    fn push(&mut self, name: &str, value: &str) {
+        let start = self.text.len();
+        self.text.push_str(name);
+        self.text[start..].make_ascii_lowercase();
+        let end = self.text.len();
+        self.text.push_str(value);
+        self.ends.push((end, self.text.len()));
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
+        let headers = headers.into_iter();
+        let ends = Vec::with_capacity(headers.size_hint().0 + 1);
+        let mut fields = Fields { text: String::with_capacity(HEADER_BYTES), ends };
+        for (name, value) in headers {
+            fields.push(name.as_ref(), value.as_ref());
+        }
+        Self(Arc::new(fields))
+    }
+}
+
+/// About as many bytes as the headers of a request have; the text grows if they have more.
+const HEADER_BYTES: usize = 512;
+
 impl Conversation {
     /// Collects turns of (role, text); a provider's names for the same role are made one.
-    pub fn new<'a>(turns: impl IntoIterator<Item = (&'a str, String)>) -> Self {
-        let mut conversation = Self::default();
-        let mut spoken = Vec::new();
+    pub fn new<'a, T: AsRef<str>>(turns: impl IntoIterator<Item = (&'a str, T)>) -> Self {
+        let (mut system, mut spoken) = (Vec::new(), Vec::new());
+        let mut last_user = None;
+        let mut tool_turns = 0;
+        let mut anchor = StableHasher::new(0);
         for (role, text) in turns {
             let role = match role {
                 "system" | "developer" => "system",
@@ -212,28 +283,34 @@ impl Conversation {
             let mut hash = StableHasher::new(0);
             hash.write(speaker.as_bytes());
             hash.write_u8(0);
-            hash.write(text.trim().as_bytes());
+            let said = text.as_ref().trim().as_bytes();
+            if role == "user" {
+                anchor = StableHasher::new(0);
+                hash.write_beside(&mut anchor, said);
+            } else {
+                hash.write(said);
+            }
             if role == "system" {
-                conversation.turns.push(hash.finish());
+                system.push(hash.finish());
             } else {
                 spoken.push(hash.finish());
             }
             if role == "user" {
-                conversation.last_user = text;
-                conversation.tool_turns = 0;
+                last_user = Some(text);
+                tool_turns = 0;
             } else if role == TOOL_CALLS {
-                conversation.tool_turns += 1;
+                tool_turns += 1;
             }
         }
-        conversation.turns.append(&mut spoken);
-        conversation
+        system.append(&mut spoken);
+        let last_user = last_user.as_ref().map_or("", AsRef::as_ref);
+        let (last_user, anchor) = (last_user.into(), anchor.finish());
+        Self { turns: system.into(), last_user, anchor, tool_turns }
     }
 
     /// What two versions of one conversation, truncated or not, have in common.
     pub fn anchor(&self) -> u64 {
-        let mut hash = StableHasher::new(0);
-        hash.write(self.last_user.trim().as_bytes());
-        hash.finish()
+        self.anchor
     }
 
     /// Whether this is the other with turns left out of its middle or beginning.
@@ -245,15 +322,50 @@ impl Conversation {
     }
 }
 
+impl Default for Conversation {
+    fn default() -> Self {
+        Self::new::<&str>([])
+    }
+}
+
 impl Fingerprint {
     /// The fingerprint of a key.
     pub fn of(key: &str) -> Self {
         if key.is_empty() {
-            return Self("none".to_owned());
+            return Self::None;
         }
         let mut hash = StableHasher::new(0);
         hash.write(key.as_bytes());
-        Self(format!("key-{:08x}", hash.finish() >> 32))
+        let [.., a, b, c, d] = hash.finish().to_le_bytes();
+        Self::Key(u32::from_le_bytes([a, b, c, d]))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(half) => write!(f, "key-{half:08x}"),
+            Self::None => f.write_str("none"),
+        }
+    }
+}
+
+impl TryFrom<String> for Fingerprint {
+    type Error = NoFingerprint;
+
+    fn try_from(text: String) -> Result<Self, NoFingerprint> {
+        let digits = text.strip_prefix("key-").filter(|digits| digits.len() == 8);
+        match digits.map(|digits| u32::from_str_radix(digits, 16)) {
+            Some(Ok(half)) => Ok(Self::Key(half)),
+            None if text == "none" => Ok(Self::None),
+            None | Some(Err(_)) => Err(NoFingerprint(text)),
+        }
+    }
+}
+
+impl From<Fingerprint> for String {
+    fn from(fingerprint: Fingerprint) -> Self {
+        fingerprint.to_string()
     }
 }
 
@@ -310,7 +422,7 @@ mod tests {
             route: Route::OpenAiChat,
             model: "gpt-4o-mini".to_owned(),
             key: "sk-one".to_owned(),
-            headers: Headers(vec![("x-team".to_owned(), "blue".to_owned())]),
+            headers: Headers::from_iter([("x-team", "blue")]),
             body: json!({"messages": [{"role": "system"}], "temperature": 0}),
             streaming: false,
             conversation: Conversation::default(),
@@ -340,7 +452,18 @@ mod tests {
     #[test]
     fn a_fingerprint_does_not_hold_the_key() {
         let fingerprint = Fingerprint::of("sk-live-verysecret");
-        assert!(!fingerprint.0.contains("secret"));
+        assert_eq!(fingerprint.to_string(), "key-f6b7631e");
         assert_ne!(fingerprint, Fingerprint::of("sk-live-verysecreT"));
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_as_it_was_written() {
+        for fingerprint in [Fingerprint::of("sk-1"), Fingerprint::Key(7), Fingerprint::None] {
+            let text = String::from(fingerprint);
+            assert_eq!(Fingerprint::try_from(text), Ok(fingerprint));
+        }
+        for text in ["", "sk-1", "key-7", "key-0000000g", "key-000000007"] {
+            assert!(Fingerprint::try_from(text.to_owned()).is_err(), "{text}");
+        }
     }
 }

@@ -1,12 +1,9 @@
 //! Accepts connections, hands requests to the dialects and the engine, and plays what they say.
 
-use std::{convert::Infallible, error::Error as _, future::Future, io, pin::pin, time::Duration};
+use std::{borrow::Cow, future::Future, io, pin::pin, time::Duration};
 
-use axum::{Router, body::Body, response::Response};
+use axum::{Router, body::Body as Page};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -15,13 +12,14 @@ use crate::{
     dialect::{self, Dialect, Exchange, Found, Head, Moment, Pace, Refusal, Reply, ReplyBody},
     door::{Door, Stream},
     identity::{CALL_HEADER, Served},
+    intake::{BodyMistake, RequestHead, Stamped},
     journal::Claimed,
     lane::{Lane, Recorder, nanos},
-    lanes::{LaneRefusal, Lanes},
+    lanes::{LaneName, LaneRefusal, Lanes},
     plan::{Latency, ProviderName, Route},
     request::{Conversation, Fingerprint, Headers, Request},
     timeline::{self, End, Timeline},
-    wire::{self, Connection, Manner},
+    wire::{self, Manner, Play},
 };
 
 /// Serves lanes until told to stop; every connection is closed before it returns.
@@ -120,85 +118,129 @@ async fn serve<S: Stream>(stream: S, number: u64, delay: Duration, lanes: Lanes,
         clock.sleep_until(clock.now() + delay).await;
     }
     let _open = Open { lanes: lanes.clone(), number };
-    let (mut stamped, connection, mut takeover) = wire::stamp(stream, number, clock);
+    let mut connection = Connection { number, lanes, admin, stamped: Stamped::new(stream, clock) };
     loop {
-        let service = service_fn(|request: hyper::Request<Incoming>| {
-            let (lanes, connection, admin) = (lanes.clone(), connection.clone(), admin.clone());
-            async move {
-                connection.head_read();
-                Ok::<_, Infallible>(respond(&lanes, &connection, admin, request).await)
-            }
-        });
-        let mut http = http1::Builder::new()
-            // Ours, from the clock that rules the run.
-            .auto_date_header(false)
-            // A client that has said all it has to say may still wait for the answer.
-            .half_close(true)
-            .serve_connection(TokioIo::new(stamped), service);
-        let taken = tokio::select! {
-            biased;
-            taken = takeover.recv() => taken,
-            // How a connection ended is in the journal, attempt by attempt.
-            _ended = &mut http => None,
+        let head = match connection.stamped.head().await {
+            Ok(Some(head)) => head,
+            Ok(None) => return,
+            Err(status) => return wire::refuse(status, &mut connection.stamped).await,
         };
-        let Some(taken) = taken else { return };
-        let parts = http.into_parts();
-        let unused = parts.io.into_inner().unread(&parts.read_buf);
-        match taken.play(unused).await {
-            Some(open) => stamped = open,
-            None => return,
+        if !connection.respond(head).await {
+            return;
         }
     }
 }
 
-/// Answers a request, of whatever kind and lane.
-async fn respond(
-    lanes: &Lanes,
-    connection: &Connection,
-    mut admin: Router,
-    mut request: hyper::Request<Incoming>,
-) -> Response {
-    let query = request.uri().query().unwrap_or_default();
-    // A slash too many does not make a request to a provider of one that is meant for us.
-    let path = tidy(request.uri().path());
-    let address = lanes.address(&path, query, request.headers());
-    let own = match &address {
-        Ok(address) => admin::own(&address.path, query),
-        Err(_) => None,
-    };
-    match (address, own) {
-        (Ok(address), Some(uri)) => {
-            // It is no attempt, and what comes after it is another request.
-            connection.request_read(Duration::ZERO);
-            *request.uri_mut() = uri;
-            request.extensions_mut().insert(address.lane);
-            let Ok(response) =
-                tower_service::Service::call(&mut admin, request.map(Body::new)).await;
-            response
-        }
-        (Ok(address), None) => match lanes.open(&address.lane) {
-            Ok(lane) => answer(&lane, connection, address.path, request).await,
-            Err(refusal) => refuse_lane(lanes, connection, refusal, request).await,
-        },
-        (Err(refusal), _) => refuse_lane(lanes, connection, refusal, request).await,
-    }
+/// A connection, and what is served over it.
+struct Connection<S> {
+    /// Counted from 1 in its lane.
+    number: u64,
+    lanes: Lanes,
+    admin: Router,
+    stamped: Stamped<S>,
 }
 
-/// Answers a request that gets no lane, without reading more of it than its head.
-async fn refuse_lane(
-    lanes: &Lanes,
-    connection: &Connection,
-    refusal: LaneRefusal,
-    request: hyper::Request<Incoming>,
-) -> Response {
-    lanes.default_lane().refuse_lane(refusal);
-    let (parts, _) = request.into_parts();
-    let timeline = Timeline::reply(
-        plain(refusal.status(), &refusal.to_string()),
-        // No provider would say this, so no client is judged by what it makes of it.
-        Served::Broken,
-    );
-    connection.play(timeline, None, Manner::of(&parts).closing()).await
+impl<S: Stream> Connection<S> {
+    /// Answers a request, of whatever kind and lane, and tells whether another one may follow.
+    async fn respond(&mut self, head: RequestHead) -> bool {
+        let uri = head.uri.clone();
+        let query = uri.query().unwrap_or_default();
+        // A slash too many does not make a request to a provider of one that is meant for us.
+        let path = tidy(uri.path());
+        let lanes = self.lanes.clone();
+        let play = match lanes.address(&path, query, &head.headers) {
+            Ok(address) => match admin::own(address.path, query) {
+                Some(uri) => return self.own(address.lane, uri, head).await,
+                None => match lanes.open(&address.lane) {
+                    Ok(lane) => self.answer(&lane, address.path, head).await,
+                    Err(refusal) => self.refuse_lane(refusal, &head),
+                },
+            },
+            Err(refusal) => self.refuse_lane(refusal, &head),
+        };
+        play.over(&mut self.stamped).await
+    }
+
+    /// Answers a request to the server itself, which is no attempt.
+    async fn own(&mut self, lane: LaneName, uri: http::Uri, head: RequestHead) -> bool {
+        let manner = Manner::of(&head);
+        let most = self.lanes.default_lane().plan().limits.body_bytes_max;
+        let body = match self.stamped.body(&head, most).await {
+            Ok(body) => body,
+            Err(mistake) => {
+                return Self::refuse_body(mistake, manner).over(&mut self.stamped).await;
+            }
+        };
+        let page = Page::from(Bytes::copy_from_slice(self.stamped.bytes(&body)));
+        self.stamped.used(&body);
+        let mut request = http::Request::new(page);
+        (*request.method_mut(), *request.uri_mut()) = (head.method, uri);
+        for (name, value) in head.headers.iter() {
+            if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), value.try_into()) {
+                request.headers_mut().append(name, value);
+            }
+        }
+        request.extensions_mut().insert(lane);
+        let Ok(response) = tower_service::Service::call(&mut self.admin, request).await;
+        let (head, body) = response.into_parts();
+        match axum::body::to_bytes(body, usize::MAX).await {
+            Ok(body) => wire::page(&head, &body, manner, &mut self.stamped).await,
+            Err(_) => false,
+        }
+    }
+
+    /// Answers a request that gets no lane, without reading more of it than its head.
+    fn refuse_lane(&self, refusal: LaneRefusal, head: &RequestHead) -> Play {
+        self.lanes.default_lane().refuse_lane(refusal);
+        let timeline = Timeline::reply(
+            plain(refusal.status(), &refusal.to_string()),
+            // No provider would say this, so no client is judged by what it makes of it.
+            Served::Broken,
+        );
+        Play { timeline, recorder: None, manner: Manner::of(head).closing() }
+    }
+
+    /// Answers a request whose body cannot be read: nobody asked for anything, so that there is no
+    /// attempt to speak of.
+    fn refuse_body(mistake: BodyMistake, manner: Manner) -> Play {
+        let timeline = match mistake {
+            BodyMistake::Left => Timeline::silent(End::Close),
+            BodyMistake::Malformed => Timeline::reply(plain(400, "Bad Request"), Served::Broken),
+            BodyMistake::TooLong => {
+                Timeline::reply(plain(413, "Payload Too Large"), Served::Broken)
+            }
+        };
+        Play { timeline, recorder: None, manner: manner.closing() }
+    }
+
+    /// Answers a request to the provider; the path is that of the provider.
+    async fn answer(&mut self, lane: &Lane, path: &str, mut asked: RequestHead) -> Play {
+        let query = asked.uri.query().unwrap_or_default();
+        if query.is_empty() {
+            asked.headers.push(Headers::TARGET, path);
+        } else {
+            asked.headers.push(Headers::TARGET, &format!("{path}?{query}"));
+        }
+        let head = Head { method: asked.method.as_str(), path, query, headers: &asked.headers };
+        let manner = Manner::of(&asked);
+        let most = lane.plan().limits.body_bytes_max;
+        let (body, manner) = match self.stamped.body(&asked, most).await {
+            Ok(body) => (Some(body), manner),
+            // The rest of it is still to come, so that no further request can be told from it.
+            Err(BodyMistake::TooLong) => (None, manner.closing()),
+            Err(mistake) => return Self::refuse_body(mistake, manner),
+        };
+        let arrival = Arrival {
+            first_byte_at: self.stamped.first_byte_at().unwrap_or_else(|| lane.clock().now()),
+            connection: self.number,
+        };
+        let bytes = body.as_ref().map(|body| self.stamped.bytes(body));
+        let (timeline, recorder) = claim(lane, &head, bytes, &arrival);
+        if let Some(body) = &body {
+            self.stamped.used(body);
+        }
+        Play { timeline, recorder: Some(recorder), manner }
+    }
 }
 
 /// A connection; all lanes are told when it is closed, however that comes about.
@@ -213,97 +255,33 @@ impl Drop for Open {
     }
 }
 
-/// Why a body cannot be read to its end.
-enum BodyMistake {
-    /// The client left, or broke the connection.
-    Left,
-    /// Its framing is no HTTP.
-    Malformed,
-    /// It is longer than the plan allows.
-    TooLong,
-}
-
-/// The whole body, unless it is announced or found to be too long.
-async fn read_body(
-    parts: &http::request::Parts,
-    body: Incoming,
-    most: usize,
-) -> Result<Bytes, BodyMistake> {
-    let announced = parts.headers.get(http::header::CONTENT_LENGTH);
-    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let too_long = |length| usize::try_from(length).is_ok_and(|length| length > most);
-    if announced.is_some_and(too_long) {
-        return Err(BodyMistake::TooLong);
-    }
-    match Limited::new(body, most).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(BodyMistake::TooLong),
-        Err(error) => {
-            let cause = error.downcast_ref::<hyper::Error>().and_then(hyper::Error::source);
-            let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
-            match cause.map(io::Error::kind) {
-                Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
-                    Err(BodyMistake::Malformed)
-                }
-                _ => Err(BodyMistake::Left),
-            }
-        }
-    }
-}
-
-/// Answers a request to the provider; the path is that of the provider.
-async fn answer(
+/// Decides and words what happens to a request to the provider; none has a body that was too long.
+fn claim(
     lane: &Lane,
-    connection: &Connection,
-    path: String,
-    request: hyper::Request<Incoming>,
-) -> Response {
-    let (parts, body) = request.into_parts();
-    let query = parts.uri.query().unwrap_or_default();
-    let target = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
-    let headers = parts.headers.iter().map(|(name, value)| {
-        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-    });
-    let target = (Headers::TARGET.to_owned(), target);
-    let headers = Headers([target].into_iter().chain(headers).collect());
-    let head = Head { method: parts.method.as_str(), path: &path, query, headers: &headers };
-    let manner = Manner::of(&parts);
-    let (body, manner) = match read_body(&parts, body, lane.plan().limits.body_bytes_max).await {
-        Ok(body) => (Some(body), manner),
-        // The rest of it is still to come, so that no further request can be told from it.
-        Err(BodyMistake::TooLong) => (None, manner.closing()),
-        // Nobody asked for anything: there is no attempt to speak of.
-        Err(BodyMistake::Left) => {
-            return connection.play(Timeline::silent(End::Close), None, manner.closing()).await;
-        }
-        Err(BodyMistake::Malformed) => {
-            let timeline = Timeline::reply(plain(400, "Bad Request"), Served::Broken);
-            return connection.play(timeline, None, manner.closing()).await;
-        }
-    };
-    let read_at = lane.clock().now();
-    let arrival =
-        Arrival { first_byte_at: connection.request_read(read_at), connection: connection.number };
-    let (timeline, recorder) = match dialect::find(&head) {
+    head: &Head<'_>,
+    body: Option<&[u8]>,
+    arrival: &Arrival,
+) -> (Timeline, Recorder) {
+    match dialect::find(head) {
         Found::Unserved(dialect) => lane.claim_unserved(
             |attempt, now| {
-                let reply = dialect::not_found(dialect, &head, &moment(lane, attempt, now));
+                let reply = dialect::not_found(dialect, head, &moment(lane, attempt, now));
                 Timeline::reply(reply, Served::Error(ErrorKind::NotFound))
             },
-            |attempt, _, now| arrival.unserved(attempt, &head, dialect.name(), None, now),
+            |attempt, _, now| arrival.unserved(attempt, head, dialect.name(), None, now),
         ),
         Found::Served(dialect, route) => {
-            let read = match &body {
-                Some(body) => dialect.read(route, &head, body),
+            let read = match body {
+                Some(body) => dialect.read(route, head, body),
                 None => Err(Refusal::new(ErrorKind::RequestTooLarge, "body")),
             };
             match read {
                 Err(refusal) => {
-                    let body = body.as_deref().unwrap_or_default();
-                    refuse(lane, dialect, &refusal, &arrival, &head, body, route)
+                    let body = body.unwrap_or_default();
+                    refuse(lane, dialect, &refusal, arrival, head, body, route)
                 }
                 Ok(mut request) => {
-                    request.connection = connection.number;
+                    request.connection = arrival.connection;
                     lane.claim(
                         &request,
                         |decision, now| {
@@ -323,7 +301,7 @@ async fn answer(
                             call: Some(decision.call),
                             evidence: Some(decision.evidence),
                             conversation: request.conversation.anchor(),
-                            call_name: headers.get(CALL_HEADER).map(str::to_owned),
+                            call_name: head.headers.get(CALL_HEADER).map(str::to_owned),
                             model: request.model.clone(),
                             key: Fingerprint::of(&request.key),
                             streaming: request.streaming,
@@ -338,7 +316,7 @@ async fn answer(
                             mark: timeline.mark.as_ref().map(ToString::to_string),
                             ..arrival.unserved(
                                 decision.attempt,
-                                &head,
+                                head,
                                 route.provider(),
                                 Some(route),
                                 now,
@@ -348,16 +326,15 @@ async fn answer(
                 }
             }
         }
-    };
-    connection.play(timeline, Some(recorder), manner).await
+    }
 }
 
 /// An answer of our own, in no provider's shape; nobody is to come back for another one.
 fn plain(status: u16, message: &str) -> Reply {
     let headers = vec![
-        ("content-type", "text/plain; charset=utf-8".to_owned()),
+        ("content-type", "text/plain; charset=utf-8".into()),
         // The SDKs generated by Stainless obey it.
-        ("x-should-retry", "false".to_owned()),
+        ("x-should-retry", "false".into()),
     ];
     Reply { status, headers, body: ReplyBody::Whole(Bytes::from(format!("{message}\n"))) }
 }
@@ -449,9 +426,13 @@ fn moment(lane: &Lane, attempt: u64, now: Duration) -> Moment {
 }
 
 /// A path without empty segments: SDKs join a base URL and a route with one slash too many.
-fn tidy(path: &str) -> String {
+fn tidy(path: &str) -> Cow<'_, str> {
+    let is_tidy = path.starts_with('/') && !path.ends_with('/') && !path.contains("//");
+    if is_tidy {
+        return path.into();
+    }
     let segments = path.split('/').filter(|segment| !segment.is_empty());
-    segments.fold(String::new(), |path, segment| path + "/" + segment)
+    segments.fold(String::new(), |path, segment| path + "/" + segment).into()
 }
 
 /// Whether an accept error belongs to the connection that was to be accepted; see

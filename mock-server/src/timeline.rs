@@ -10,21 +10,27 @@ use crate::{
     action::{Action, CutEnd, ErrorKind, HintForm},
     answer::{Answer, Mark},
     bill::Bill,
-    dialect::{self, Dialect, Event, EventKind, Exchange, Pace, Place, Refusal, Reply, ReplyBody},
+    dialect::{
+        self, Dialect, Event, EventKind, Exchange, Fields, Pace, Place, Refusal, Reply, ReplyBody,
+    },
     identity::Served,
     plan::{Provider, Service},
     units::Span,
 };
 
 /// What goes out, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Timeline {
     /// The head; none if no byte is ever answered.
     pub(crate) head: Option<Head>,
     /// The silence before the head.
     pub(crate) head_after: Duration,
-    /// The body, piece by piece.
-    pub(crate) pieces: Vec<Piece>,
+    /// The body.
+    pub(crate) body: ReplyBody,
+    /// How long its tokens take; none if all of it is there with the head.
+    pub(crate) pace: Option<Pace>,
+    /// How much later than at the claim it is begun.
+    delayed: Duration,
     /// How it ends.
     pub(crate) end: End,
     /// What it is to the client, if it is sent to its end.
@@ -43,7 +49,7 @@ pub(crate) struct Head {
     /// The HTTP status.
     pub(crate) status: u16,
     /// The headers, without Date and framing.
-    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) headers: Fields,
     /// The Content-Length; none if the body is chunked.
     pub(crate) content_length: Option<usize>,
 }
@@ -51,14 +57,27 @@ pub(crate) struct Head {
 /// A part of the body that is written at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
-    /// The silence before it.
-    pub(crate) after: Duration,
+    /// When it is written, counted from the claim. A part that is late does not make the next one
+    /// late: a model writes on, whoever reads.
+    pub(crate) due: Duration,
     /// The bytes.
     pub(crate) bytes: Bytes,
     /// Whether it is an event of a stream.
     pub(crate) event: bool,
-    /// Whether it is an event that carries text of the answer.
-    pub(crate) text: bool,
+    /// Whether nothing follows it.
+    pub(crate) last: bool,
+}
+
+/// The parts of a body that are still to be written, in their order.
+#[derive(Debug)]
+pub(crate) struct Pieces {
+    body: ReplyBody,
+    pace: Option<Pace>,
+    /// When the part before was due.
+    at: Duration,
+    /// How many tokens are there, and since when.
+    tokens: u64,
+    spoken: Duration,
 }
 
 /// How a timeline ends.
@@ -127,23 +146,20 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
         Answer::default()
     };
     let pace = exchange.pace;
-    let reply = dialect.answer(exchange, &answer);
-    let kinds: Vec<EventKind> = match &reply.body {
-        ReplyBody::Whole(_) => Vec::new(),
-        ReplyBody::Stream(events) => events.iter().map(|event| event.kind).collect(),
-    };
-    let mut timeline = Timeline::reply(reply, Served::Answer);
+    let mut timeline = Timeline::reply(dialect.answer(exchange, &answer), Served::Answer);
     timeline.mark.clone_from(&answer.mark);
-    if timeline.head.as_ref().is_some_and(|head| head.content_length.is_some()) {
+    timeline.bill = if let ReplyBody::Stream(script) = &timeline.body {
+        // The head waits for the first token, unless a sign of life goes out before it.
+        if !script.begins_early() {
+            timeline.head_after = pace.gap(0);
+        }
+        timeline.pace = Some(pace);
+        Bill::stream(exchange.request, answer, provider, pace, script.texts())
+    } else {
         // A JSON answer is sent when its last token is there.
-        let tokens = answer.choices.iter().map(|choice| choice.pieces.len()).max().unwrap_or(0);
-        timeline.head_after = pace.whole(u64::try_from(tokens).unwrap_or(0));
-    } else {
-        timeline.spread(&kinds, pace);
-    }
-    timeline.bill = if timeline.is_stream() {
-        Bill::stream(exchange.request, answer, provider, timeline.due())
-    } else {
+        let pieces = answer.choices.iter().map(|choice| choice.text.pieces().count());
+        let tokens = if pace.bursts() { 1 } else { pieces.max().unwrap_or(0) };
+        timeline.head_after = pace.whole(u64::try_from(tokens).unwrap_or(u64::MAX));
         Bill::whole(exchange.request, answer, provider, pace, timeline.head_after)
     };
     match &exchange.decision.action {
@@ -158,28 +174,29 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
         }
         Action::StreamError(error) => {
             timeline.keep_texts(error.after);
-            timeline.keep_unfinished();
-            let sent = timeline.pieces.len().to_string();
+            let sent = timeline.keep_unfinished().to_string();
             let words = [("events", sent)];
             let exchange = Exchange { words: &words, ..*exchange };
             let name = error.case.as_deref();
             let case = dialect::case(dialect, &exchange, error.error, Place::Stream, name)
                 .expect("the engine plays only what the provider knows");
-            let bytes = case.frame(dialect, &exchange);
-            timeline.pieces.push(Piece { after: case.after, bytes, event: true, text: false });
+            timeline.push(case.frame(dialect, &exchange), case.after);
             // Recorded: nothing follows an error event, not even on the connection.
             timeline.end = End::Last;
             timeline.served = Served::Broken;
         }
         Action::Truncated(truncated) => {
-            timeline.keep_bytes(|length| truncated.keep.of(length).min(length.saturating_sub(1)));
+            if let ReplyBody::Whole(body) = &mut timeline.body {
+                let length = body.len();
+                body.truncate(truncated.keep.of(length).min(length.saturating_sub(1)));
+            }
             timeline.end = End::Close;
             timeline.served = Served::Broken;
         }
         _ => {}
     }
-    if timeline.is_stream() {
-        timeline.bill.cut(timeline.pieces.iter().filter(|piece| piece.text).count());
+    if let ReplyBody::Stream(script) = &timeline.body {
+        timeline.bill.cut(script.texts());
     }
     timeline
 }
@@ -187,21 +204,17 @@ fn healthy(dialect: &dyn Dialect, exchange: &Exchange<'_>, provider: &Provider) 
 impl Timeline {
     /// A reply at once and whole.
     pub(crate) fn reply(reply: Reply, served: Served) -> Self {
-        let (content_length, pieces) = match reply.body {
-            ReplyBody::Whole(bytes) => {
-                let length = bytes.len();
-                (
-                    Some(length),
-                    vec![Piece { after: Duration::ZERO, bytes, event: false, text: false }],
-                )
-            }
-            ReplyBody::Stream(events) => (None, events.into_iter().map(Piece::from).collect()),
+        let content_length = match &reply.body {
+            ReplyBody::Whole(bytes) => Some(bytes.len()),
+            ReplyBody::Stream(_) => None,
         };
         let head = Head { status: reply.status, headers: reply.headers, content_length };
         Self {
             head: Some(head),
             head_after: Duration::ZERO,
-            pieces,
+            body: reply.body,
+            pace: None,
+            delayed: Duration::ZERO,
             end: End::Complete,
             served,
             mark: None,
@@ -215,7 +228,9 @@ impl Timeline {
         Self {
             head: None,
             head_after: Duration::ZERO,
-            pieces: Vec::new(),
+            body: ReplyBody::Whole(Bytes::new()),
+            pace: None,
+            delayed: Duration::ZERO,
             end,
             served: Served::Broken,
             mark: None,
@@ -224,93 +239,96 @@ impl Timeline {
         }
     }
 
-    /// Gives each event its time: the head waits for the first token, unless a sign of life goes
-    /// out before it.
-    fn spread(&mut self, kinds: &[EventKind], pace: Pace) {
-        let mut token = 0;
-        let mut waited = Duration::ZERO;
-        let first_text = kinds.iter().position(|kind| *kind == EventKind::Text);
-        let opening = &kinds[..first_text.unwrap_or(kinds.len())];
-        let early = opening.iter().any(|kind| matches!(kind, EventKind::Beat(_)));
-        if !early {
-            self.head_after = pace.gap(0);
+    /// Keeps a number of events with text; the opening ones stay, and at least one is held back.
+    fn keep_texts(&mut self, texts: u32) {
+        match &mut self.body {
+            ReplyBody::Whole(bytes) => bytes.clear(),
+            ReplyBody::Stream(script) => {
+                script.keep_texts(usize::try_from(texts).unwrap_or(usize::MAX));
+            }
         }
-        for (piece, kind) in self.pieces.iter_mut().zip(kinds) {
-            match kind {
-                EventKind::Beat(after) => {
-                    piece.after = *after;
-                    waited += *after;
-                }
-                EventKind::Other => {}
-                EventKind::Text => {
-                    let gap = if token == 0 && !early { Duration::ZERO } else { pace.gap(token) };
-                    piece.after = gap.saturating_sub(waited);
-                    waited = Duration::ZERO;
-                    token += 1;
-                }
+    }
+
+    /// Leaves out what a stream says after its last text: that, and how, it is finished. Returns
+    /// how many events are left.
+    fn keep_unfinished(&mut self) -> usize {
+        match &mut self.body {
+            ReplyBody::Whole(_) => 0,
+            ReplyBody::Stream(script) => {
+                script.keep_unfinished();
+                script.events()
+            }
+        }
+    }
+
+    /// Adds an event, so long after the one before it.
+    fn push(&mut self, bytes: Bytes, after: Duration) {
+        match &mut self.body {
+            ReplyBody::Whole(body) => *body = bytes,
+            ReplyBody::Stream(script) => {
+                script.push(Event { bytes, kind: EventKind::Beat(after) });
             }
         }
     }
 
     /// How long it takes by itself; none if it is no answer.
     pub(crate) fn service(&self) -> Option<Duration> {
-        let answers = self.head.is_some() && matches!(self.served, Served::Answer | Served::Broken);
-        answers.then(|| {
-            self.pieces.iter().map(|piece| piece.after).sum::<Duration>() + self.head_after
-        })
+        if self.head.is_none() || !matches!(self.served, Served::Answer | Served::Broken) {
+            return None;
+        }
+        let (ReplyBody::Stream(script), Some(pace)) = (&self.body, self.pace) else {
+            return Some(self.head_after);
+        };
+        let texts = script.texts();
+        let spoken = if texts == 0 {
+            self.head_after
+        } else {
+            pace.whole(u64::try_from(texts).unwrap_or(u64::MAX))
+        };
+        Some(spoken + script.silence_at_end())
     }
 
     /// Begins it so much later.
     pub(crate) fn delay(&mut self, later: Duration) {
         self.head_after += later;
+        self.delayed += later;
         self.bill.delay(later);
     }
 
-    /// Whether its body is a stream of events.
-    fn is_stream(&self) -> bool {
-        self.head.as_ref().is_some_and(|head| head.content_length.is_none())
-    }
-
-    /// When each event with text is sent, counted from the claim.
-    fn due(&self) -> Vec<Duration> {
-        let mut at = self.head_after;
-        let times = self.pieces.iter().map(|piece| {
-            at += piece.after;
-            piece.text.then_some(at)
-        });
-        times.flatten().collect()
-    }
-
-    /// Keeps a number of events with text; the opening ones stay, and at least one is held back.
-    fn keep_texts(&mut self, texts: u32) {
-        let texts = usize::try_from(texts).unwrap_or(usize::MAX);
-        let mut kept = 0;
-        let end = self.pieces.iter().position(|piece| {
-            kept += usize::from(piece.text);
-            kept > texts
-        });
-        let end = end.unwrap_or(self.pieces.len().saturating_sub(1));
-        self.pieces.truncate(end);
-    }
-
-    /// Leaves out what a stream says after its last text: that, and how, it is finished.
-    fn keep_unfinished(&mut self) {
-        if let Some(last) = self.pieces.iter().rposition(|piece| piece.text) {
-            self.pieces.truncate(last + 1);
-        }
-    }
-
-    /// Keeps the first bytes of a body that is sent at once.
-    fn keep_bytes(&mut self, keep: impl Fn(usize) -> usize) {
-        if let Some(piece) = self.pieces.first_mut() {
-            piece.bytes.truncate(keep(piece.bytes.len()));
+    /// Takes out what is to be written behind the head.
+    pub(crate) fn pieces(&mut self) -> Pieces {
+        Pieces {
+            body: std::mem::replace(&mut self.body, ReplyBody::Whole(Bytes::new())),
+            pace: self.pace,
+            at: self.head_after,
+            tokens: 0,
+            spoken: self.delayed,
         }
     }
 }
 
-impl From<Event> for Piece {
-    fn from(event: Event) -> Self {
-        let text = event.kind == EventKind::Text;
-        Self { after: Duration::ZERO, bytes: event.bytes, event: true, text }
+impl Iterator for Pieces {
+    type Item = Piece;
+
+    fn next(&mut self) -> Option<Piece> {
+        let script = match &mut self.body {
+            ReplyBody::Whole(bytes) if bytes.is_empty() => return None,
+            ReplyBody::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                return Some(Piece { due: self.at, bytes, event: false, last: true });
+            }
+            ReplyBody::Stream(script) => script,
+        };
+        match (script.next_kind()?, self.pace) {
+            (EventKind::Beat(after), Some(_)) => self.at += after,
+            (EventKind::Text, Some(pace)) => {
+                self.spoken += pace.gap(self.tokens);
+                self.tokens += 1;
+                self.at = self.at.max(self.spoken);
+            }
+            (EventKind::Other, _) | (_, None) => {}
+        }
+        let bytes = script.next_bytes(self.at);
+        Some(Piece { due: self.at, bytes, event: true, last: script.is_empty() })
     }
 }

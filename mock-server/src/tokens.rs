@@ -4,9 +4,7 @@
 //! characters ÷ 4 is within about 15 % for English, and whoever shows such a number calls it
 //! an estimate.
 
-use std::{cell::RefCell, collections::HashMap};
-
-use foldhash::fast::RandomState;
+use std::{cell::RefCell, ops::Range};
 
 use crate::models;
 
@@ -38,7 +36,13 @@ impl Tokenizer {
     pub fn count(self, text: &str) -> u64 {
         let count = match self {
             Self::Cl100k | Self::O200k => {
-                self.count_plain(text).unwrap_or_else(|| self.exactly(text))
+                let plain = REMEMBERED.with_borrow_mut(|remembered| {
+                    self.count_plain(
+                        text,
+                        if self == Self::O200k { &mut remembered.1 } else { &mut remembered.0 },
+                    )
+                });
+                plain.unwrap_or_else(|| self.exactly(text))
             }
             Self::Estimate => text.chars().count().div_ceil(4),
             Self::Gemini => pieces(text),
@@ -74,7 +78,7 @@ impl Tokenizer {
     /// Both tokenizers split such a text before each word with the space in front of it, and at
     /// punctuation, and count each part by itself. Most requests and all of our own answers are
     /// plain, and the same words come again and again.
-    fn count_plain(self, text: &str) -> Option<usize> {
+    fn count_plain(self, text: &str, remembered: &mut Remembered) -> Option<usize> {
         let bytes = text.as_bytes();
         let at = |index: usize| bytes.get(index).copied();
         let mut total = 0;
@@ -107,47 +111,76 @@ impl Tokenizer {
                 }
                 _ => return None,
             }
-            total += self.count_part(&text[start..end]);
+            total += self.count_part(text, start..end, remembered);
             start = end;
         }
         Some(total)
     }
 
     /// A part of a plain text: a word with the space before it, or punctuation.
-    fn count_part(self, part: &str) -> usize {
-        if part.len() > PART_BYTES_MAX {
-            return self.exactly(part);
+    fn count_part(self, text: &str, range: Range<usize>, remembered: &mut Remembered) -> usize {
+        let packed = packed(text.as_bytes(), range.clone());
+        let part = &text[range];
+        let counted = || match self {
+            Self::Cl100k | Self::Estimate | Self::Gemini => {
+                bpe_openai::cl100k_base().bpe.count(part.as_bytes())
+            }
+            Self::O200k => bpe_openai::o200k_base().bpe.count(part.as_bytes()),
+        };
+        // Longer ones seldom come again.
+        let Some(packed) = packed else { return counted() };
+        let (known, count) = remembered.place(packed);
+        if *known != packed {
+            (*known, *count) = (packed, counted());
         }
-        REMEMBERED.with_borrow_mut(|remembered| {
-            let remembered = match self {
-                Self::Cl100k | Self::Estimate | Self::Gemini => &mut remembered.0,
-                Self::O200k => &mut remembered.1,
-            };
-            if let Some(count) = remembered.get(part) {
-                return *count;
-            }
-            let count = self.exactly(part);
-            if remembered.len() >= PARTS_MAX {
-                remembered.clear();
-            }
-            remembered.insert(part.to_owned(), count);
-            count
-        })
+        *count
     }
 }
 
-/// The tokens of short parts, for each of the two tokenizers.
-type Remembered = HashMap<String, usize, RandomState>;
+/// The tokens of short parts. Each has one place, which it shares with few others, and whichever
+/// came last is there.
+#[derive(Debug, Default)]
+struct Remembered(Vec<(u128, usize)>);
+
+impl Remembered {
+    /// The place of a part.
+    fn place(&mut self, packed: u128) -> &mut (u128, usize) {
+        if self.0.is_empty() {
+            self.0 = vec![(0, 0); PARTS];
+        }
+        let place = usize::try_from(packed.wrapping_mul(SPREAD) >> 113);
+        &mut self.0[place.unwrap_or(0)]
+    }
+}
+
+/// A part as a number, its bytes and then its length; none if it is too long for that.
+fn packed(text: &[u8], part: Range<usize>) -> Option<u128> {
+    let length = part.len();
+    if length > 15 {
+        return None;
+    }
+    let letters = if let Some(sixteen) = text.get(part.start..part.start + 16) {
+        // What follows the part is masked, which takes less than to copy what does not.
+        u128::from_le_bytes(sixteen.try_into().ok()?) & !(u128::MAX << (8 * length))
+    } else {
+        let mut bytes = [0; 16];
+        bytes[..length].copy_from_slice(&text[part]);
+        u128::from_le_bytes(bytes)
+    };
+    Some(letters | u128::try_from(length).ok()? << 120)
+}
 
 thread_local! {
     static REMEMBERED: RefCell<(Remembered, Remembered)> = RefCell::default();
 }
 
-/// The most parts that are remembered; then all are forgotten, which costs less than to choose.
-const PARTS_MAX: usize = 20_000;
+/// How many places there are: as many as fifteen bits tell apart, and several times the parts
+/// that marks are made of.
+const PARTS: usize = 1 << 15;
 
-/// The longest part that is remembered; longer ones seldom come again.
-const PART_BYTES_MAX: usize = 13;
+/// An odd number without a pattern, by which a multiplication spreads all bits into the highest:
+/// the fraction of the golden ratio.
+const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
 /// The pieces of a text as Gemini's tokenizer makes them: a word with the space before it, each
 /// digit by itself and so the space before it, a run of the same sign.
@@ -209,7 +242,7 @@ mod tests {
             ("line\nbreak", false),
         ] {
             for tokenizer in [Tokenizer::Cl100k, Tokenizer::O200k] {
-                let counted = tokenizer.count_plain(text);
+                let counted = tokenizer.count_plain(text, &mut Remembered::default());
                 assert_eq!(counted, plain.then(|| tokenizer.exactly(text)), "{text:?}");
             }
         }
@@ -218,9 +251,11 @@ mod tests {
     #[test]
     fn a_capital_begins_a_part_for_the_newer_tokenizer_only() {
         for text in ["camelCase", "AxBadoBimeLuna and so on", "aB"] {
-            assert_eq!(Tokenizer::Cl100k.count_plain(text), None);
+            let remembered = &mut Remembered::default();
+            assert_eq!(Tokenizer::Cl100k.count_plain(text, remembered), None);
             let exact = Tokenizer::O200k.exactly(text);
-            assert_eq!(Tokenizer::O200k.count_plain(text), Some(exact), "{text}");
+            let remembered = &mut Remembered::default();
+            assert_eq!(Tokenizer::O200k.count_plain(text, remembered), Some(exact), "{text}");
         }
     }
 

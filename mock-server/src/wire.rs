@@ -1,48 +1,29 @@
 //! Plays a timeline on a connection, byte by byte.
 //!
-//! Hyper reads requests, and we write the answers. A cut body, a reset, a length that is not kept:
-//! hyper rightly refuses to send such things. And what it does send it only takes in hand: it
-//! cannot say how much of an answer a client got, nor, once bytes stand behind a request, that the
-//! client has left. So each request's handler passes its timeline to the connection's task, which
-//! takes the stream back from hyper, plays the timeline, and returns the stream for the next
-//! request.
+//! A cut body, a reset, a length that is not kept: a library for HTTP rightly refuses to send such
+//! things. And what it does send it only takes in hand: it cannot say how much of an answer a client
+//! got, nor, once bytes stand behind a request, that the client has left. So every answer is written
+//! here, and every request is read in [`intake`](crate::intake).
 
 use std::{
-    future::{Future as _, poll_fn},
-    io,
+    future::poll_fn,
+    io::{self, Write as _},
     ops::Range,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
     time::Duration,
 };
 
-use axum::body::Body;
-use bytes::{Buf as _, Bytes, BytesMut};
-use http::{HeaderMap, Response, Version, header, request::Parts};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
-    sync::mpsc,
-    time::Sleep,
-};
+use http::{StatusCode, header, response};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
-    clock::Clock,
     dialect::http_date,
     door::Stream,
+    intake::{KEPT_BYTES, RequestHead, Stamped},
     journal::EndKind,
     lane::Recorder,
     timeline::{End, Head, Piece, Timeline},
 };
-
-/// What a request's handler knows of the connection it came on.
-#[derive(Clone, Debug)]
-pub(crate) struct Connection {
-    /// The connection, counted from 1 in its lane.
-    pub(crate) number: u64,
-    stamps: Arc<Stamps>,
-    takeover: mpsc::Sender<Takeover>,
-}
 
 /// What a request says of the form of its answer, whatever the answer is.
 #[derive(Clone, Copy, Debug)]
@@ -57,36 +38,11 @@ pub(crate) struct Manner {
 
 /// A timeline that is to be played.
 #[derive(Debug)]
-pub(crate) struct Takeover {
-    timeline: Timeline,
+pub(crate) struct Play {
+    pub(crate) timeline: Timeline,
     /// None for what is no attempt.
-    recorder: Option<Recorder>,
-    manner: Manner,
-}
-
-/// A stream that notes when the first byte of each request is read.
-#[derive(Debug)]
-pub(crate) struct Stamped<S> {
-    stream: S,
-    stamps: Arc<Stamps>,
-    /// What was read and belongs to a later request.
-    ahead: BytesMut,
-    /// When a head that has begun must be whole.
-    overdue: Option<Pin<Box<Sleep>>>,
-}
-
-#[derive(Debug)]
-struct Stamps {
-    clock: Clock,
-    request: Mutex<Begun>,
-}
-
-/// What is known of the request that is being read.
-#[derive(Clone, Copy, Debug, Default)]
-struct Begun {
-    first_byte_at: Option<Duration>,
-    /// Whether its head has begun and is not whole.
-    in_head: bool,
+    pub(crate) recorder: Option<Recorder>,
+    pub(crate) manner: Manner,
 }
 
 /// Bytes that go out together, and which of them are body.
@@ -127,64 +83,10 @@ const AHEAD_BYTES_MAX: usize = 1 << 20;
 const LINGER_BYTES_MAX: usize = 8 << 20;
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How long a head may take from its first byte on. A connection on which nothing has begun may stay
-/// as long as it likes: providers close idle ones too, but nobody here asked for that fault.
-const HEAD_MAX: Duration = Duration::from_secs(30);
-
-/// Wraps a stream, and gives what its requests' handlers need to know.
-pub(crate) fn stamp<S>(
-    stream: S,
-    number: u64,
-    clock: Clock,
-) -> (Stamped<S>, Connection, mpsc::Receiver<Takeover>) {
-    let stamps = Arc::new(Stamps { clock, request: Mutex::default() });
-    let (takeover, taken) = mpsc::channel(1);
-    let connection = Connection { number, stamps: Arc::clone(&stamps), takeover };
-    (Stamped { stream, stamps, ahead: BytesMut::new(), overdue: None }, connection, taken)
-}
-
-impl Connection {
-    /// When the first byte of the request at hand was read. Must be called once it was read whole,
-    /// because the next byte to come is taken for the first of the next request.
-    pub(crate) fn request_read(&self, now: Duration) -> Duration {
-        self.stamps.request().first_byte_at.take().unwrap_or(now)
-    }
-
-    /// The head of the request at hand was read, and its body may take its time.
-    pub(crate) fn head_read(&self) {
-        self.stamps.request().in_head = false;
-    }
-
-    /// Has a timeline played by the connection's task, which ends this future by dropping it.
-    pub(crate) async fn play(
-        &self,
-        timeline: Timeline,
-        recorder: Option<Recorder>,
-        manner: Manner,
-    ) -> Response<Body> {
-        let takeover = Takeover { timeline, recorder, manner };
-        // The task is gone only if the connection is, and then nobody waits for an answer.
-        let _gone = self.takeover.send(takeover).await.is_err();
-        std::future::pending().await
-    }
-}
-
-impl Stamps {
-    fn request(&self) -> MutexGuard<'_, Begun> {
-        self.request.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Manner {
     /// What the head of a request says.
-    pub(crate) fn of(parts: &Parts) -> Self {
-        let old = parts.version == Version::HTTP_10;
-        let stays = if old {
-            asks(&parts.headers, "keep-alive") && !asks(&parts.headers, "close")
-        } else {
-            !asks(&parts.headers, "close")
-        };
-        Self { old, bodiless: parts.method == http::Method::HEAD, stays }
+    pub(crate) fn of(head: &RequestHead) -> Self {
+        Self { old: head.old, bodiless: head.method == http::Method::HEAD, stays: head.stays }
     }
 
     /// The same, but the connection is closed after the answer.
@@ -201,20 +103,21 @@ impl Manner {
     }
 }
 
-impl Takeover {
-    /// Plays the timeline over a connection that hyper no longer uses, and gives the connection
-    /// back if it stays open.
-    pub(crate) async fn play<S: Stream>(self, mut stamped: Stamped<S>) -> Option<Stamped<S>> {
-        let Self { timeline, mut recorder, manner } = self;
+impl Play {
+    /// Plays the timeline, and tells whether the connection stays open for another request.
+    pub(crate) async fn over<S: Stream>(self, stamped: &mut Stamped<S>) -> bool {
+        let Self { mut timeline, mut recorder, manner } = self;
         // Whoever reads the head must not think that another request may follow.
         let manner = if timeline.end == End::Last { manner.closing() } else { manner };
-        let clock = stamped.stamps.clock;
-        // An error means that the client has left; dropping the recorder says so.
-        write(&timeline, &mut recorder, manner, &mut stamped).await.ok()?;
+        let clock = stamped.clock;
         let framing = timeline.head.as_ref().map(|head| manner.framing(head));
+        // An error means that the client has left; dropping the recorder says so.
+        if write(&mut timeline, &mut recorder, manner, stamped).await.is_err() {
+            return false;
+        }
         match timeline.end {
             End::Complete if manner.stays && framing != Some(Framing::Closing) => {
-                return Some(stamped);
+                return true;
             }
             End::Close => {
                 if let Some(recorder) = &mut recorder {
@@ -225,7 +128,7 @@ impl Takeover {
             End::Complete | End::Last => stamped.close().await,
             End::Hang => stamped.left().await,
             End::Reset => {
-                if timeline.head.is_some() {
+                if framing.is_some() {
                     clock.sleep_until(clock.now() + RESET_GRACE).await;
                 }
                 if let Some(recorder) = &mut recorder {
@@ -234,82 +137,154 @@ impl Takeover {
                 stamped.stream.reset();
             }
         }
-        None
+        false
     }
 }
 
 /// Writes head and pieces as the timeline says.
 async fn write<S: Stream>(
-    timeline: &Timeline,
+    timeline: &mut Timeline,
     recorder: &mut Option<Recorder>,
     manner: Manner,
     stamped: &mut Stamped<S>,
 ) -> io::Result<()> {
-    let Some(head) = &timeline.head else { return Ok(()) };
-    let clock = stamped.stamps.clock;
-    stamped.wait(timeline.head_after).await?;
+    let Some(head) = timeline.head.take() else { return Ok(()) };
+    let clock = stamped.clock;
+    // A piece is due from the claim on, so that one that is late delays no other.
+    let claimed_at = recorder.as_ref().map_or_else(|| clock.now(), Recorder::claimed_at);
+    let mut at = timeline.head_after;
+    if !at.is_zero() {
+        stamped.wait_until(claimed_at + at).await?;
+    }
+    let now = clock.now();
     if let Some(recorder) = recorder {
-        recorder.head(head.status);
+        recorder.head(head.status, now);
     }
     let whole = matches!(timeline.end, End::Complete | End::Last);
-    let framing = manner.framing(head);
-    let text = head_text(head, framing, manner, clock.wall(clock.now()));
+    let framing = manner.framing(&head);
+    // What is empty is text.
+    let mut text = String::from_utf8(std::mem::take(&mut stamped.spare)).unwrap_or_default();
+    write_head(&mut text, &head, framing, manner, stamped.date(clock.wall(now)));
+    drop(head);
     let mut frame = Frame { bytes: text.into_bytes(), ..Frame::default() };
-    let mut pieces = if manner.bodiless { [].iter() } else { timeline.pieces.iter() };
+    let mut pieces = timeline.pieces();
     loop {
-        let piece = pieces.next();
+        let piece = if manner.bodiless { None } else { pieces.next() };
+        let last = piece.as_ref().is_none_or(|piece| piece.last);
         if let Some(piece) = piece {
-            if !piece.after.is_zero() {
+            if piece.due > at {
                 stamped.send(std::mem::take(&mut frame), recorder).await?;
-                stamped.wait(piece.after).await?;
+                stamped.wait_until(claimed_at + piece.due).await?;
+                frame.bytes = std::mem::take(&mut stamped.spare);
+                at = piece.due;
             }
-            frame.push(piece, framing);
+            frame.push(&piece, framing);
         }
         // What follows the last event goes out with it, since a client may take that for the end.
-        if pieces.len() == 0 {
+        if last {
             frame.last = whole;
             if whole && framing == Framing::Chunked && !manner.bodiless {
                 frame.bytes.extend_from_slice(b"0\r\n\r\n");
             }
         }
-        let last = pieces.len() == 0;
         stamped.send(std::mem::take(&mut frame), recorder).await?;
         if last {
             return Ok(());
         }
+        frame.bytes = std::mem::take(&mut stamped.spare);
     }
 }
 
 /// The bytes of an answer that is sent whole, on a connection that stays open.
 pub(crate) fn whole(head: &Head, body: &[u8], wall: Duration) -> Vec<u8> {
     let manner = Manner { old: false, bodiless: false, stays: true };
-    let mut bytes = head_text(head, Framing::Length(body.len()), manner, wall).into_bytes();
+    let mut text = String::new();
+    write_head(&mut text, head, Framing::Length(body.len()), manner, &http_date(wall));
+    let mut bytes = text.into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }
 
-/// A head as it stands on the wire.
-fn head_text(head: &Head, framing: Framing, manner: Manner, wall: Duration) -> String {
-    let status = http::StatusCode::from_u16(head.status).unwrap_or_default();
+/// Sends a page of our own, which is no attempt, and tells whether the connection stays open.
+pub(crate) async fn page<S: Stream>(
+    head: &response::Parts,
+    body: &[u8],
+    manner: Manner,
+    stamped: &mut Stamped<S>,
+) -> bool {
+    let mut text = String::new();
+    write_status(&mut text, head.status, manner);
+    let mut bytes = text.into_bytes();
+    let has_body = !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    // What has no body has no length of one, either.
+    let said = head.headers.iter().filter(|(name, _)| has_body || *name != header::CONTENT_LENGTH);
+    for (name, value) in said {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            bytes.extend_from_slice(part);
+        }
+    }
+    if has_body && !head.headers.contains_key(header::CONTENT_LENGTH) {
+        bytes.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
+    }
+    bytes.extend_from_slice(connection(manner).as_bytes());
+    bytes.extend_from_slice(b"\r\n");
+    if has_body && !manner.bodiless {
+        bytes.extend_from_slice(body);
+    }
+    let sent = stamped.send(Frame { bytes, ..Frame::default() }, &mut None).await;
+    if sent.is_ok() && !manner.stays {
+        stamped.close().await;
+    }
+    sent.is_ok() && manner.stays
+}
+
+/// Refuses what is no request, and ends the connection: nobody can say where the next one begins.
+pub(crate) async fn refuse<S: Stream>(status: StatusCode, stamped: &mut Stamped<S>) {
+    let manner = Manner { old: false, bodiless: false, stays: false };
+    let mut text = String::new();
+    write_status(&mut text, status, manner);
+    text.push_str("connection: close\r\ncontent-length: 0\r\n\r\n");
+    let bytes = text.into_bytes();
+    if stamped.send(Frame { bytes, ..Frame::default() }, &mut None).await.is_ok() {
+        stamped.close().await;
+    }
+}
+
+/// Writes the first line of an answer.
+fn write_status(text: &mut String, status: StatusCode, manner: Manner) {
     let version = if manner.old { "HTTP/1.0" } else { "HTTP/1.1" };
-    let connection = match (manner.old, manner.stays) {
-        (false, false) => "connection: close\r\n",
-        (true, true) if framing != Framing::Closing => "connection: keep-alive\r\n",
-        (false, true) | (true, _) => "",
-    };
-    let mut text = String::with_capacity(HEAD_BYTES);
     let reason = status.canonical_reason().unwrap_or_default();
-    for part in [version, " ", &head.status.to_string(), " ", reason, "\r\n"] {
+    text.reserve(HEAD_BYTES);
+    for part in [version, " ", status.as_str(), " ", reason, "\r\n"] {
         text.push_str(part);
     }
+}
+
+/// What an answer says of the connection; nothing if it does what its version does.
+fn connection(manner: Manner) -> &'static str {
+    match (manner.old, manner.stays) {
+        (false, false) => "connection: close\r\n",
+        (true, true) => "connection: keep-alive\r\n",
+        (false, true) | (true, false) => "",
+    }
+}
+
+/// Writes a head as it stands on the wire.
+fn write_head(text: &mut String, head: &Head, framing: Framing, manner: Manner, date: &str) {
+    let manner = if framing == Framing::Closing { manner.closing() } else { manner };
+    write_status(text, StatusCode::from_u16(head.status).unwrap_or_default(), manner);
     for (name, value) in &head.headers {
         text.push_str(name);
         text.push_str(": ");
         // Some repeat what the client sent, which must not end the line.
-        text.extend(value.chars().map(|letter| if letter.is_control() { ' ' } else { letter }));
+        if value.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte)) {
+            text.push_str(value);
+        } else {
+            text.extend(value.chars().map(|letter| if letter.is_control() { ' ' } else { letter }));
+        }
         text.push_str("\r\n");
     }
-    for part in ["date: ", &http_date(wall), "\r\n", connection] {
+    for part in ["date: ", date, "\r\n", connection(manner)] {
         text.push_str(part);
     }
     match framing {
@@ -322,25 +297,22 @@ fn head_text(head: &Head, framing: Framing, manner: Manner, wall: Duration) -> S
         }
     }
     text.push_str("\r\n");
-    text
 }
 
-/// About as many bytes as a head has; it grows if one has more.
-const HEAD_BYTES: usize = 1_024;
+/// About as many bytes as a head has, with a short body behind it; it grows if one has more.
+const HEAD_BYTES: usize = 2_048;
 
-/// Whether a `Connection` header holds a word.
-fn asks(headers: &HeaderMap, word: &str) -> bool {
-    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let mut words = values.flat_map(|value| value.split(','));
-    words.any(|other| other.trim().eq_ignore_ascii_case(word))
-}
+/// At most as many bytes as the framing of a chunk takes, with that of the one that ends a body.
+const CHUNK_BYTES: usize = 32;
 
 impl Frame {
     /// Adds a piece of the body.
     fn push(&mut self, piece: &Piece, framing: Framing) {
         let chunked = framing == Framing::Chunked;
+        self.bytes.reserve(piece.bytes.len() + CHUNK_BYTES);
         if chunked {
-            self.bytes.extend_from_slice(format!("{:x}\r\n", piece.bytes.len()).as_bytes());
+            // To write into memory does not fail.
+            let _whole = write!(self.bytes, "{:x}\r\n", piece.bytes.len()).is_ok();
         }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&piece.bytes);
@@ -355,17 +327,6 @@ impl Frame {
     fn body_in(&self, bytes: Range<usize>) -> u64 {
         let (start, end) = (bytes.start.max(self.body.start), bytes.end.min(self.body.end));
         u64::try_from(end.saturating_sub(start)).unwrap_or(u64::MAX)
-    }
-}
-
-impl<S> Stamped<S> {
-    /// The same stream, with bytes that were read from it and not used.
-    pub(crate) fn unread(mut self, bytes: &Bytes) -> Self {
-        if !bytes.is_empty() {
-            let later = std::mem::replace(&mut self.ahead, BytesMut::from(&bytes[..]));
-            self.ahead.extend_from_slice(&later);
-        }
-        self
     }
 }
 
@@ -399,21 +360,24 @@ impl<S: Stream> Stamped<S> {
             }
             start += written;
         }
+        let Frame { mut bytes, .. } = frame;
+        if bytes.capacity() <= KEPT_BYTES {
+            bytes.clear();
+            self.spare = bytes;
+        }
         self.stream.flush().await
     }
 
-    /// Waits, or finds that the client has left.
-    async fn wait(&mut self, span: Duration) -> io::Result<()> {
-        if span.is_zero() {
-            return Ok(());
-        }
-        let clock = self.stamps.clock;
-        let mut sleep = std::pin::pin!(clock.sleep_until(clock.now() + span));
+    /// Waits until a reading of the clock, or finds that the client has left.
+    async fn wait_until(&mut self, at: Duration) -> io::Result<()> {
+        // Whoever waits holds next to no room.
+        self.spare = Vec::new();
+        let mut sleep = std::pin::pin!(self.clock.sleep_until(at));
         loop {
             let room = self.ahead.len() < AHEAD_BYTES_MAX;
             tokio::select! {
                 biased;
-                read = self.stream.read_buf(&mut self.ahead), if room => {
+                read = self.overhear(), if room => {
                     if read? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
@@ -425,7 +389,7 @@ impl<S: Stream> Stamped<S> {
 
     /// Waits until the client has left, whatever it sends until then.
     async fn left(&mut self) {
-        let mut ignored = [0; 1_024];
+        let mut ignored = vec![0; 1_024];
         while let Ok(1..) = self.stream.read(&mut ignored).await {}
     }
 
@@ -434,9 +398,10 @@ impl<S: Stream> Stamped<S> {
         if self.stream.shutdown().await.is_err() {
             return;
         }
-        let clock = self.stamps.clock;
+        let clock = self.clock;
         let mut over = std::pin::pin!(clock.sleep_until(clock.now() + LINGER));
-        let mut ignored = [0; 4_096];
+        // Not in the future, which would be larger by it all the time.
+        let mut ignored = vec![0; 4_096];
         let mut room = LINGER_BYTES_MAX;
         while room > 0 {
             tokio::select! {
@@ -448,61 +413,5 @@ impl<S: Stream> Stamped<S> {
                 }
             }
         }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Stamped<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = if self.ahead.is_empty() {
-            Pin::new(&mut self.stream).poll_read(cx, buffer)
-        } else {
-            let count = self.ahead.len().min(buffer.remaining());
-            buffer.put_slice(&self.ahead[..count]);
-            self.ahead.advance(count);
-            Poll::Ready(Ok(()))
-        };
-        // A line break behind a body belongs to no request
-        // ([RFC 9112 §2.2](https://www.rfc-editor.org/rfc/rfc9112#section-2.2)).
-        let begins = |byte: &u8| !matches!(byte, b'\r' | b'\n');
-        let now = self.stamps.clock.now();
-        let mut request = self.stamps.request();
-        if request.first_byte_at.is_none() && buffer.filled()[before..].iter().any(begins) {
-            *request = Begun { first_byte_at: Some(now), in_head: true };
-        }
-        let Begun { first_byte_at, in_head } = *request;
-        drop(request);
-        let Some(began) = first_byte_at.filter(|_| in_head && polled.is_pending()) else {
-            if !in_head {
-                self.overdue = None;
-            }
-            return polled;
-        };
-        let clock = self.stamps.clock;
-        let overdue =
-            self.overdue.get_or_insert_with(|| Box::pin(clock.sleep_until(began + HEAD_MAX)));
-        overdue.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Stamped<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

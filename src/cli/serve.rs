@@ -23,7 +23,6 @@ use mock_server::{
     lanes::{LaneName, Lanes},
     server,
 };
-use tokio::net::TcpListener;
 
 use super::{CliError, Ending, SEED, Serve};
 use crate::{
@@ -48,8 +47,7 @@ pub(super) async fn execute(serve: &Serve) -> Result<Ending, CliError> {
     let seed = serve.seed.or(scenario.document.seed).unwrap_or(SEED);
     let listen = |source| CliError::Listen { port: serve.port, source };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, serve.port));
-    let listener = TcpListener::bind(address).await.map_err(listen)?;
-    let door = TcpDoor::new(listener).map_err(listen)?;
+    let door = TcpDoor::listen(address).map_err(listen)?;
     let root = format!("http://{}", door.address());
     let lane = Lane::new(Arc::clone(&scenario.plan), draws(&scenario, seed), Clock::real());
     mock_server::tokens::warm_up();

@@ -1,13 +1,13 @@
 //! Runs over loopback sockets, by the wall clock: commands, and the built-in client on request.
 
-use std::{env, io, net::Ipv4Addr, sync::Arc};
+use std::{
+    env, io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use mock_server::{clock::Clock, door::TcpDoor, lane::Lane, lanes::Lanes, server};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::oneshot,
-    task::JoinHandle,
-};
+use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle};
 
 use super::{
     CommandLine, PlayError, Record, draws, post,
@@ -42,7 +42,7 @@ pub(super) async fn command(
     seed: u64,
 ) -> Result<Vec<Record>, PlayError> {
     let wall = Stopwatch::start();
-    let server = Server::start(scenario, seed).await?;
+    let server = Server::start(scenario, seed)?;
     let probe = LagProbe::start();
     let root = format!("http://127.0.0.1:{}", server.port);
     let inherited = env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
@@ -57,7 +57,7 @@ pub(super) async fn command(
 /// Runs the built-in client against a scenario.
 pub(super) async fn built_in(scenario: &Scenario, seed: u64) -> Result<Vec<Record>, PlayError> {
     let wall = Stopwatch::start();
-    let server = Server::start(scenario, seed).await?;
+    let server = Server::start(scenario, seed)?;
     let probe = LagProbe::start();
     let clock = server.lanes.default_lane().clock();
     let connect = Loopback { port: server.port };
@@ -82,12 +82,11 @@ pub(super) async fn built_in(scenario: &Scenario, seed: u64) -> Result<Vec<Recor
 }
 
 impl Server {
-    async fn start(scenario: &Scenario, seed: u64) -> Result<Self, PlayError> {
+    fn start(scenario: &Scenario, seed: u64) -> Result<Self, PlayError> {
         // Before the client starts, or its first request would wait for them.
         mock_server::tokens::warm_up();
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(PlayError::Listen)?;
-        let door = TcpDoor::new(listener).map_err(PlayError::Listen)?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let door = TcpDoor::listen(address).map_err(PlayError::Listen)?;
         let port = door.address().port();
         let lane = Lane::new(Arc::clone(&scenario.plan), draws(scenario, seed), Clock::real());
         let lanes = Lanes::new(lane);

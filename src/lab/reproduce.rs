@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::{
     crew::{Crew, Progress},
-    statistics::Summary,
+    statistics::{Summary, number},
 };
 
 mod atb;
@@ -326,6 +326,17 @@ impl Claim {
         Self { what: what.into(), published, ours: Summary::of(values), tolerance }
     }
 
+    /// That at most one of these figures is more than 3 standard errors off.
+    ///
+    /// By chance alone one in 370 is, so that one among a few dozen is no reproach, and two are.
+    pub fn close_together(claims: &[Self]) -> Self {
+        let judged = |claim: &&Self| matches!(claim.tolerance, Tolerance::Errors { .. });
+        let all = claims.iter().filter(judged).count();
+        let far = claims.iter().filter(judged).filter(|claim| claim.difference().abs() > 3.0);
+        let what = format!("figures more than 3 standard errors off, of {all}");
+        Self::below(what, 2.0, number(far.count()))
+    }
+
     /// How far ours is from the published figure, in the measure of its tolerance.
     pub fn difference(&self) -> f64 {
         let difference = self.ours.mean - self.published;
@@ -402,7 +413,6 @@ fn broken(shown: &Reproduction) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::statistics::number;
 
     const ANCHOR: Anchor = Anchor {
         name: "coin",
@@ -504,6 +514,11 @@ mod tests {
             assert!(!claim(10.0, ours(outside, 0.1), tolerance).holds(), "{tolerance:?}");
             assert!(!claim(10.0, ours(f64::NAN, 0.1), tolerance).holds(), "{tolerance:?}");
         }
+        let far =
+            |mean| claim(10.0, ours(mean, 0.1), Tolerance::Errors { most: 4.0, published: 0.0 });
+        let exact = Claim::exact("", 10.0, 11.0);
+        assert!(Claim::close_together(&[far(10.31), far(10.29), exact.clone()]).holds());
+        assert!(!Claim::close_together(&[far(10.31), far(9.69), exact]).holds());
         assert!(Claim::exact("", 0.0, 0.0).holds());
         assert!(!Claim::exact("", 0.0, 1e-12).holds());
         assert!(Claim::above("", 5.0, 5.1).holds() && Claim::below("", 5.0, 4.9).holds());

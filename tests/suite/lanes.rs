@@ -219,7 +219,7 @@ fn each_key_can_have_a_lane_of_its_own() {
         // Whoever has the key sees its lane, and so does whoever knows the lane's name.
         let journal = port.page("GET", "/_brownout/journal", one).await;
         assert_eq!(journal.body.matches("\"entry\":\"claimed\"").count(), 2);
-        let path = format!("/lane/{}/_brownout/journal", port.claims(&names[1])[0].key.0);
+        let path = format!("/lane/{}/_brownout/journal", port.claims(&names[1])[0].key);
         assert_eq!(port.page("GET", &path, "").await.body.lines().count(), 4);
         assert_eq!(port.page("GET", "/_brownout/journal", "").await.body, "");
     });

@@ -590,6 +590,35 @@ fn hostile_heads_are_bounded_and_leave_the_server_as_it_was() {
     }
 }
 
+/// Whoever stands before a server may see another end of a request than it does, and take what is
+/// behind that for a part of it.
+#[test]
+fn a_request_that_is_hidden_in_another_is_never_served() {
+    let served = serve("");
+    let hidden = "GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\n\r\n";
+    let length = hidden.len();
+    let chunks = format!("{length:x}\r\n{hidden}\r\n0\r\n\r\n");
+    for (headers, body) in [
+        (format!("content-length: {length}\r\ntransfer-encoding: chunked\r\n"), "0\r\n\r\n"),
+        ("transfer-encoding: chunked\r\ncontent-length: 4\r\n".to_owned(), chunks.as_str()),
+        (format!("content-length: 0\r\ncontent-length: {length}\r\n"), ""),
+        (format!("content-length: 0, {length}\r\n"), ""),
+        (format!("content-length: {length}\r\ntransfer-encoding: xchunked\r\n"), "0\r\n\r\n"),
+        ("transfer-encoding: chunked, chunked\r\n".to_owned(), "0\r\n\r\n"),
+        ("transfer-encoding:\r\n chunked\r\n".to_owned(), "0\r\n\r\n"),
+        ("transfer-encoding : chunked\r\n".to_owned(), "0\r\n\r\n"),
+        ("x: y\ntransfer-encoding: chunked\r\n".to_owned(), "0\r\n\r\n"),
+        ("transfer-encoding: chunked\r\n".to_owned(), "0\n\r\n\r\n"),
+        ("transfer-encoding: chunked\r\n".to_owned(), "1\r\n \n0\r\n\r\n"),
+    ] {
+        let text = format!("POST /v1/x HTTP/1.1\r\nhost: x\r\n{headers}\r\n{body}{hidden}");
+        let got = served.send(text.as_bytes());
+        assert!(got.head.starts_with("HTTP/1.1 400"), "{headers}{body}: {}", got.head);
+        assert!(!got.body.contains("HTTP/1.1"), "{headers}{body}: {}", got.body);
+    }
+    assert_eq!(served.claims(), 0);
+}
+
 /// A body may come in any number of pieces, and is never longer than the limit.
 #[test]
 fn a_body_that_trickles_in_is_read_to_its_end_or_its_limit() {

@@ -104,35 +104,35 @@ fn request_id(moment: &Moment) -> String {
 }
 
 /// The headers of an answer to somebody who is not known.
-fn edge_headers(moment: &Moment, content_type: &str) -> Fields {
+fn edge_headers(moment: &Moment, content_type: &'static str) -> Fields {
     vec![
-        ("content-type", content_type.to_owned()),
-        ("request-id", request_id(moment)),
-        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload".to_owned()),
-        ("server", "cloudflare".to_owned()),
-        ("vary", "Accept-Encoding".to_owned()),
-        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'".to_owned()),
-        ("cf-cache-status", "DYNAMIC".to_owned()),
-        ("x-robots-tag", "none".to_owned()),
-        ("cf-ray", moment.cf_ray()),
+        ("content-type", content_type.into()),
+        ("request-id", request_id(moment).into()),
+        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload".into()),
+        ("server", "cloudflare".into()),
+        ("vary", "Accept-Encoding".into()),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'".into()),
+        ("cf-cache-status", "DYNAMIC".into()),
+        ("x-robots-tag", "none".into()),
+        ("cf-ray", moment.cf_ray().into()),
     ]
 }
 
 /// The headers of an answer to a known organization.
-fn known_headers(moment: &Moment, content_type: &str) -> Fields {
+fn known_headers(moment: &Moment, content_type: &'static str) -> Fields {
     let mut headers = edge_headers(moment, content_type);
-    headers.insert(3, ("anthropic-organization-id", ORGANIZATION.to_owned()));
-    headers.insert(4, ("anthropic-workspace-id", WORKSPACE.to_owned()));
+    headers.insert(3, ("anthropic-organization-id", ORGANIZATION.into()));
+    headers.insert(4, ("anthropic-workspace-id", WORKSPACE.into()));
     let trace = format!("00-{}-{}-01", moment.hex("trace", 32), moment.hex("span", 16));
-    headers.insert(5, ("traceresponse", trace));
+    headers.insert(5, ("traceresponse", trace.into()));
     headers
 }
 
 /// The headers of a success.
-fn healthy_headers(moment: &Moment, content_type: &str) -> Fields {
+fn healthy_headers(moment: &Moment, content_type: &'static str) -> Fields {
     let mut headers = known_headers(moment, content_type);
-    headers.push(("server-timing", "x-originResponse;dur=457".to_owned()));
-    headers.push(("x-envoy-upstream-service-time", "456".to_owned()));
+    headers.push(("server-timing", "x-originResponse;dur=457".into()));
+    headers.push(("x-envoy-upstream-service-time", "456".into()));
     headers
 }
 
@@ -188,9 +188,9 @@ fn limit_headers(levels: &[Level], exhausted: Option<&Level>, moment: &Moment) -
         (TOKENS, tokens, rounded(tokens)),
     ] {
         let [limit, remaining, reset] = names;
-        headers.push((limit, shown.limit.to_string()));
-        headers.push((remaining, left.to_string()));
-        headers.push((reset, rfc3339(moment.wall + shown.reset)));
+        headers.push((limit, shown.limit.to_string().into()));
+        headers.push((remaining, left.to_string().into()));
+        headers.push((reset, rfc3339(moment.wall + shown.reset).into()));
     }
     headers
 }
@@ -256,7 +256,8 @@ mod tests {
         let exhausted = exhausted.map(|index| levels[index]);
         let moment = Moment { attempt: 1, draws: Draws::new(1), wall: Duration::ZERO };
         let headers = limit_headers(&levels, exhausted.as_ref(), &moment);
-        let values: Vec<String> = headers.into_iter().map(|(_, value)| value).collect();
+        let values: Vec<String> =
+            headers.into_iter().map(|(_, value)| value.into_owned()).collect();
         values.chunks(3).map(|three| (three[0].clone(), three[1].clone())).collect()
     }
 

@@ -6,7 +6,9 @@
 mod cases;
 mod success;
 
-use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply, bearer, openai};
+use super::{
+    Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply, bearer, has, openai,
+};
 use crate::{
     action::{ErrorKind, HintForm},
     answer::Answer,
@@ -27,7 +29,7 @@ impl Dialect for Azure {
 
     fn recognises(&self, head: &Head<'_>) -> bool {
         // Google's imitation of OpenAI lies under a path that looks like Azure's.
-        head.path.contains("/openai/") && !head.path.contains("/v1beta/openai/")
+        has(head.path, b"/openai/") && !has(head.path, b"/v1beta/openai/")
             || head.headers.get("api-key").is_some()
     }
 
@@ -89,7 +91,7 @@ impl Dialect for Azure {
         let asked = openai::Asked { route, model: model.clone(), rules, key, head, body };
         let mut request = openai::understand(asked)?;
         // As in HTTP/2 the path is among the headers: some errors name the version in it.
-        request.headers.0.push((":path".to_owned(), format!("{}?{}", head.path, head.query)));
+        request.headers.push(":path", &format!("{}?{}", head.path, head.query));
         Ok(request)
     }
 
@@ -125,8 +127,8 @@ impl Dialect for Azure {
             HintForm::Seconds => {
                 let seconds = whole_millis(after.0).div_ceil(1_000);
                 vec![
-                    ("retry-after", seconds.to_string()),
-                    ("retry-after-ms", (seconds * 1_000).to_string()),
+                    ("retry-after", seconds.to_string().into()),
+                    ("retry-after-ms", (seconds * 1_000).to_string().into()),
                 ]
             }
             HintForm::Date | HintForm::Milliseconds => {

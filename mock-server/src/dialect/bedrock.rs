@@ -86,7 +86,7 @@ impl Dialect for Bedrock {
         match exchange.decision.action.hint() {
             _ if exchange.decision.rule.is_none() => Fields::new(),
             Some((after, HintForm::Milliseconds)) => {
-                vec![("x-amz-retry-after", whole_millis(after.0).to_string())]
+                vec![("x-amz-retry-after", whole_millis(after.0).to_string().into())]
             }
             _ => retry_after(exchange.decision, exchange.moment.wall),
         }
@@ -123,14 +123,14 @@ enum Family {
 
 /// The model that a path names, as it stands there, and what is asked of it.
 fn operation(path: &str) -> Option<(&str, Operation)> {
-    let (_, rest) = path.split_once("/model/")?;
-    let (model, name) = rest.rsplit_once('/')?;
-    let operation = match name {
+    let operation = match path.rsplit('/').next()? {
         "converse" => Operation::Converse,
         "converse-stream" => Operation::ConverseStream,
         "count-tokens" => Operation::CountTokens,
         _ => return None,
     };
+    let (_, rest) = path.split_once("/model/")?;
+    let (model, _) = rest.rsplit_once('/')?;
     (!model.is_empty()).then_some((model, operation))
 }
 
@@ -168,8 +168,8 @@ impl Family {
 }
 
 /// The headers of everything that Bedrock answers.
-fn headers(moment: &Moment, content_type: &str) -> Fields {
-    vec![("content-type", content_type.to_owned()), ("x-amzn-requestid", moment.uuid("request"))]
+fn headers(moment: &Moment, content_type: &'static str) -> Fields {
+    vec![("content-type", content_type.into()), ("x-amzn-requestid", moment.uuid("request").into())]
 }
 
 /// The region that a request was signed for.

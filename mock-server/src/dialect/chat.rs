@@ -161,7 +161,7 @@ pub(super) fn rendered(
     use super::{Exchange, Moment, Pace, ReplyBody};
     use crate::{action::Action, engine::Decision, plan::Latency, request::Headers};
 
-    let headers = Headers(vec![("authorization".to_owned(), "Bearer test".to_owned())]);
+    let headers = Headers::from_iter([("authorization", "Bearer test")]);
     let head = Head { method, path, query: "", headers: &headers };
     let route = dialect.route(&head).expect("the path is one of its own");
     let request = dialect.read(route, &head, body.to_string().as_bytes()).expect("it is taken");
@@ -176,9 +176,7 @@ pub(super) fn rendered(
     };
     let bytes = match dialect.answer(&exchange, answer).body {
         ReplyBody::Whole(bytes) => bytes.to_vec(),
-        ReplyBody::Stream(events) => {
-            events.iter().flat_map(|event| event.bytes.iter().copied()).collect()
-        }
+        ReplyBody::Stream(script) => script.bytes().to_vec(),
     };
     String::from_utf8(bytes).expect("a body is UTF-8")
 }
@@ -188,26 +186,26 @@ pub(super) fn rendered(
 pub(super) fn everything() -> crate::answer::Answer {
     use serde_json::json;
 
-    use crate::answer::{Answer, Choice, Finish, ToolCall};
+    use crate::answer::{Answer, Choice, Finish, Text, ToolCall};
 
     let call = |city: &str| ToolCall {
         name: "get_weather".to_owned(),
         arguments: json!({ "city": city }),
     };
     let text = Choice {
-        pieces: vec!["Hello ".to_owned(), "there".to_owned()],
+        text: "Hello there".into(),
         calls: Vec::new(),
         finish: Finish::Length,
         output_tokens: 2,
     };
     let calls = Choice {
-        pieces: Vec::new(),
+        text: Text::default(),
         calls: vec![call("Paris"), call("Rome")],
         finish: Finish::ToolCalls,
         output_tokens: 20,
     };
     Answer {
-        reasoning: vec!["Let me ".to_owned(), "think.".to_owned()],
+        reasoning: "Just think.".into(),
         reasoning_tokens: 4,
         choices: vec![text, calls],
         mark: None,
@@ -258,6 +256,6 @@ mod tests {
             json!({ "role": "assistant", "content": "", "tool_calls": [call] }),
             json!({ "role": "tool", "tool_call_id": "abcdefghi", "content": "sunny" }),
         ]);
-        assert_eq!((turns.last_user.as_str(), turns.tool_turns), ("hi", 1));
+        assert_eq!((&*turns.last_user, turns.tool_turns), ("hi", 1));
     }
 }

@@ -9,6 +9,8 @@ mod list;
 mod read;
 mod success;
 
+use std::borrow::Cow;
+
 use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply, retry_after};
 use crate::{
     action::{Dimension, ErrorKind},
@@ -116,32 +118,32 @@ fn is_sdk(head: &Head<'_>) -> bool {
 }
 
 /// The headers of everything that Cohere answers.
-fn edge_headers(exchange: &Exchange<'_>, content_type: &str, vary: &str) -> Fields {
+fn edge_headers(exchange: &Exchange<'_>, content_type: &'static str, vary: &str) -> Fields {
     let moment = &exchange.moment;
     let draw = moment.draws.draw("processing", Purpose::Id, moment.attempt, 0);
     vec![
         (
             "cache-control",
-            "no-cache, no-store, no-transform, must-revalidate, private, max-age=0".to_owned(),
+            "no-cache, no-store, no-transform, must-revalidate, private, max-age=0".into(),
         ),
-        ("content-type", content_type.to_owned()),
-        ("expires", "Thu, 01 Jan 1970 00:00:00 GMT".to_owned()),
-        ("pragma", "no-cache".to_owned()),
-        ("vary", vary.to_owned()),
-        ("x-accel-expires", "0".to_owned()),
-        ("x-envoy-upstream-service-time", (20 + scale(draw, 200)).to_string()),
-        ("server", "envoy".to_owned()),
-        ("via", "1.1 google".to_owned()),
-        ("alt-svc", "h3=\":443\"; ma=2592000".to_owned()),
+        ("content-type", content_type.into()),
+        ("expires", "Thu, 01 Jan 1970 00:00:00 GMT".into()),
+        ("pragma", "no-cache".into()),
+        ("vary", vary.to_owned().into()),
+        ("x-accel-expires", "0".into()),
+        ("x-envoy-upstream-service-time", (20 + scale(draw, 200)).to_string().into()),
+        ("server", "envoy".into()),
+        ("via", "1.1 google".into()),
+        ("alt-svc", "h3=\":443\"; ma=2592000".into()),
     ]
 }
 
 /// The headers of what the application behind the edge answers, with the limits of a trial key.
-fn application_headers(exchange: &Exchange<'_>, content_type: &str) -> Fields {
+fn application_headers(exchange: &Exchange<'_>, content_type: &'static str) -> Fields {
     let streaming = exchange.request.streaming;
     let vary = if streaming { "Origin" } else { "Origin,Accept-Encoding" };
     let mut headers = edge_headers(exchange, content_type, vary);
-    headers.insert(0, ("access-control-expose-headers", "X-Debug-Trace-ID".to_owned()));
+    headers.insert(0, ("access-control-expose-headers", "X-Debug-Trace-ID".into()));
     headers.push(trace_id(&exchange.moment));
     let requests = exchange.decision.levels.iter().find(|level| is_per_minute(level));
     if let Some(level) = requests {
@@ -151,16 +153,16 @@ fn application_headers(exchange: &Exchange<'_>, content_type: &str) -> Fields {
 }
 
 /// The id of a request in a header.
-fn trace_id(moment: &Moment) -> (&'static str, String) {
-    ("x-debug-trace-id", moment.hex("trace", 32))
+fn trace_id(moment: &Moment) -> (&'static str, Cow<'static, str>) {
+    ("x-debug-trace-id", moment.hex("trace", 32).into())
 }
 
 /// The limits of a trial key; a month's calls are the same for all.
 fn limit_headers(level: &Level, remaining: u64) -> Fields {
     vec![
-        ("x-endpoint-monthly-call-limit", "1000".to_owned()),
-        ("x-trial-endpoint-call-limit", level.limit.to_string()),
-        ("x-trial-endpoint-call-remaining", remaining.to_string()),
+        ("x-endpoint-monthly-call-limit", "1000".into()),
+        ("x-trial-endpoint-call-limit", level.limit.to_string().into()),
+        ("x-trial-endpoint-call-remaining", remaining.to_string().into()),
     ]
 }
 

@@ -43,17 +43,26 @@ impl Dialect for Gemini {
     }
 
     fn route(&self, head: &Head<'_>) -> Option<Route> {
+        let mut ends = head.path.rsplit('/');
+        let (last, before) = (ends.next()?, ends.next().unwrap_or_default());
+        // A glance rules out most paths of others.
+        let lists = [before, last].contains(&"models");
+        if !lists && !last.contains(':') && !head.path.ends_with(IMITATION) {
+            return None;
+        }
         let target = Target::read(head.path);
         match target.method {
             Some(method) => Some(method.route()),
             None if target.imitates => Some(Route::GeminiGenerate),
             None => {
                 // OpenAI's and Anthropic's lists have the same paths, and no such key.
-                let keyed = head.headers.get("x-goog-api-key").is_some()
-                    || head.query.split('&').any(|pair| pair.starts_with("key="));
-                let ours = head.path.contains("/v1beta/models") || keyed;
-                let list = target.lists && !head.path.contains(':');
-                (ours && list).then_some(Route::GeminiModels)
+                let keyed = || {
+                    head.headers.get("x-goog-api-key").is_some()
+                        || head.query.split('&').any(|pair| pair.starts_with("key="))
+                };
+                let ours = || head.path.contains("/v1beta/models") || keyed();
+                let is_list = target.lists && !head.path.contains(':');
+                (is_list && ours()).then_some(Route::GeminiModels)
             }
         }
     }
@@ -146,6 +155,9 @@ struct Target<'a> {
     events: bool,
 }
 
+/// The end of the path on which OpenAI's chat is spoken.
+const IMITATION: &str = "/v1beta/openai/chat/completions";
+
 /// What a model can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Method {
@@ -179,7 +191,7 @@ impl<'a> Target<'a> {
             model,
             method,
             lists: last == "models" || before == "models",
-            imitates: path.ends_with("/v1beta/openai/chat/completions"),
+            imitates: path.ends_with(IMITATION),
             events: query.split('&').any(|pair| pair == "alt=sse"),
         }
     }
@@ -227,8 +239,8 @@ impl Method {
 }
 
 /// The headers of every answer; there is no id of the request among them.
-fn headers(content_type: &str) -> Fields {
-    let field = |name, value: &str| (name, value.to_owned());
+fn headers(content_type: &'static str) -> Fields {
+    let field = |name, value: &'static str| (name, value.into());
     vec![
         field("content-type", content_type),
         field("vary", "Origin"),

@@ -115,8 +115,8 @@ fn limit_headers(levels: &[Level]) -> Fields {
         for level in levels {
             let Some([limit, remaining]) = limit_names(level) else { continue };
             if tokens != matches!(level.dimension, Dimension::Requests) {
-                headers.push((limit, level.limit.to_string()));
-                headers.push((remaining, level.remaining.to_string()));
+                headers.push((limit, level.limit.to_string().into()));
+                headers.push((remaining, level.remaining.to_string().into()));
             }
         }
     }
@@ -155,30 +155,30 @@ fn limit_names(level: &Level) -> Option<[&'static str; 2]> {
 /// The headers of Cloudflare's, which stand at the end of every answer.
 fn edge_headers(moment: &Moment) -> Fields {
     vec![
-        ("cf-cache-status", "DYNAMIC".to_owned()),
-        ("strict-transport-security", "max-age=15552000; includeSubDomains; preload".to_owned()),
-        ("x-content-type-options", "nosniff".to_owned()),
-        ("cf-ray", moment.cf_ray()),
-        ("alt-svc", "h3=\":443\"; ma=86400".to_owned()),
+        ("cf-cache-status", "DYNAMIC".into()),
+        ("strict-transport-security", "max-age=15552000; includeSubDomains; preload".into()),
+        ("x-content-type-options", "nosniff".into()),
+        ("cf-ray", moment.cf_ray().into()),
+        ("alt-svc", "h3=\":443\"; ma=86400".into()),
     ]
 }
 
 /// The headers of what comes from behind the gateway; `limits` stand in their middle.
-fn served_headers(moment: &Moment, content_type: &str, limits: Fields) -> Fields {
+fn served_headers(moment: &Moment, content_type: &'static str, limits: Fields) -> Fields {
     let id = correlation_id(moment);
     let upstream = latency(moment, "upstream", 60, 600);
     let mut headers = vec![
-        ("content-type", content_type.to_owned()),
-        ("mistral-correlation-id", id.clone()),
-        ("x-kong-request-id", id),
+        ("content-type", content_type.into()),
+        ("mistral-correlation-id", id.clone().into()),
+        ("x-kong-request-id", id.into()),
     ];
     headers.extend(limits);
     headers.extend([
-        ("x-envoy-upstream-service-time", upstream.to_string()),
-        ("server", "cloudflare".to_owned()),
-        ("access-control-allow-origin", "*".to_owned()),
-        ("x-kong-upstream-latency", (upstream + 1).to_string()),
-        ("x-kong-proxy-latency", latency(moment, "proxy", 5, 45).to_string()),
+        ("x-envoy-upstream-service-time", upstream.to_string().into()),
+        ("server", "cloudflare".into()),
+        ("access-control-allow-origin", "*".into()),
+        ("x-kong-upstream-latency", (upstream + 1).to_string().into()),
+        ("x-kong-proxy-latency", latency(moment, "proxy", 5, 45).to_string().into()),
     ]);
     headers.extend(edge_headers(moment));
     headers

@@ -20,7 +20,10 @@ pub(in crate::dialect) mod responses;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply, ReplyBody};
+use super::{
+    Case, Dialect, Exchange, Fields, HEX, Head, Moment, Place, Refusal, Reply, ReplyBody, field,
+    has,
+};
 use crate::{
     action::{Dimension, ErrorKind},
     answer::Answer,
@@ -69,7 +72,7 @@ impl Dialect for OpenAi {
 
     fn route(&self, head: &Head<'_>) -> Option<Route> {
         // Azure's paths end like these.
-        if head.path.contains("/openai/") {
+        if has(head.path, b"/openai/") {
             return None;
         }
         let mut ends = head.path.rsplit('/');
@@ -90,7 +93,7 @@ impl Dialect for OpenAi {
 
     fn claims(&self, head: &Head<'_>) -> bool {
         // Google's imitation of OpenAI.
-        !head.path.contains("/v1beta/openai/")
+        !has(head.path, b"/v1beta/openai/")
     }
 
     fn main_route(&self) -> Route {
@@ -165,28 +168,33 @@ impl Api {
 }
 
 /// The headers that the edge puts on everything.
-fn edge_headers(moment: &Moment, content_type: &str) -> Fields {
-    vec![
-        ("content-type", content_type.to_owned()),
-        ("server", "cloudflare".to_owned()),
-        ("cf-ray", moment.cf_ray()),
-        ("cf-cache-status", "DYNAMIC".to_owned()),
-        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload".to_owned()),
-        ("x-content-type-options", "nosniff".to_owned()),
-        ("alt-svc", "h3=\":443\"; ma=86400".to_owned()),
-        ("x-request-id", format!("req_{}", moment.hex("request", 32))),
-    ]
+fn edge_headers(moment: &Moment, content_type: &'static str) -> Fields {
+    let mut headers = Vec::with_capacity(HEADERS);
+    headers.extend([
+        ("content-type", content_type.into()),
+        ("server", "cloudflare".into()),
+        ("cf-ray", moment.cf_ray().into()),
+        ("cf-cache-status", "DYNAMIC".into()),
+        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload".into()),
+        ("x-content-type-options", "nosniff".into()),
+        ("alt-svc", "h3=\":443\"; ma=86400".into()),
+        ("x-request-id", moment.tagged("req_", "request", HEX, 32).into()),
+    ]);
+    headers
 }
 
+/// About as many headers as a success has.
+const HEADERS: usize = 24;
+
 /// The headers of an answer from the application behind the gateway.
-fn application_headers(moment: &Moment, content_type: &str) -> Fields {
+fn application_headers(moment: &Moment, content_type: &'static str) -> Fields {
     let mut headers = edge_headers(moment, content_type);
     headers.extend([
-        ("access-control-expose-headers", "X-Request-ID".to_owned()),
-        ("openai-organization", ORGANIZATION.to_owned()),
-        ("openai-project", "proj_Ab12Cd34Ef56Gh78Ij90Kl12".to_owned()),
-        ("openai-processing-ms", processing_ms(moment)),
-        ("openai-version", "2020-10-01".to_owned()),
+        ("access-control-expose-headers", "X-Request-ID".into()),
+        ("openai-organization", ORGANIZATION.into()),
+        ("openai-project", "proj_Ab12Cd34Ef56Gh78Ij90Kl12".into()),
+        ("openai-processing-ms", processing_ms(moment).into()),
+        ("openai-version", "2020-10-01".into()),
     ]);
     headers
 }
@@ -212,28 +220,27 @@ fn success_headers(exchange: &Exchange<'_>) -> Fields {
     if matches!(api, Api::Completions | Api::Embeddings) {
         let router = format!("envoy-router-{}-{}", moment.hex("router", 10), moment.hex("pod", 5));
         headers.extend([
-            ("access-control-allow-origin", "*".to_owned()),
-            ("via", router),
-            ("openai-model", dated(&request.model)),
+            ("access-control-allow-origin", "*".into()),
+            ("via", router.into()),
+            ("openai-model", dated(&request.model).into()),
         ]);
     }
     if api == Api::Completions {
-        headers.push(("cache-control", "no-cache, must-revalidate".to_owned()));
+        headers.push(("cache-control", "no-cache, must-revalidate".into()));
     }
     if api != Api::Responses {
-        headers.push(("x-openai-proxy-wasm", "v0.1".to_owned()));
+        headers.push(("x-openai-proxy-wasm", "v0.1".into()));
     }
     // Streams of the Responses API have none in two of three recordings.
     if !(api == Api::Responses && request.streaming) {
-        headers.extend(limit_headers(&decision.levels));
+        push_limits(&mut headers, &decision.levels);
     }
     headers
 }
 
-/// The limit headers; `reset` is the time until the bucket is full, printed like Go prints it. Of
+/// Adds the limit headers; `reset` is the time until the bucket is full, printed like Go prints it. Of
 /// several limits on the same the tightest is shown: the daily one, if it is that.
-fn limit_headers(levels: &[Level]) -> Fields {
-    let mut headers = Vec::new();
+fn push_limits(headers: &mut Fields, levels: &[Level]) {
     for (counts, names) in [
         (
             &[Dimension::Requests][..],
@@ -255,12 +262,11 @@ fn limit_headers(levels: &[Level]) -> Fields {
         let of_these = levels.iter().filter(|level| counts.contains(&level.dimension));
         if let Some(level) = tightest(of_these) {
             let [limit, remaining, reset] = names;
-            headers.push((limit, level.limit.to_string()));
-            headers.push((remaining, level.remaining.to_string()));
-            headers.push((reset, go_duration(level.reset)));
+            headers.push((limit, level.limit.to_string().into()));
+            headers.push((remaining, level.remaining.to_string().into()));
+            headers.push((reset, go_duration(level.reset).into()));
         }
     }
-    headers
 }
 
 /// The limit that lets the least through in the long run.
@@ -292,7 +298,9 @@ fn go_duration(span: std::time::Duration) -> String {
 
 /// Whether the body asks for something.
 fn flag(body: &Value, path: &str) -> bool {
-    body.pointer(path).and_then(Value::as_bool).unwrap_or(false)
+    let mut steps = path.split('/').skip(1);
+    let value = steps.try_fold(body, |value, step| field(value, step));
+    value.and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// Whether a model belongs to the families that think first.
@@ -323,15 +331,13 @@ pub(in crate::dialect) fn dated(model: &str) -> String {
         "o3-mini" => "2025-01-31",
         other => return other.to_owned(),
     };
-    format!("{model}-{date}")
+    [model, "-", date].concat()
 }
 
 /// An event of a stream, as `text/event-stream` frames it.
-fn framed(event: &impl Serialize, is_text: bool) -> super::Event {
-    let mut bytes = b"data: ".to_vec();
-    serde_json::to_writer(&mut bytes, event).expect("an event is writable to memory");
-    bytes.extend_from_slice(b"\n\n");
-    if is_text { super::Event::text(bytes) } else { super::Event::other(bytes) }
+fn framed(event: &impl Serialize) -> String {
+    let event = serde_json::to_string(event).expect("an event is writable to memory");
+    format!("data: {event}\n\n")
 }
 
 /// What ends a stream.

@@ -8,7 +8,7 @@ mod price;
 mod read;
 mod success;
 
-use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply};
+use super::{Case, Dialect, Exchange, Fields, Head, Moment, Place, Refusal, Reply, has};
 use crate::{
     action::ErrorKind,
     answer::Answer,
@@ -47,7 +47,7 @@ impl Dialect for OpenRouter {
     }
 
     fn claims(&self, head: &Head<'_>) -> bool {
-        head.path.contains("/api/v1/")
+        has(head.path, b"/api/v1/")
     }
 
     fn main_route(&self) -> Route {
@@ -96,21 +96,23 @@ impl Dialect for OpenRouter {
 }
 
 /// The headers that everything has; an answer has the id of its generation.
-fn headers(exchange: &Exchange<'_>, content_type: &str, generation: Option<String>) -> Fields {
-    let mut headers = vec![
-        ("content-type", content_type.to_owned()),
-        ("access-control-allow-origin", "*".to_owned()),
-    ];
+fn headers(
+    exchange: &Exchange<'_>,
+    content_type: &'static str,
+    generation: Option<String>,
+) -> Fields {
+    let mut headers =
+        vec![("content-type", content_type.into()), ("access-control-allow-origin", "*".into())];
     if content_type == EVENTS {
-        headers.push(("cache-control", "no-cache".to_owned()));
+        headers.push(("cache-control", "no-cache".into()));
     }
-    headers.extend(generation.map(|id| ("x-generation-id", id)));
+    headers.extend(generation.map(|id| ("x-generation-id", id.into())));
     headers.extend([
-        ("access-control-expose-headers", "X-Generation-Id,cf-ray".to_owned()),
-        ("referrer-policy", "no-referrer, strict-origin-when-cross-origin".to_owned()),
-        ("x-content-type-options", "nosniff".to_owned()),
-        ("server", "cloudflare".to_owned()),
-        ("cf-ray", exchange.moment.cf_ray()),
+        ("access-control-expose-headers", "X-Generation-Id,cf-ray".into()),
+        ("referrer-policy", "no-referrer, strict-origin-when-cross-origin".into()),
+        ("x-content-type-options", "nosniff".into()),
+        ("server", "cloudflare".into()),
+        ("cf-ray", exchange.moment.cf_ray().into()),
     ]);
     headers
 }

@@ -15,6 +15,7 @@ mod mistral;
 mod ollama;
 mod openai;
 mod openrouter;
+mod pace;
 mod play;
 mod quotas;
 mod recording;

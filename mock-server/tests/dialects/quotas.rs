@@ -64,7 +64,7 @@ fn shadow(quota: &Value, answers: &[Got]) -> Vec<(Duration, Result<Vec<Level>, L
     for entry in journal {
         match entry {
             Entry::Claimed(claimed) => {
-                let Claimed { attempt, ref key, ref model, input_tokens, .. } = **claimed;
+                let Claimed { attempt, key, ref model, input_tokens, .. } = **claimed;
                 let ask = Ask {
                     attempt,
                     provider: claimed.provider,

@@ -107,7 +107,7 @@ pub(super) async fn execute(play: Play) -> Result<Ending, CliError> {
         Ok(both) => both,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     };
-    let width = width().unwrap_or(WIDTH);
+    let width = width();
     print(|out| report::write_terminal(&results, &comparison, width, out))?;
     for (path, writer) in reports {
         if let Some(path) = path {
@@ -240,6 +240,3 @@ const LOADS: [Factor; 4] = [
 
 /// With how many seeds each strategy meets each world, unless told otherwise.
 const RUNS: u32 = 10;
-
-/// How many columns a table has where there is no terminal.
-const WIDTH: usize = 100;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use resilience_core::{Backoff, BudgetSettings, Class, Nanos, parts::Budget};
 
 use super::{Cell, Setup};
-use crate::lab::{Agenda, Chance, statistics::number};
+use crate::lab::{Agenda, Chance, span, statistics::number};
 
 /// Some clients with a policy, each with a state of its own.
 #[derive(Clone, Debug)]
@@ -33,8 +33,8 @@ pub(super) struct Traffic {
 /// When a failed attempt is repeated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Policy {
-    /// While there is more than one token; a call brings `deposit` with its first attempt, and a retry takes one.
-    Adaptive { tokens_max: f64, deposit: f64 },
+    /// While there is more than one token; a call brings so many millionths of one with its first attempt, and a retry takes a whole one.
+    Adaptive { tokens_max: u32, deposit_ppm: u32 },
     /// So often, unless more failures than such a share of all calls have been seen.
     Breaker { retries: u32, failing: f64 },
     /// Whenever the client core's budget pays for it.
@@ -65,7 +65,8 @@ pub(super) struct Outcome {
 #[derive(Debug)]
 struct Client {
     policy: Policy,
-    tokens: f64,
+    /// In millionths: tenths in binary would make a whole token of some ten deposits and not of others.
+    tokens_ppm: u64,
     calls: u32,
     failures: u32,
     budget: Option<Budget>,
@@ -135,21 +136,24 @@ impl Traffic {
 
 impl Client {
     fn new(policy: Policy) -> Self {
-        let tokens =
-            if let Policy::Adaptive { tokens_max, .. } = policy { tokens_max } else { 0.0 };
+        let tokens_ppm = match policy {
+            Policy::Adaptive { tokens_max, .. } => u64::from(tokens_max) * TOKEN_PPM,
+            Policy::Breaker { .. } | Policy::Budget(_) | Policy::Retries(_) => 0,
+        };
         let budget = if let Policy::Budget(settings) = policy {
             Some(Budget::new(settings).expect("models know what a budget may be"))
         } else {
             None
         };
-        Self { policy, tokens, calls: 0, failures: 0, budget }
+        Self { policy, tokens_ppm, calls: 0, failures: 0, budget }
     }
 
     /// A call sends its first attempt.
     fn begins(&mut self, now: Nanos) {
         self.calls += 1;
-        if let Policy::Adaptive { tokens_max, deposit } = self.policy {
-            self.tokens = (self.tokens + deposit).min(tokens_max);
+        if let Policy::Adaptive { tokens_max, deposit_ppm } = self.policy {
+            let most = u64::from(tokens_max) * TOKEN_PPM;
+            self.tokens_ppm = most.min(self.tokens_ppm + u64::from(deposit_ppm));
         }
         if let Some(budget) = &mut self.budget {
             budget.began(now);
@@ -160,8 +164,8 @@ impl Client {
     fn retries(&mut self, retries: u32, now: Nanos) -> bool {
         self.failures = self.failures.saturating_add(1);
         match self.policy {
-            Policy::Adaptive { .. } if self.tokens > 1.0 => {
-                self.tokens -= 1.0;
+            Policy::Adaptive { .. } if self.tokens_ppm > TOKEN_PPM => {
+                self.tokens_ppm -= TOKEN_PPM;
                 true
             }
             Policy::Adaptive { .. } => false,
@@ -237,6 +241,15 @@ impl Outcome {
     }
 }
 
+/// A share in millionths.
+pub(super) fn millionths(share: f64) -> u32 {
+    // A second has as many microseconds.
+    u32::try_from(span(share).as_micros()).unwrap_or(u32::MAX)
+}
+
+/// One token, in millionths.
+const TOKEN_PPM: u64 = 1_000_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,7 +288,7 @@ mod tests {
     /// Retries stop at one token: a full bucket of five pays for four, and every tenth call for another.
     #[test]
     fn a_token_bucket_keeps_its_last_token() {
-        let policy = Policy::Adaptive { tokens_max: 5.0, deposit: 0.0 };
+        let policy = Policy::Adaptive { tokens_max: 5, deposit_ppm: 0 };
         let tally = traffic(policy, 1.0, false).play(&mut Chance::new(1, 0, 0));
         assert_eq!(tally.attempts - tally.first_tries, 20 * 4);
         let settings = BudgetSettings::Ratio {

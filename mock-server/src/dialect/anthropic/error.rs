@@ -622,7 +622,7 @@ fn refusal(exchange: &Exchange<'_>) -> ReplyBody {
         let mut sse = Sse::new(exchange);
         sse.start(0);
         sse.finish(stop, [1, 0]);
-        return ReplyBody::Stream(sse.events);
+        return ReplyBody::Stream(sse.script);
     }
     let message = success::message(exchange, &json!([]), stop, [1, 0]);
     ReplyBody::Whole(Bytes::from(message.to_string()))
@@ -638,7 +638,7 @@ fn refused_event(exchange: &Exchange<'_>) -> ReplyBody {
     let sent = exchange.words.iter().find(|(name, _)| *name == "events");
     let sent = sent.and_then(|(_, sent)| sent.parse::<u64>().ok()).unwrap_or(3);
     sse.finish(refusal_stop(), [sent.saturating_sub(2).max(1), 0]);
-    ReplyBody::Stream(sse.events)
+    ReplyBody::Stream(sse.script)
 }
 
 /// The reason, the sequence and the details of a refusal.
@@ -665,21 +665,21 @@ fn first_event(exchange: &Exchange<'_>) -> ReplyBody {
 /// The headers of a refusal of somebody who is not known.
 fn unknown(exchange: &Exchange<'_>) -> Fields {
     let mut headers = edge_headers(&exchange.moment, "application/json");
-    headers.push(("x-should-retry", "false".to_owned()));
+    headers.push(("x-should-retry", "false".into()));
     headers
 }
 
 /// The headers of an error that stays one however often it is asked for.
 fn refused(exchange: &Exchange<'_>) -> Fields {
     let mut headers = known_headers(&exchange.moment, "application/json");
-    headers.push(("x-should-retry", "false".to_owned()));
+    headers.push(("x-should-retry", "false".into()));
     headers
 }
 
 /// The headers of an error that may be over the next time.
 fn retried(exchange: &Exchange<'_>) -> Fields {
     let mut headers = known_headers(&exchange.moment, "application/json");
-    headers.push(("x-should-retry", "true".to_owned()));
+    headers.push(("x-should-retry", "true".into()));
     headers
 }
 
@@ -688,14 +688,14 @@ fn early(exchange: &Exchange<'_>) -> Fields {
     let moment = &exchange.moment;
     let trace = format!("{}/0;o=1", moment.hex("trace", 32));
     vec![
-        ("content-type", "application/json".to_owned()),
-        ("request-id", request_id(moment)),
-        ("via", "1.1 google".to_owned()),
-        ("x-cloud-trace-context", trace),
-        ("server", "cloudflare".to_owned()),
-        ("cf-cache-status", "DYNAMIC".to_owned()),
-        ("x-robots-tag", "none".to_owned()),
-        ("cf-ray", moment.cf_ray()),
+        ("content-type", "application/json".into()),
+        ("request-id", request_id(moment).into()),
+        ("via", "1.1 google".into()),
+        ("x-cloud-trace-context", trace.into()),
+        ("server", "cloudflare".into()),
+        ("cf-cache-status", "DYNAMIC".into()),
+        ("x-robots-tag", "none".into()),
+        ("cf-ray", moment.cf_ray().into()),
     ]
 }
 
@@ -711,19 +711,19 @@ fn limited(exchange: &Exchange<'_>) -> Fields {
 /// The headers of the edge's own JSON.
 fn edge(exchange: &Exchange<'_>) -> Fields {
     vec![
-        ("content-type", "application/json".to_owned()),
-        ("server", "cloudflare".to_owned()),
-        ("cf-ray", exchange.moment.cf_ray()),
-        ("x-should-retry", "false".to_owned()),
+        ("content-type", "application/json".into()),
+        ("server", "cloudflare".into()),
+        ("cf-ray", exchange.moment.cf_ray().into()),
+        ("x-should-retry", "false".into()),
     ]
 }
 
 /// The headers of a proxy's plain text.
 fn plain(exchange: &Exchange<'_>) -> Fields {
     vec![
-        ("content-type", "text/plain".to_owned()),
-        ("server", "cloudflare".to_owned()),
-        ("cf-ray", exchange.moment.cf_ray()),
+        ("content-type", "text/plain".into()),
+        ("server", "cloudflare".into()),
+        ("cf-ray", exchange.moment.cf_ray().into()),
     ]
 }
 

@@ -7,8 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::{healthy_headers, limit_headers};
 use crate::{
-    answer::{Answer, Choice, Finish, ToolCall},
-    dialect::{Event, EventKind, Exchange, Fields, Reply, ReplyBody},
+    answer::{Answer, Choice, Finish, Text, ToolCall},
+    dialect::{
+        Event, EventKind, Exchange, Fields, Moment, Reply, ReplyBody, Script, case::escaped,
+        script::Wording, template::Template,
+    },
     draw::{Purpose, scale},
     models,
 };
@@ -38,7 +41,7 @@ pub(super) fn headers(exchange: &Exchange<'_>) -> Fields {
         if streaming { "text/event-stream; charset=utf-8" } else { "application/json" };
     let mut headers = healthy_headers(moment, content_type);
     if streaming {
-        headers.push(("cache-control", "no-cache".to_owned()));
+        headers.push(("cache-control", "no-cache".into()));
     }
     headers.extend(limit_headers(&exchange.decision.levels, None, moment));
     headers
@@ -47,13 +50,13 @@ pub(super) fn headers(exchange: &Exchange<'_>) -> Fields {
 fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
     let mut content = Vec::new();
     if !answer.reasoning.is_empty() {
-        let thinking = answer.reasoning.concat();
+        let thinking = answer.reasoning.as_str();
         let signature = signature(exchange);
         content.push(json!({ "type": "thinking", "thinking": thinking, "signature": signature }));
     }
     if let Some(choice) = answer.choices.first() {
         if has_text(choice) {
-            content.push(json!({ "type": "text", "text": choice.text() }));
+            content.push(json!({ "type": "text", "text": choice.text.as_str() }));
         }
         for (index, call) in choice.calls.iter().enumerate() {
             content.push(tool_use(exchange, index, call, &call.arguments));
@@ -70,17 +73,16 @@ fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
 
 /// An answer that only calls tools has no text; any other has one, be it empty.
 fn has_text(choice: &Choice) -> bool {
-    !choice.pieces.is_empty() || choice.calls.is_empty()
+    !choice.text.is_empty() || choice.calls.is_empty()
 }
 
-fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
+fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Script {
     let mut sse = Sse::new(exchange);
     sse.start(1);
     if !answer.reasoning.is_empty() {
         sse.begin(&json!({ "type": "thinking", "thinking": "", "signature": "" }));
-        for piece in &answer.reasoning {
-            sse.text(&json!({ "type": "thinking_delta", "thinking": piece }));
-        }
+        let delta = |piece: &str| json!({ "type": "thinking_delta", "thinking": piece });
+        sse.texts(&answer.reasoning, delta);
         let signature = signature(exchange);
         sse.delta(&json!({ "type": "signature_delta", "signature": signature }));
         sse.end();
@@ -88,9 +90,7 @@ fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
     if let Some(choice) = answer.choices.first() {
         if has_text(choice) {
             sse.begin(&json!({ "type": "text", "text": "" }));
-            for piece in &choice.pieces {
-                sse.text(&json!({ "type": "text_delta", "text": piece }));
-            }
+            sse.texts(&choice.text, |piece| json!({ "type": "text_delta", "text": piece }));
             sse.end();
         }
         for (index, call) in choice.calls.iter().enumerate() {
@@ -112,14 +112,14 @@ fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
     let [reason, sequence] = stop(answer);
     let tokens = [answer.output_tokens(), answer.reasoning_tokens];
     sse.finish([reason, sequence, Value::Null], tokens);
-    sse.events
+    sse.script
 }
 
 /// The events of one stream, as they are written.
 pub(super) struct Sse<'a> {
     exchange: &'a Exchange<'a>,
     /// What is written so far.
-    pub(super) events: Vec<Event>,
+    pub(super) script: Script,
     /// The number of the block that is open, or of the next one.
     pub(super) block: usize,
     padded: u64,
@@ -129,7 +129,7 @@ pub(super) struct Sse<'a> {
 impl<'a> Sse<'a> {
     /// A stream of which nothing is written.
     pub(super) fn new(exchange: &'a Exchange<'a>) -> Self {
-        Self { exchange, events: Vec::new(), block: 0, padded: 0, texts: 0 }
+        Self { exchange, script: Script::default(), block: 0, padded: 0, texts: 0 }
     }
 
     /// The beginning of a message, with the tokens that are written when it is sent.
@@ -142,7 +142,7 @@ impl<'a> Sse<'a> {
     /// An event that carries nothing of the answer.
     fn other(&mut self, name: &str, data: &Value) {
         let bytes = self.padded(name, data);
-        self.events.push(Event::other(bytes));
+        self.script.push(Event::other(bytes));
     }
 
     /// The beginning of a block.
@@ -156,18 +156,39 @@ impl<'a> Sse<'a> {
         // block.
         let pace = &self.exchange.pace;
         if index == 0 && pace.gap(0) + pace.gap(1) > Duration::ZERO {
-            self.events.push(Event::other(PING));
+            self.script.push(Event::other(PING));
         }
     }
 
     /// A part of a block that is a part of the answer, and the pings in the silence before it.
     fn text(&mut self, delta: &Value) {
-        let beats = self.exchange.pace.beats(self.texts, PING_EVERY);
-        self.texts += 1;
-        let ping = Event { bytes: PING.into(), kind: EventKind::Beat(PING_EVERY) };
-        self.events.extend(std::iter::repeat_n(ping, beats));
+        self.silence();
         let bytes = self.padded("content_block_delta", &self.fragment(delta));
-        self.events.push(Event::text(bytes));
+        self.script.push(Event::text(bytes));
+    }
+
+    /// A text as parts of a block, and the pings in the silence before each.
+    fn texts(&mut self, text: &Text, delta: impl Fn(&str) -> Value) {
+        let template = Template::new([["", "x"]; 2], |[piece, padding]| {
+            event("content_block_delta", &self.fragment(&delta(piece)), padding)
+        });
+        let moment = self.exchange.moment;
+        let wording = Wording::new(move |piece, number, _| {
+            template.filled([&escaped(piece), padding(&moment, number)])
+        });
+        for piece in text.ranges() {
+            self.silence();
+            self.padded += 1;
+            self.script.piece(&wording, text, piece, self.padded);
+        }
+    }
+
+    /// The pings before the next part.
+    fn silence(&mut self) {
+        for _ in 0..self.exchange.pace.beats(self.texts, PING_EVERY) {
+            self.script.push(Event { bytes: PING.into(), kind: EventKind::Beat(PING_EVERY) });
+        }
+        self.texts += 1;
     }
 
     /// A part of a block that goes with the one before it.
@@ -204,15 +225,25 @@ impl<'a> Sse<'a> {
     }
 
     /// An event with spaces before its last brace, which hide the length of its text.
-    fn padded(&mut self, name: &str, data: &Value) -> Bytes {
+    fn padded(&mut self, name: &str, data: &Value) -> String {
         self.padded += 1;
-        let moment = &self.exchange.moment;
-        let draw = moment.draws.draw("padding", Purpose::Padding, moment.attempt, self.padded);
-        let spaces = usize::try_from(scale(draw, 15)).unwrap_or(0);
-        let data = data.to_string();
-        let data = data.strip_suffix('}').unwrap_or(&data);
-        Bytes::from(format!("event: {name}\ndata: {data}{}}}\n\n", " ".repeat(spaces)))
+        event(name, data, padding(&self.exchange.moment, self.padded))
     }
+}
+
+/// An event with something before its last brace.
+fn event(name: &str, data: &Value, padding: &str) -> String {
+    let data = data.to_string();
+    let data = data.strip_suffix('}').unwrap_or(&data);
+    format!("event: {name}\ndata: {data}{padding}}}\n\n")
+}
+
+/// The spaces of an event, counted from 1.
+fn padding(moment: &Moment, number: u64) -> &'static str {
+    const SPACES: &str = "               ";
+    let most = u64::try_from(SPACES.len()).unwrap_or(0);
+    let draw = moment.draws.draw("padding", Purpose::Padding, moment.attempt, number);
+    &SPACES[..usize::try_from(scale(draw, most)).unwrap_or(0)]
 }
 
 /// A sign of life, the only event with a space after its colon.

@@ -339,14 +339,14 @@ fn seconds(exchange: &Exchange<'_>) -> u64 {
 /// The headers of the gateway before it knows the resource.
 fn bare(exchange: &Exchange<'_>) -> Fields {
     vec![
-        ("content-type", "application/json".to_owned()),
-        ("apim-request-id", uuid(&exchange.moment, "apim")),
+        ("content-type", "application/json".into()),
+        ("apim-request-id", uuid(&exchange.moment, "apim").into()),
     ]
 }
 
 /// The headers of everything that comes from the resource.
 fn application(exchange: &Exchange<'_>) -> Fields {
-    let mut headers = vec![("content-type", "application/json".to_owned())];
+    let mut headers = vec![("content-type", "application/json".into())];
     headers.extend(untyped(exchange));
     headers
 }
@@ -354,10 +354,10 @@ fn application(exchange: &Exchange<'_>) -> Fields {
 /// The headers of a deployment that does not exist: it has no type of content.
 pub(super) fn untyped(exchange: &Exchange<'_>) -> Fields {
     vec![
-        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload".to_owned()),
-        ("apim-request-id", uuid(&exchange.moment, "apim")),
-        ("x-content-type-options", "nosniff".to_owned()),
-        ("x-ms-region", REGION.to_owned()),
+        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload".into()),
+        ("apim-request-id", uuid(&exchange.moment, "apim").into()),
+        ("x-content-type-options", "nosniff".into()),
+        ("x-ms-region", REGION.into()),
     ]
 }
 
@@ -365,8 +365,8 @@ pub(super) fn untyped(exchange: &Exchange<'_>) -> Fields {
 fn screened(exchange: &Exchange<'_>) -> Fields {
     let mut headers = application(exchange);
     headers.extend([
-        ("x-ms-rai-invoked", "true".to_owned()),
-        ("x-request-id", uuid(&exchange.moment, "request")),
+        ("x-ms-rai-invoked", "true".into()),
+        ("x-request-id", uuid(&exchange.moment, "request").into()),
     ]);
     headers
 }
@@ -381,35 +381,35 @@ fn limited(exchange: &Exchange<'_>) -> Fields {
         ("x-ratelimit-reset-tokens", "DeploymentRatelimit-Token", "x-ratelimit-remaining-tokens")
     };
     headers.extend([
-        (reset, seconds(exchange).to_string()),
-        ("policy-id", policy.to_owned()),
-        (remaining, limited.level.remaining.to_string()),
+        (reset, seconds(exchange).to_string().into()),
+        ("policy-id", policy.into()),
+        (remaining, limited.level.remaining.to_string().into()),
     ]);
     let others = exchange.decision.levels.iter();
     let requests = openai::tightest(others.filter(|level| level.dimension == Dimension::Requests));
     if let Some(level) = requests.filter(|_| !counts_calls(exchange)) {
-        headers.push(("x-ratelimit-remaining-requests", level.remaining.to_string()));
+        headers.push(("x-ratelimit-remaining-requests", level.remaining.to_string().into()));
     }
     headers
 }
 
 /// The headers of models that are not OpenAI's.
 fn foundry(exchange: &Exchange<'_>) -> Fields {
-    let mut headers = vec![("content-type", "application/json; charset=utf-8".to_owned())];
+    let mut headers = vec![("content-type", "application/json; charset=utf-8".into())];
     headers.extend(untyped(exchange));
     let streaming = if exchange.request.streaming { "True" } else { "False" };
     headers.extend([
-        ("azureai-requested-tier", "default".to_owned()),
-        ("azureai-processed-tier", "default".to_owned()),
-        ("azureai-fe-is-streaming", streaming.to_owned()),
-        ("azureai-fe-offer-type", "paygo".to_owned()),
+        ("azureai-requested-tier", "default".into()),
+        ("azureai-processed-tier", "default".into()),
+        ("azureai-fe-is-streaming", streaming.to_owned().into()),
+        ("azureai-fe-offer-type", "paygo".into()),
     ]);
     headers
 }
 
 fn page(_: &Exchange<'_>) -> Fields {
     vec![
-        ("server", "Microsoft-Azure-Application-Gateway/v2".to_owned()),
-        ("content-type", "text/html".to_owned()),
+        ("server", "Microsoft-Azure-Application-Gateway/v2".into()),
+        ("content-type", "text/html".into()),
     ]
 }

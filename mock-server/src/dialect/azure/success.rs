@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::{behind, cases::untyped, openai, uuid};
 use crate::{
     action::Dimension,
-    answer::{Answer, Choice, Finish},
-    dialect::{Event, Exchange, Fields, Reply, ReplyBody},
+    answer::{Answer, Choice, Finish, Text},
+    dialect::{Event, Exchange, Fields, Reply, ReplyBody, Script},
     plan::Route,
     quota::Level,
 };
@@ -32,7 +32,9 @@ pub(super) fn filtered(exchange: &Exchange<'_>) -> ReplyBody {
     let model = behind(&exchange.request.model);
     let answer = nothing();
     if exchange.request.streaming {
-        return ReplyBody::Stream(framed(chunks(exchange, &answer, model)));
+        let mut script = Script::from([Event::other(framed(&prompt_frame()))]);
+        script.append(cut(exchange, &answer, model));
+        return ReplyBody::Stream(script);
     }
     let mut body = openai::chat::whole(exchange, &answer, model);
     adorn(&mut body, &violent());
@@ -44,10 +46,10 @@ pub(super) fn filtered(exchange: &Exchange<'_>) -> ReplyBody {
 
 /// The end of a stream that the filter cut.
 pub(super) fn filtered_event(exchange: &Exchange<'_>) -> ReplyBody {
-    let mut chunks = chunks(exchange, &nothing(), behind(&exchange.request.model));
-    // The prompt's results and the opening were sent when the stream began.
-    chunks.drain(..2);
-    ReplyBody::Stream(framed(chunks))
+    let mut script = cut(exchange, &nothing(), behind(&exchange.request.model));
+    // The opening was sent when the stream began.
+    script.next_bytes(Duration::ZERO);
+    ReplyBody::Stream(script)
 }
 
 /// The headers of a 200.
@@ -56,19 +58,19 @@ pub(super) fn headers(exchange: &Exchange<'_>) -> Fields {
     let content_type =
         if streaming { "text/event-stream; charset=utf-8" } else { "application/json" };
     let model = &exchange.request.model;
-    let mut headers = vec![("content-type", content_type.to_owned())];
+    let mut headers = vec![("content-type", content_type.into())];
     headers.extend(untyped(exchange));
     let session = exchange.moment.hex("session", 12);
     headers.extend([
-        ("azureai-fe-is-streaming", if streaming { "True" } else { "False" }.to_owned()),
-        ("azureml-model-session", format!("d20260330170902-{session}")),
-        ("skip-error-remapping", "true".to_owned()),
-        ("x-accel-buffering", "no".to_owned()),
-        ("x-ms-deployment-name", text(model)),
-        ("x-ms-is-spilled-over", "false".to_owned()),
-        ("x-ms-rai-invoked", "true".to_owned()),
-        ("x-ms-served-model", openai::dated(behind(model))),
-        ("x-request-id", uuid(&exchange.moment, "request")),
+        ("azureai-fe-is-streaming", if streaming { "True" } else { "False" }.into()),
+        ("azureml-model-session", format!("d20260330170902-{session}").into()),
+        ("skip-error-remapping", "true".into()),
+        ("x-accel-buffering", "no".into()),
+        ("x-ms-deployment-name", text(model).into()),
+        ("x-ms-is-spilled-over", "false".into()),
+        ("x-ms-rai-invoked", "true".into()),
+        ("x-ms-served-model", openai::dated(behind(model)).into()),
+        ("x-request-id", uuid(&exchange.moment, "request").into()),
     ]);
     headers.extend(limits(&exchange.decision.levels, model));
     headers
@@ -105,14 +107,14 @@ fn limits(levels: &[Level], model: &str) -> Fields {
         let of_these = levels.iter().filter(|level| counts.contains(&level.dimension));
         let Some(level) = openai::tightest(of_these) else { continue };
         let [limit, remaining, period, reset] = names;
-        headers.push((limit, level.limit.to_string()));
-        headers.push((remaining, level.remaining.to_string()));
-        headers.push((period, level.period.as_secs().to_string()));
-        headers.push((reset, level.reset.as_millis().to_string()));
+        headers.push((limit, level.limit.to_string().into()));
+        headers.push((remaining, level.remaining.to_string().into()));
+        headers.push((period, level.period.as_secs().to_string().into()));
+        headers.push((reset, level.reset.as_millis().to_string().into()));
     }
     if !headers.is_empty() {
-        headers.insert(0, ("x-ratelimit-abusepenalty-active", "False".to_owned()));
-        headers.insert(1, ("x-ratelimit-key", text(model)));
+        headers.insert(0, ("x-ratelimit-abusepenalty-active", "False".into()));
+        headers.insert(1, ("x-ratelimit-key", text(model).into()));
     }
     headers
 }
@@ -120,22 +122,22 @@ fn limits(levels: &[Level], model: &str) -> Fields {
 fn chat(exchange: &Exchange<'_>, answer: &Answer, model: &str, found: &Value) -> ReplyBody {
     if exchange.request.streaming {
         let filtered = is_asynchronous(exchange);
-        let mut frames = vec![(prompt_frame(), false)];
-        let mut said = 0;
-        for (mut chunk, is_text) in openai::chat::chunks(exchange, answer, model) {
+        let mut script = Script::from([Event::other(framed(&prompt_frame()))]);
+        script.append(openai::chat::chunks(exchange, answer, model, |chunk, is_text| {
+            let mut chunk = json!(chunk);
             let results = if is_text && !filtered { piece() } else { json!({}) };
-            let content = chunk.pointer("/choices/0/delta/content").and_then(Value::as_str);
-            said += content.map_or(0, |content| content.chars().count());
             if chunk["choices"] == json!([]) {
                 chunk["latency_checkpoint"] = latency(exchange, answer);
             }
             adorn_chunk(&mut chunk, &results);
-            frames.push((chunk, is_text));
-        }
+            framed(&chunk)
+        }));
         if filtered {
-            frames.push((verdict(said), false));
+            let said = answer.choices.iter().map(|choice| choice.text.chars().count()).sum();
+            script.push(Event::other(framed(&verdict(said))));
         }
-        return ReplyBody::Stream(framed(frames));
+        script.push(Event::other(DONE));
+        return ReplyBody::Stream(script);
     }
     let mut body = openai::chat::whole(exchange, answer, model);
     adorn(&mut body, found);
@@ -144,36 +146,43 @@ fn chat(exchange: &Exchange<'_>, answer: &Answer, model: &str, found: &Value) ->
 
 fn completion(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> ReplyBody {
     if exchange.request.streaming {
-        let mut frames = vec![(prompt_frame(), false)];
-        for (mut chunk, is_text) in openai::completions::chunks(exchange, answer, model) {
-            adorn_chunk(&mut chunk, &if is_text { piece() } else { json!({}) });
-            frames.push((chunk, is_text));
-        }
-        return ReplyBody::Stream(framed(frames));
+        let mut script = Script::from([Event::other(framed(&prompt_frame()))]);
+        script.append(openai::completions::chunks(
+            exchange,
+            answer,
+            model,
+            |mut chunk, is_text| {
+                adorn_chunk(&mut chunk, &if is_text { piece() } else { json!({}) });
+                framed(&chunk)
+            },
+        ));
+        script.push(Event::other(DONE));
+        return ReplyBody::Stream(script);
     }
     let mut body = openai::completions::whole(exchange, answer, model);
     adorn(&mut body, &harmless(true));
     whole(body)
 }
 
-/// The frames of a stream of which the filter let nothing through.
-fn chunks(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> Vec<(Value, bool)> {
-    let mut frames = vec![(prompt_frame(), false)];
-    for (mut chunk, is_text) in openai::chat::chunks(exchange, answer, model) {
+/// What a stream says of which the filter let nothing through, but for what was found in the prompt.
+fn cut(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> Script {
+    let mut script = openai::chat::chunks(exchange, answer, model, |chunk, _| {
+        let mut chunk = json!(chunk);
         let is_last = chunk.pointer("/choices/0/finish_reason").is_some_and(Value::is_string);
         if is_last {
             chunk["choices"][0]["finish_reason"] = "content_filter".into();
         }
         adorn_chunk(&mut chunk, &if is_last { violent() } else { json!({}) });
-        frames.push((chunk, is_text));
-    }
-    frames
+        framed(&chunk)
+    });
+    script.push(Event::other(DONE));
+    script
 }
 
 /// An answer without a word.
 fn nothing() -> Answer {
     let choice =
-        Choice { pieces: Vec::new(), calls: Vec::new(), finish: Finish::Stop, output_tokens: 0 };
+        Choice { text: Text::default(), calls: Vec::new(), finish: Finish::Stop, output_tokens: 0 };
     Answer { choices: vec![choice], ..Answer::default() }
 }
 
@@ -287,7 +296,8 @@ fn sort(body: &mut Value) {
 
 /// How long what took: the numbers of an answer without any wait.
 fn latency(exchange: &Exchange<'_>, answer: &Answer) -> Value {
-    let pieces = answer.choices.iter().map(|choice| choice.pieces.len()).max().unwrap_or(0);
+    let pieces =
+        answer.choices.iter().map(|choice| choice.text.pieces().count()).max().unwrap_or(0);
     let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let first = millis(exchange.pace.gap(0));
     let rest: Duration =
@@ -311,10 +321,9 @@ fn whole(mut body: Value) -> ReplyBody {
     ReplyBody::Whole(format!("{body}\n").into())
 }
 
-fn framed(frames: Vec<(Value, bool)>) -> Vec<Event> {
-    let events = frames.into_iter().map(|(frame, text)| {
-        let bytes = format!("data: {frame}\n\n");
-        if text { Event::text(bytes) } else { Event::other(bytes) }
-    });
-    events.chain([Event::other("data: [DONE]\n\n")]).collect()
+fn framed(frame: &Value) -> String {
+    format!("data: {frame}\n\n")
 }
+
+/// What ends a stream.
+const DONE: &str = "data: [DONE]\n\n";

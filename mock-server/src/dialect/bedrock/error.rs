@@ -592,7 +592,7 @@ fn json(exchange: &Exchange<'_>) -> Fields {
 
 /// The headers of a page of the load balancer's.
 fn page(_: &Exchange<'_>) -> Fields {
-    vec![("server", "awselb/2.0".to_owned()), ("content-type", "text/html".to_owned())]
+    vec![("server", "awselb/2.0".into()), ("content-type", "text/html".into())]
 }
 
 /// The page that a load balancer of AWS shows when nobody behind it answers.
@@ -639,9 +639,7 @@ fn refused(
     stop_reason: &'static str,
     trace: Option<serde_json::Value>,
 ) -> ReplyBody {
-    let text = "Sorry, the model cannot answer this question.";
-    let pieces = text.split_inclusive(' ').map(str::to_owned).collect();
-    let blocks = vec![Block::Text(pieces)];
+    let blocks = vec![Block::Text("Sorry, the model cannot answer this question.".into())];
     let said = Said { blocks, stop_reason, stop_sequence: None, output_tokens: 0, trace };
     said.body(exchange)
 }

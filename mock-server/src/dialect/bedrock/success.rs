@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 
 use super::{Family, frame, headers};
 use crate::{
-    answer::{Answer, Choice, Finish, ToolCall},
-    dialect::{Event, Exchange, Fields, Reply, ReplyBody},
+    answer::{Answer, Choice, Finish, Text, ToolCall},
+    dialect::{
+        Event, Exchange, Fields, Moment, Reply, ReplyBody, Script, case::escaped, script::Wording,
+        template::Template,
+    },
     draw::{Purpose, scale},
     plan::{Route, Service},
 };
@@ -53,9 +56,9 @@ pub(super) struct Said {
 /// A part of an assistant's turn.
 pub(super) enum Block {
     /// What it thinks.
-    Reasoning { pieces: Vec<String>, signature: String },
+    Reasoning { text: Text, signature: String },
     /// What it says.
-    Text(Vec<String>),
+    Text(Text),
     /// A tool that it calls.
     ToolUse { call: ToolCall, id: String },
 }
@@ -82,46 +85,61 @@ impl Said {
         body
     }
 
-    fn stream(&self, exchange: &Exchange<'_>) -> Vec<Event> {
+    fn stream(&self, exchange: &Exchange<'_>) -> Script {
         let family = Family::of(&exchange.request.model);
         let mut padded = Padded { exchange, index: 0 };
         let start = padded.event("messageStart", |p| json!({ "p": p, "role": "assistant" }));
-        let mut events = vec![Event::other(start)];
+        let mut script = Script::from([Event::other(start)]);
         for (index, block) in self.blocks.iter().enumerate() {
-            if let Block::ToolUse { call, id } = block {
-                let tool = json!({ "toolUse": { "name": call.name, "toolUseId": id } });
-                events.push(Event::other(padded.event(
-                    "contentBlockStart",
-                    |p| json!({ "contentBlockIndex": index, "p": p, "start": tool }),
-                )));
-            }
-            for delta in block.deltas(family) {
-                events.push(Event::text(padded.event(
-                    "contentBlockDelta",
-                    |p| json!({ "contentBlockIndex": index, "delta": delta, "p": p }),
-                )));
+            let delta = |delta: Value, p: &str| json!({ "contentBlockIndex": index, "delta": delta, "p": p });
+            match block {
+                Block::Reasoning { text, .. } => {
+                    let thought = |piece: &str| json!({ "reasoningContent": { "text": piece } });
+                    padded.texts(&mut script, text, |piece, p| delta(thought(piece), p));
+                }
+                Block::Text(text) => {
+                    let said = |piece: &str| json!({ "text": piece });
+                    padded.texts(&mut script, text, |piece, p| delta(said(piece), p));
+                }
+                Block::ToolUse { call, id } => {
+                    let tool = json!({ "toolUse": { "name": call.name, "toolUseId": id } });
+                    script.push(Event::other(padded.event(
+                        "contentBlockStart",
+                        |p| json!({ "contentBlockIndex": index, "p": p, "start": tool }),
+                    )));
+                    // Recorded: Nova sends the input of a tool at once.
+                    let pieces = match family {
+                        Family::Claude => call.pieces(),
+                        _ => vec![call.arguments.to_string()],
+                    };
+                    for piece in pieces {
+                        let input = json!({ "toolUse": { "input": piece } });
+                        let event = padded.event("contentBlockDelta", |p| delta(input, p));
+                        script.push(Event::text(event));
+                    }
+                }
             }
             if let Block::Reasoning { signature, .. } = block {
                 let delta = json!({ "reasoningContent": { "signature": signature } });
-                events.push(Event::other(padded.event(
+                script.push(Event::other(padded.event(
                     "contentBlockDelta",
                     |p| json!({ "contentBlockIndex": index, "delta": delta, "p": p }),
                 )));
             }
-            events.push(Event::other(
+            script.push(Event::other(
                 padded.event("contentBlockStop", |p| json!({ "contentBlockIndex": index, "p": p })),
             ));
         }
-        events.push(Event::other(
+        script.push(Event::other(
             padded.event("messageStop", |p| json!({ "p": p, "stopReason": self.stop_reason })),
         ));
-        events.push(Event::other(padded.event("metadata", |p| {
+        script.push(Event::other(padded.event("metadata", |p| {
             let mut body = json!({ "metrics": { "latencyMs": latency_ms(exchange) }, "p": p });
             self.add_trace(&mut body);
             body["usage"] = self.usage(exchange);
             body
         })));
-        events
+        script
     }
 
     fn add_response_fields(&self, body: &mut Value) {
@@ -151,36 +169,15 @@ impl Block {
     /// The block of a whole answer.
     fn whole(&self) -> Value {
         match self {
-            Self::Reasoning { pieces, signature } => json!({
+            Self::Reasoning { text, signature } => json!({
                 "reasoningContent": {
-                    "reasoningText": { "signature": signature, "text": pieces.concat() },
+                    "reasoningText": { "signature": signature, "text": text.as_str() },
                 },
             }),
-            Self::Text(pieces) => json!({ "text": pieces.concat() }),
+            Self::Text(text) => json!({ "text": text.as_str() }),
             Self::ToolUse { call, id } => json!({
                 "toolUse": { "input": call.arguments, "name": call.name, "toolUseId": id },
             }),
-        }
-    }
-
-    /// The block as a stream sends it.
-    fn deltas(&self, family: Family) -> Vec<Value> {
-        let said = |pieces: &[String], delta: fn(&str) -> Value| {
-            pieces.iter().map(|piece| delta(piece)).collect()
-        };
-        match self {
-            Self::Reasoning { pieces, .. } => {
-                said(pieces, |piece| json!({ "reasoningContent": { "text": piece } }))
-            }
-            Self::Text(pieces) => said(pieces, |piece| json!({ "text": piece })),
-            Self::ToolUse { call, .. } => {
-                // Recorded: Nova sends the input of a tool at once.
-                let pieces = match family {
-                    Family::Claude => call.pieces(),
-                    _ => vec![call.arguments.to_string()],
-                };
-                said(&pieces, |piece| json!({ "toolUse": { "input": piece } }))
-            }
         }
     }
 }
@@ -193,13 +190,31 @@ struct Padded<'a> {
 
 impl Padded<'_> {
     fn event(&mut self, name: &str, payload: impl FnOnce(&str) -> Value) -> Bytes {
-        let moment = &self.exchange.moment;
         self.index += 1;
-        let draw = moment.draws.draw("padding", Purpose::Padding, moment.attempt, self.index);
-        let most = u64::try_from(PADDING.len()).unwrap_or(0);
-        let length = usize::try_from(1 + scale(draw, most - 1)).unwrap_or(1);
-        frame::event(name, &payload(&PADDING[..length]).to_string())
+        let padding = padding(&self.exchange.moment, self.index);
+        frame::event(name, &payload(padding).to_string())
     }
+
+    /// The events with the pieces of a text.
+    fn texts(&mut self, script: &mut Script, text: &Text, payload: impl Fn(&str, &str) -> Value) {
+        let template = Template::new([["", "x"]; 2], |[piece, p]| payload(piece, p).to_string());
+        let moment = self.exchange.moment;
+        let wording = Wording::new(move |piece, number, _| {
+            let payload = template.filled([&escaped(piece), padding(&moment, number)]);
+            frame::event("contentBlockDelta", &payload)
+        });
+        for piece in text.ranges() {
+            self.index += 1;
+            script.piece(&wording, text, piece, self.index);
+        }
+    }
+}
+
+/// The padding of an event, counted from 1.
+fn padding(moment: &Moment, number: u64) -> &'static str {
+    let draw = moment.draws.draw("padding", Purpose::Padding, moment.attempt, number);
+    let most = u64::try_from(PADDING.len()).unwrap_or(0);
+    &PADDING[..usize::try_from(1 + scale(draw, most - 1)).unwrap_or(1)]
 }
 
 /// What an answer consists of, in the order in which it was written.
@@ -207,12 +222,12 @@ fn blocks(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Block> {
     let mut blocks = Vec::new();
     if !answer.reasoning.is_empty() {
         let signature = exchange.moment.alphanumeric("signature", 240);
-        blocks.push(Block::Reasoning { pieces: answer.reasoning.clone(), signature });
+        blocks.push(Block::Reasoning { text: answer.reasoning.clone(), signature });
     }
     // Converse writes one answer.
-    let Some(Choice { pieces, calls, .. }) = answer.choices.first() else { return blocks };
-    if !pieces.is_empty() || calls.is_empty() {
-        blocks.push(Block::Text(pieces.clone()));
+    let Some(Choice { text, calls, .. }) = answer.choices.first() else { return blocks };
+    if !text.is_empty() || calls.is_empty() {
+        blocks.push(Block::Text(text.clone()));
     }
     for (index, call) in calls.iter().enumerate() {
         let id = exchange.moment.alphanumeric(&format!("tool {index}"), 22);
@@ -283,12 +298,12 @@ mod tests {
         };
         let arguments = json!({ "city": "Oslo", "days": [1, 2] });
         let choice = Choice {
-            pieces: vec!["I ".to_owned(), "look.".to_owned()],
+            text: "I look.".into(),
             calls: vec![ToolCall { name: "weather".to_owned(), arguments }],
             finish: Finish::ToolCalls,
             output_tokens: 7,
         };
-        let reasoning = vec!["Hm ".to_owned(), "hm.".to_owned()];
+        let reasoning = "Hm hm.".into();
         let answer =
             Answer { reasoning, reasoning_tokens: 3, choices: vec![choice], ..Answer::default() };
         reply(&exchange, &answer)
@@ -296,15 +311,18 @@ mod tests {
 
     /// The payloads of a stream, without their padding.
     fn payloads(reply: &Reply) -> Vec<Value> {
-        let ReplyBody::Stream(events) = &reply.body else { panic!("it is no stream") };
-        let payload = |event: &Event| {
-            let start = event.bytes.iter().position(|byte| *byte == b'{').unwrap();
-            let json = &event.bytes[start..event.bytes.len() - 4];
+        let ReplyBody::Stream(script) = &reply.body else { panic!("it is no stream") };
+        let mut script = script.clone();
+        let payload = |event: Bytes| {
+            let start = event.iter().position(|byte| *byte == b'{').unwrap();
+            let json = &event[start..event.len() - 4];
             let mut payload: Value = serde_json::from_slice(json).unwrap();
             payload.as_object_mut().unwrap().shift_remove("p");
             payload
         };
-        events.iter().map(payload).collect()
+        std::iter::from_fn(|| (!script.is_empty()).then(|| script.next_bytes(Duration::ZERO)))
+            .map(payload)
+            .collect()
     }
 
     #[test]

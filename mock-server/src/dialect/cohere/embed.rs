@@ -42,8 +42,8 @@ pub(super) fn reply(exchange: &Exchange<'_>) -> Reply {
     body["response_type"] = response.into();
     let chars: usize = inputs.iter().map(|input| input.said.chars().count()).sum();
     let mut headers = application_headers(exchange, "application/json");
-    headers.push(("num-chars", chars.to_string()));
-    headers.push(("num-tokens", request.input_tokens.to_string()));
+    headers.push(("num-chars", chars.to_string().into()));
+    headers.push(("num-tokens", request.input_tokens.to_string().into()));
     Reply::whole(200, headers, body.to_string())
 }
 

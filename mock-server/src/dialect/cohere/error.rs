@@ -335,7 +335,7 @@ fn refused(exchange: &Exchange<'_>) -> Fields {
 /// The headers of an error of the model's.
 fn application(exchange: &Exchange<'_>) -> Fields {
     let mut headers = refused(exchange);
-    headers.push(("access-control-expose-headers", "X-Debug-Trace-ID".to_owned()));
+    headers.push(("access-control-expose-headers", "X-Debug-Trace-ID".into()));
     headers
 }
 
@@ -352,19 +352,19 @@ fn limited(exchange: &Exchange<'_>) -> Fields {
 /// The headers of a page of Google's load balancer.
 fn page(_: &Exchange<'_>) -> Fields {
     vec![
-        ("content-type", "text/html; charset=UTF-8".to_owned()),
-        ("referrer-policy", "no-referrer".to_owned()),
-        ("alt-svc", "h3=\":443\"; ma=2592000".to_owned()),
+        ("content-type", "text/html; charset=UTF-8".into()),
+        ("referrer-policy", "no-referrer".into()),
+        ("alt-svc", "h3=\":443\"; ma=2592000".into()),
     ]
 }
 
 /// The headers of a proxy's plain text.
 fn plain(_: &Exchange<'_>) -> Fields {
     vec![
-        ("content-type", "text/plain".to_owned()),
-        ("server", "envoy".to_owned()),
-        ("via", "1.1 google".to_owned()),
-        ("alt-svc", "h3=\":443\"; ma=2592000".to_owned()),
+        ("content-type", "text/plain".into()),
+        ("server", "envoy".into()),
+        ("via", "1.1 google".into()),
+        ("alt-svc", "h3=\":443\"; ma=2592000".into()),
     ]
 }
 
@@ -384,10 +384,10 @@ fn end(exchange: &Exchange<'_>, reason: &str, message: &str) -> ReplyBody {
             "finish_reason": reason,
             "error": message,
         });
-        return ReplyBody::Whole(line(true, &end));
+        return ReplyBody::Whole(line(true, &end).into());
     }
     let delta = json!({ "error": message, "finish_reason": reason });
-    ReplyBody::Whole(event(&json!({ "type": "message-end", "delta": delta })))
+    ReplyBody::Whole(event(&json!({ "type": "message-end", "delta": delta })).into())
 }
 
 /// The page that Google's load balancer shows when nobody behind it answers.

@@ -13,8 +13,8 @@ pub(super) fn model(path: &str) -> Option<&str> {
     if path.ends_with("/v1/models") {
         return Some("");
     }
-    let (_, model) = path.rsplit_once("/v1/models/")?;
-    (!model.contains('/')).then_some(model)
+    let (list, model) = path.rsplit_once('/')?;
+    list.ends_with("/v1/models").then_some(model)
 }
 
 /// Whether there is such a model.

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{application_headers, read::Template};
 use crate::{
-    answer::{Answer, Choice, Finish, ToolCall},
-    dialect::{Event, Exchange, Reply, ReplyBody},
+    answer::{Answer, Choice, Finish, Text, ToolCall},
+    dialect::{Event, Exchange, Reply, ReplyBody, Script, script::Wording},
     plan::Route,
     tokens::Tokenizer,
 };
@@ -14,7 +14,7 @@ use crate::{
 /// The answer, whole or as a stream.
 pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
     let nothing =
-        Choice { pieces: Vec::new(), calls: Vec::new(), finish: Finish::Stop, output_tokens: 0 };
+        Choice { text: Text::default(), calls: Vec::new(), finish: Finish::Stop, output_tokens: 0 };
     // Cohere writes one answer.
     let choice = answer.choices.first().unwrap_or(&nothing);
     let template = Template::of(&exchange.request.body);
@@ -32,8 +32,9 @@ pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
         let input = exchange.request.input_tokens;
         // A token is about four characters, as wherever no tokenizer is public.
         let chars = written.template.chars.saturating_add(input.saturating_mul(4));
-        headers.push(("num-chars", chars.to_string()));
-        headers.push(("num-tokens", input.saturating_add(written.output_tokens()).to_string()));
+        headers.push(("num-chars", chars.to_string().into()));
+        headers
+            .push(("num-tokens", input.saturating_add(written.output_tokens()).to_string().into()));
     }
     Reply { status: 200, headers, body }
 }
@@ -48,23 +49,23 @@ struct Written<'a> {
     answer: &'a Answer,
     choice: &'a Choice,
     /// What is said before a tool's call, if the answer itself says nothing.
-    plan: Vec<String>,
+    plan: Text,
     template: Template,
 }
 
 impl Written<'_> {
-    /// What is said, in the pieces in which a stream sends it.
-    fn pieces(&self) -> &[String] {
-        if self.plan.is_empty() { &self.choice.pieces } else { &self.plan }
+    /// What is said.
+    fn text(&self) -> &Text {
+        if self.plan.is_empty() { &self.choice.text } else { &self.plan }
     }
 
     fn output_tokens(&self) -> u64 {
-        let plan = Tokenizer::of(&self.exchange.request.model).count(&self.plan.concat());
+        let plan = Tokenizer::of(&self.exchange.request.model).count(&self.plan);
         self.answer.output_tokens().saturating_add(plan)
     }
 
     fn whole(&self) -> Value {
-        let (text, calls) = (self.pieces().concat(), &self.choice.calls);
+        let (text, calls) = (self.text(), &self.choice.calls);
         let mut message = json!({ "role": "assistant" });
         // Recorded: what is said before a tool's call is a plan.
         if !calls.is_empty() && !text.is_empty() {
@@ -78,10 +79,10 @@ impl Written<'_> {
         }
         let mut content = Vec::new();
         if !self.answer.reasoning.is_empty() {
-            content.push(json!({ "type": "thinking", "thinking": self.answer.reasoning.concat() }));
+            content.push(json!({ "type": "thinking", "thinking": self.answer.reasoning.as_str() }));
         }
         if calls.is_empty() {
-            content.push(json!({ "type": "text", "text": text }));
+            content.push(json!({ "type": "text", "text": text.as_str() }));
         }
         if !content.is_empty() {
             message["content"] = content.into();
@@ -94,7 +95,7 @@ impl Written<'_> {
         })
     }
 
-    fn stream(&self) -> Vec<Event> {
+    fn stream(&self) -> Script {
         let start = json!({
             "id": self.exchange.moment.uuid("answer"),
             "type": "message-start",
@@ -108,51 +109,52 @@ impl Written<'_> {
                 },
             },
         });
-        let mut events = vec![Event::other(event(&start))];
-        let (pieces, calls) = (self.pieces(), &self.choice.calls);
+        let mut script = Script::from([Event::other(event(&start))]);
+        let (text, calls) = (self.text(), &self.choice.calls);
         let mut blocks = Vec::new();
         if !self.answer.reasoning.is_empty() {
-            blocks.push(("thinking", self.answer.reasoning.as_slice()));
+            blocks.push(("thinking", &self.answer.reasoning));
         }
         if calls.is_empty() {
-            blocks.push(("text", pieces));
+            blocks.push(("text", text));
         }
-        for (index, (kind, pieces)) in blocks.into_iter().enumerate() {
+        for (index, (kind, said)) in blocks.into_iter().enumerate() {
             let start = json!({ "content": { "type": kind, kind: "" } });
-            events.push(Event::other(delta("content-start", index, &start)));
-            for piece in pieces {
-                let part = json!({ "content": { kind: piece } });
-                events.push(Event::text(delta("content-delta", index, &part)));
-            }
+            script.push(Event::other(delta("content-start", index, &start)));
+            let part = |piece: &str| json!({ "content": { kind: piece } });
+            let wording = Wording::around(|piece| delta("content-delta", index, &part(piece)));
+            script.pieces(&wording, said);
             let end = json!({ "type": "content-end", "index": index });
-            events.push(Event::other(event(&end)));
+            script.push(Event::other(event(&end)));
         }
-        for piece in pieces.iter().filter(|_| !calls.is_empty()) {
-            let message = json!({ "tool_plan": piece });
-            let plan = json!({ "type": "tool-plan-delta", "delta": { "message": message } });
-            events.push(Event::text(event(&plan)));
+        if !calls.is_empty() {
+            let wording = Wording::around(|piece| {
+                let message = json!({ "tool_plan": piece });
+                event(&json!({ "type": "tool-plan-delta", "delta": { "message": message } }))
+            });
+            script.pieces(&wording, text);
         }
         for (index, call) in calls.iter().enumerate() {
             let start = json!({ "tool_calls": self.tool_call(index, call, "") });
-            events.push(Event::other(delta("tool-call-start", index, &start)));
+            script.push(Event::other(delta("tool-call-start", index, &start)));
             // Recorded: a tool without arguments has no deltas.
             let is_bare = call.arguments.as_object().is_none_or(serde_json::Map::is_empty);
             for piece in call.pieces().into_iter().filter(|_| !is_bare) {
                 let part = json!({ "tool_calls": { "function": { "arguments": piece } } });
-                events.push(Event::text(delta("tool-call-delta", index, &part)));
+                script.push(Event::text(delta("tool-call-delta", index, &part)));
             }
             let end = json!({ "type": "tool-call-end", "index": index });
-            events.push(Event::other(event(&end)));
+            script.push(Event::other(event(&end)));
         }
         let end = json!({ "finish_reason": finish_reason(self.choice), "usage": self.usage() });
-        events.push(Event::other(event(&json!({ "type": "message-end", "delta": end }))));
-        events.push(Event::other("data: [DONE]\n\n"));
-        events
+        script.push(Event::other(event(&json!({ "type": "message-end", "delta": end }))));
+        script.push(Event::other("data: [DONE]\n\n"));
+        script
     }
 
     fn first_whole(&self) -> Value {
         let body = &self.exchange.request.body;
-        let text = self.pieces().concat();
+        let text = self.text().as_str();
         let calls = self.choice.calls.iter();
         let calls: Vec<Value> =
             calls.map(|call| json!({ "name": call.name, "parameters": call.arguments })).collect();
@@ -183,23 +185,26 @@ impl Written<'_> {
         whole
     }
 
-    fn first_stream(&self) -> Vec<Event> {
+    fn first_stream(&self) -> Script {
         let id = self.exchange.moment.uuid("answer");
         let start = json!({ "event_type": "stream-start", "generation_id": id });
-        let mut events = vec![Event::other(line(false, &start))];
+        let mut script = Script::from([Event::other(line(false, &start))]);
         let chunk = |delta: Value| {
             line(false, &json!({ "event_type": "tool-calls-chunk", "tool_call_delta": delta }))
         };
         let calls = &self.choice.calls;
-        for piece in self.pieces() {
-            let text = json!({ "event_type": "text-generation", "text": piece });
-            let plan = || chunk(json!({ "text": piece }));
-            events.push(Event::text(if calls.is_empty() { line(false, &text) } else { plan() }));
-        }
+        let wording = Wording::around(|piece| {
+            if calls.is_empty() {
+                line(false, &json!({ "event_type": "text-generation", "text": piece }))
+            } else {
+                chunk(json!({ "text": piece }))
+            }
+        });
+        script.pieces(&wording, self.text());
         for (index, call) in calls.iter().enumerate() {
-            events.push(Event::other(chunk(json!({ "name": call.name, "index": index }))));
+            script.push(Event::other(chunk(json!({ "name": call.name, "index": index }))));
             for piece in call.pieces() {
-                events.push(Event::text(chunk(json!({ "index": index, "parameters": piece }))));
+                script.push(Event::text(chunk(json!({ "index": index, "parameters": piece }))));
             }
         }
         let response = self.first_whole();
@@ -209,15 +214,15 @@ impl Written<'_> {
                 "text": response["text"],
                 "tool_calls": response["tool_calls"],
             });
-            events.push(Event::other(line(false, &called)));
+            script.push(Event::other(line(false, &called)));
         }
         let end = json!({
             "event_type": "stream-end",
             "response": response,
             "finish_reason": first_finish_reason(self.choice),
         });
-        events.push(Event::other(line(true, &end)));
-        events
+        script.push(Event::other(line(true, &end)));
+        script
     }
 
     fn tool_call(&self, index: usize, call: &ToolCall, arguments: &str) -> Value {
@@ -249,32 +254,31 @@ impl Written<'_> {
 /// What a model says that calls a tool and neither thinks nor speaks first.
 ///
 /// Recorded: a plan that names the tool, such as "I will use the `weather` tool to find …".
-fn plan(answer: &Answer, choice: &Choice) -> Vec<String> {
-    let Some(call) = choice.calls.first() else { return Vec::new() };
-    if !(answer.reasoning.is_empty() && choice.pieces.is_empty()) {
-        return Vec::new();
+fn plan(answer: &Answer, choice: &Choice) -> Text {
+    let Some(call) = choice.calls.first() else { return Text::default() };
+    if !(answer.reasoning.is_empty() && choice.text.is_empty()) {
+        return Text::default();
     }
-    let plan = format!("I will use the {} tool.", call.name);
-    plan.split_inclusive(' ').map(str::to_owned).collect()
+    format!("I will use the {} tool.", call.name).into()
 }
 
 /// One event of a version-2 stream; its name is its type.
-pub(super) fn event(data: &Value) -> Bytes {
+pub(super) fn event(data: &Value) -> String {
     let name = data.get("type").and_then(Value::as_str).unwrap_or_default();
-    Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
+    format!("event: {name}\ndata: {data}\n\n")
 }
 
 /// One line of a version-1 stream.
-pub(super) fn line(is_finished: bool, fields: &Value) -> Bytes {
+pub(super) fn line(is_finished: bool, fields: &Value) -> String {
     let mut line = json!({ "is_finished": is_finished });
     for (key, value) in fields.as_object().into_iter().flatten() {
         line[key] = value.clone();
     }
-    Bytes::from(format!("{line}\n"))
+    format!("{line}\n")
 }
 
 /// An event with a part of a message.
-fn delta(name: &str, index: usize, message: &Value) -> Bytes {
+fn delta(name: &str, index: usize, message: &Value) -> String {
     event(&json!({ "type": name, "index": index, "delta": { "message": message } }))
 }
 

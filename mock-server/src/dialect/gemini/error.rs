@@ -807,7 +807,7 @@ pub(super) fn word(name: &str, exchange: &Exchange<'_>) -> Option<String> {
         "close" if target.lists_errors() && !streams => "]",
         "close" | "end" if target.is_list() => "]",
         "next" | "data" if target.is_list() => {
-            let first = exchange.words.contains(&("events", "0".to_owned()));
+            let first = exchange.words.contains(&("events", "0".into()));
             if first { "[" } else { ",\n" }
         }
         "open" | "close" | "next" => "",
@@ -895,16 +895,16 @@ fn failed(_: &Exchange<'_>) -> Fields {
 /// The headers of an error for a limit, which belongs to a tier.
 fn metered(_: &Exchange<'_>) -> Fields {
     let mut headers = headers(JSON);
-    headers.push(("x-gemini-service-tier", "standard".to_owned()));
+    headers.push(("x-gemini-service-tier", "standard".into()));
     headers
 }
 
 /// The headers of a page.
 fn page(_: &Exchange<'_>) -> Fields {
     vec![
-        ("content-type", "text/html; charset=UTF-8".to_owned()),
-        ("referrer-policy", "no-referrer".to_owned()),
-        ("alt-svc", "h3=\":443\"; ma=2592000,h3-29=\":443\"; ma=2592000".to_owned()),
+        ("content-type", "text/html; charset=UTF-8".into()),
+        ("referrer-policy", "no-referrer".into()),
+        ("alt-svc", "h3=\":443\"; ma=2592000,h3-29=\":443\"; ma=2592000".into()),
     ]
 }
 

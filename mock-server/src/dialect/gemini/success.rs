@@ -8,18 +8,18 @@ use serde_json::{Map, Value, json};
 
 use super::{JSON, Target, headers, imitation, read};
 use crate::{
-    answer::{Answer, Choice, Finish, ToolCall},
-    dialect::{Event, Exchange, Fields, Reply, ReplyBody, indented},
+    answer::{Answer, Choice, Finish, Text, ToolCall},
+    dialect::{Event, Exchange, Fields, Reply, ReplyBody, Script, indented, script::Wording},
 };
 
 /// The answer, whole or as a stream.
 pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
-    let said = if exchange.request.streaming {
-        frames(exchange, answer)
+    let body = if exchange.request.streaming {
+        ReplyBody::Stream(stream(exchange, answer))
     } else {
-        vec![whole(exchange, answer)]
+        body(exchange, &[whole(exchange, answer)])
     };
-    Reply { status: 200, headers: head(exchange), body: body(exchange, &said) }
+    Reply { status: 200, headers: head(exchange), body }
 }
 
 /// The tokens of a request that is not answered.
@@ -40,11 +40,11 @@ pub(super) fn head(exchange: &Exchange<'_>) -> Fields {
         headers("text/event-stream")
     } else if request.streaming && target.events {
         let mut headers = headers("text/event-stream");
-        headers.insert(1, ("content-disposition", "attachment".to_owned()));
+        headers.insert(1, ("content-disposition", "attachment".into()));
         headers
     } else {
         let mut headers = headers(JSON);
-        headers.push(("x-gemini-service-tier", "standard".to_owned()));
+        headers.push(("x-gemini-service-tier", "standard".into()));
         headers
     }
 }
@@ -59,14 +59,43 @@ pub(super) fn body(exchange: &Exchange<'_>, said: &[Value]) -> ReplyBody {
     if !request.streaming {
         return ReplyBody::Whole(Bytes::from(said.iter().map(pretty).collect::<String>()));
     }
-    if Target::of(&request.headers).events {
-        return ReplyBody::Stream(said.iter().map(|value| Event::text(frame(value))).collect());
+    let form = Form::of(exchange);
+    let events = (0..).zip(said).map(|(number, value)| Event::text(form.written(value, number)));
+    ReplyBody::Stream(events.chain(form.end()).into())
+}
+
+/// The form of a stream.
+#[derive(Clone, Copy)]
+enum Form {
+    /// Events.
+    Events,
+    /// One list, element by element.
+    List,
+}
+
+impl Form {
+    fn of(exchange: &Exchange<'_>) -> Self {
+        if Target::of(&exchange.request.headers).events { Self::Events } else { Self::List }
     }
-    let elements = said.iter().enumerate().map(|(index, value)| {
-        let before = if index == 0 { "[" } else { ",\n" };
-        Event::text(format!("{before}{}", pretty(value)))
-    });
-    ReplyBody::Stream(elements.chain([Event::other("]")]).collect())
+
+    /// A response, the first of which is number 0.
+    fn written(self, value: &Value, number: u64) -> String {
+        match self {
+            Self::Events => frame(value),
+            Self::List => {
+                let before = if number == 0 { "[" } else { ",\n" };
+                format!("{before}{}\n", indented(value, b"  "))
+            }
+        }
+    }
+
+    /// What comes after the last response.
+    fn end(self) -> Option<Event> {
+        match self {
+            Self::Events => None,
+            Self::List => Some(Event::other("]")),
+        }
+    }
 }
 
 fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
@@ -74,10 +103,10 @@ fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
     for (index, choice) in answer.choices.iter().enumerate() {
         let mut parts = Vec::new();
         if index == 0 && !answer.reasoning.is_empty() {
-            parts.push(json!({ "text": answer.reasoning.concat(), "thought": true }));
+            parts.push(json!({ "text": answer.reasoning.as_str(), "thought": true }));
         }
-        if !choice.pieces.is_empty() {
-            parts.push(json!({ "text": choice.text() }));
+        if !choice.text.is_empty() {
+            parts.push(json!({ "text": choice.text.as_str() }));
         }
         let calls = choice.calls.iter().enumerate();
         parts.extend(calls.map(|(number, call)| called(exchange, index, number, call)));
@@ -91,26 +120,68 @@ fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
 }
 
 /// An answer about a token at a time; the last piece of each candidate says why it ends.
-fn frames(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Value> {
-    let mut frames = Vec::new();
-    for piece in &answer.reasoning {
-        frames.push((0, json!({ "text": piece, "thought": true }), None));
-    }
+fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Script {
+    let form = Form::of(exchange);
+    let mut stream = Stream { exchange, answer, form, script: Script::default(), number: 0 };
+    let thought = |piece: &str| json!({ "text": piece, "thought": true });
+    let said = |piece: &str| json!({ "text": piece });
+    stream.texts(0, &answer.reasoning, usize::MAX, thought);
     for (index, choice) in answer.choices.iter().enumerate() {
-        let texts = choice.pieces.iter().map(|piece| json!({ "text": piece }));
         let calls = choice.calls.iter().enumerate();
-        let calls = calls.map(|(number, call)| called(exchange, index, number, call));
-        let mut parts: Vec<Value> = texts.chain(calls).collect();
-        let last = parts.pop().unwrap_or_else(|| json!({ "text": "" }));
-        frames.extend(parts.into_iter().map(|part| (index, part, None)));
-        frames.push((index, last, Some(choice)));
+        let mut calls: Vec<Value> =
+            calls.map(|(number, call)| called(exchange, index, number, call)).collect();
+        let pieces = choice.text.pieces().count();
+        let kept = if calls.is_empty() { pieces.saturating_sub(1) } else { pieces };
+        stream.texts(index, &choice.text, kept, said);
+        let last = calls.pop().unwrap_or_else(|| said(choice.text.pieces().last().unwrap_or("")));
+        for call in calls {
+            stream.say(index, call, None);
+        }
+        stream.say(index, last, Some(choice));
     }
-    let end = frames.len().saturating_sub(1);
-    let frames = frames.into_iter().enumerate().map(|(number, (index, part, choice))| {
-        let candidate = candidate(exchange, index, &[part], choice);
-        response(exchange, answer, &[candidate], number == end)
-    });
-    frames.collect()
+    if let Some(end) = form.end() {
+        stream.script.push(end);
+    }
+    stream.script
+}
+
+/// The responses of one stream, as they are written.
+struct Stream<'a> {
+    exchange: &'a Exchange<'a>,
+    answer: &'a Answer,
+    form: Form,
+    script: Script,
+    /// The number of the next response.
+    number: u64,
+}
+
+impl Stream<'_> {
+    /// A part of a candidate; `ends` is the choice whose end it says.
+    fn say(&mut self, index: usize, part: Value, ends: Option<&Choice>) {
+        let text = self.written(index, part, ends, self.number);
+        self.script.push(Event::text(text));
+        self.number += 1;
+    }
+
+    /// The first pieces of a text, each as a part.
+    fn texts(&mut self, index: usize, text: &Text, most: usize, part: impl Fn(&str) -> Value) {
+        let wording = Wording::around(|piece| self.written(index, part(piece), None, 1));
+        for piece in text.ranges().take(most) {
+            if self.number == 0 {
+                // The first response begins a list, and is like no other.
+                self.say(index, part(&text[piece]), None);
+            } else {
+                self.script.piece(&wording, text, piece, self.number);
+                self.number += 1;
+            }
+        }
+    }
+
+    fn written(&self, index: usize, part: Value, ends: Option<&Choice>, number: u64) -> String {
+        let last = ends.is_some() && index + 1 == self.answer.choices.len();
+        let candidate = candidate(self.exchange, index, &[part], ends);
+        self.form.written(&response(self.exchange, self.answer, &[candidate], last), number)
+    }
 }
 
 /// One candidate; `ends` is the choice whose end it says.

@@ -275,18 +275,18 @@ fn kong(exchange: &Exchange<'_>) -> Fields {
     answered(exchange, "application/json")
 }
 
-fn answered(exchange: &Exchange<'_>, content_type: &str) -> Fields {
+fn answered(exchange: &Exchange<'_>, content_type: &'static str) -> Fields {
     let moment = &exchange.moment;
     let id = correlation_id(moment);
     let mut headers = vec![
-        ("content-type", content_type.to_owned()),
-        ("mistral-correlation-id", id.clone()),
-        ("x-kong-request-id", id),
-        ("access-control-allow-origin", "*".to_owned()),
-        ("x-kong-response-latency", latency(moment, "response", 5, 45).to_string()),
+        ("content-type", content_type.into()),
+        ("mistral-correlation-id", id.clone().into()),
+        ("x-kong-request-id", id.into()),
+        ("access-control-allow-origin", "*".into()),
+        ("x-kong-response-latency", latency(moment, "response", 5, 45).to_string().into()),
     ];
     headers.extend(edge_headers(moment));
-    headers.insert(headers.len() - 2, ("server", "cloudflare".to_owned()));
+    headers.insert(headers.len() - 2, ("server", "cloudflare".into()));
     headers
 }
 
@@ -332,10 +332,10 @@ fn legacy_limited(exchange: &Exchange<'_>) -> Fields {
         };
         let reset = limited.wait.unwrap_or(level.reset).as_nanos().div_ceil(1_000_000_000);
         headers.extend([
-            (name, limit.clone()),
-            ("ratelimit-limit", limit),
-            ("ratelimit-remaining", level.remaining.to_string()),
-            ("ratelimit-reset", reset.to_string()),
+            (name, limit.clone().into()),
+            ("ratelimit-limit", limit.into()),
+            ("ratelimit-remaining", level.remaining.to_string().into()),
+            ("ratelimit-reset", reset.to_string().into()),
         ]);
     }
     headers

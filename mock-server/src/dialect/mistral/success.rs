@@ -1,12 +1,11 @@
 //! Wording Mistral's healthy answers.
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{limit_headers, read, served_headers};
 use crate::{
     answer::{Answer, Choice, Finish},
-    dialect::{Event, Exchange, Fields, Reply, ReplyBody, vector::Vector},
+    dialect::{Event, Exchange, Fields, Reply, ReplyBody, Script, script::Wording, vector::Vector},
     models,
     plan::Route,
 };
@@ -33,7 +32,7 @@ pub(super) fn filtered(exchange: &Exchange<'_>) -> ReplyBody {
     let usage = usage(exchange, 0);
     if exchange.request.streaming {
         let opening = json!({ "role": "assistant", "content": "" });
-        return ReplyBody::Stream(vec![
+        return ReplyBody::Stream(Script::from([
             Event::other(chunk(exchange, 0, &opening, &Value::Null, None)),
             Event::other(chunk(
                 exchange,
@@ -43,23 +42,23 @@ pub(super) fn filtered(exchange: &Exchange<'_>) -> ReplyBody {
                 Some(usage),
             )),
             Event::other("data: [DONE]\n\n"),
-        ]);
+        ]));
     }
     let message = json!({ "role": "assistant", "tool_calls": null, "content": "" });
     let choice = json!({ "index": 0, "finish_reason": "error", "message": message });
     ReplyBody::Whole(completion(exchange, usage, &[choice]).to_string().into())
 }
 
-fn headers(exchange: &Exchange<'_>, content_type: &str, cost: Option<u64>) -> Fields {
+fn headers(exchange: &Exchange<'_>, content_type: &'static str, cost: Option<u64>) -> Fields {
     let mut limits = Fields::new();
     if exchange.request.route == Route::MistralChat && cost.is_some() {
-        limits.push(("x-max-retry-attempts-reached", "false".to_owned()));
+        limits.push(("x-max-retry-attempts-reached", "false".into()));
     }
     let mut levels = limit_headers(&exchange.decision.levels);
     // Recorded between the limits of tokens and those of requests.
     let place = levels.iter().position(|(name, _)| name.contains("-req-")).unwrap_or(levels.len());
     if let Some(cost) = cost {
-        levels.insert(place, ("x-ratelimit-tokens-query-cost", cost.to_string()));
+        levels.insert(place, ("x-ratelimit-tokens-query-cost", cost.to_string().into()));
     }
     limits.extend(levels);
     served_headers(&exchange.moment, content_type, limits)
@@ -68,15 +67,15 @@ fn headers(exchange: &Exchange<'_>, content_type: &str, cost: Option<u64>) -> Fi
 fn whole(exchange: &Exchange<'_>, answer: &Answer) -> String {
     let choices = answer.choices.iter().enumerate().map(|(index, choice)| {
         let calls = tool_calls(exchange, index, choice, true);
-        let content = match (index, answer.reasoning.concat()) {
+        let content = match (index, answer.reasoning.as_str()) {
             (0, thought) if !thought.is_empty() => {
-                let mut chunks = vec![thinking(&thought)];
-                if !choice.pieces.is_empty() {
-                    chunks.push(json!({ "type": "text", "text": choice.text() }));
+                let mut chunks = vec![thinking(thought)];
+                if !choice.text.is_empty() {
+                    chunks.push(json!({ "type": "text", "text": choice.text.as_str() }));
                 }
                 Value::Array(chunks)
             }
-            _ => choice.text().into(),
+            _ => choice.text.as_str().into(),
         };
         let message = json!({ "role": "assistant", "tool_calls": calls, "content": content });
         json!({ "index": index, "finish_reason": finish_reason(choice), "message": message })
@@ -99,22 +98,30 @@ fn completion(exchange: &Exchange<'_>, mut usage: Value, choices: &[Value]) -> V
 }
 
 /// The chunks of all choices, taking turns; the last of all has the usage.
-fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
-    let mut events = Vec::new();
+fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Script {
+    let mut script = Script::default();
     for index in 0..answer.choices.len() {
         let opening = json!({ "role": "assistant", "content": "" });
-        events.push(Event::other(chunk(exchange, index, &opening, &Value::Null, None)));
+        script.push(Event::other(chunk(exchange, index, &opening, &Value::Null, None)));
     }
-    for thought in &answer.reasoning {
-        let delta = json!({ "content": [thinking(thought)] });
-        events.push(Event::text(chunk(exchange, 0, &delta, &Value::Null, None)));
-    }
-    let longest = answer.choices.iter().map(|choice| choice.pieces.len()).max().unwrap_or(0);
-    for turn in 0..longest {
-        for (index, choice) in answer.choices.iter().enumerate() {
-            if let Some(piece) = choice.pieces.get(turn) {
-                let delta = json!({ "content": piece });
-                events.push(Event::text(chunk(exchange, index, &delta, &Value::Null, None)));
+    let said = |index: usize, content: &Value| {
+        chunk(exchange, index, &json!({ "content": content }), &Value::Null, None)
+    };
+    script.pieces(&Wording::around(|piece| said(0, &json!([thinking(piece)]))), &answer.reasoning);
+    let mut choices: Vec<_> = answer
+        .choices
+        .iter()
+        .enumerate()
+        .map(|(index, choice)| {
+            let wording = Wording::around(|piece| said(index, &json!(piece)));
+            (wording, &choice.text, (0..).zip(choice.text.ranges()))
+        })
+        .collect();
+    let longest = answer.choices.iter().map(|choice| choice.text.pieces().count()).max();
+    for _ in 0..longest.unwrap_or(0) {
+        for (wording, text, pieces) in &mut choices {
+            if let Some((number, piece)) = pieces.next() {
+                script.piece(wording, text, piece, number);
             }
         }
     }
@@ -124,15 +131,15 @@ fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
         let calls = tool_calls(exchange, index, choice, false);
         let reason = finish_reason(choice);
         // Calls come whole, in the chunk that ends the choice.
-        events.push(if calls.is_null() {
+        script.push(if calls.is_null() {
             Event::other(chunk(exchange, index, &json!({ "content": "" }), &reason, usage))
         } else {
             let delta = json!({ "content": null, "tool_calls": calls });
             Event::text(chunk(exchange, index, &delta, &reason, usage))
         });
     }
-    events.push(Event::other("data: [DONE]\n\n"));
-    events
+    script.push(Event::other("data: [DONE]\n\n"));
+    script
 }
 
 fn chunk(
@@ -141,7 +148,7 @@ fn chunk(
     delta: &Value,
     reason: &Value,
     usage: Option<Value>,
-) -> Bytes {
+) -> String {
     let mut chunk = json!({
         "id": exchange.moment.hex("completion", 32),
         "object": "chat.completion.chunk",
@@ -152,7 +159,7 @@ fn chunk(
     if let Some(usage) = usage {
         chunk["usage"] = usage;
     }
-    Bytes::from(format!("data: {chunk}\n\n"))
+    format!("data: {chunk}\n\n")
 }
 
 /// The calls of a choice; null if it calls nothing. Streams leave out what kind of tool it is.
@@ -303,7 +310,7 @@ mod tests {
     fn thoughts_and_calls_stand_in_the_message() {
         let body: Value = serde_json::from_str(&rendered(false)).unwrap();
         let content = json!([
-            { "type": "thinking", "thinking": [{ "type": "text", "text": "Let me think." }] },
+            { "type": "thinking", "thinking": [{ "type": "text", "text": "Just think." }] },
             { "type": "text", "text": "Hello there" },
         ]);
         assert_eq!(body["choices"][0]["message"]["content"], content);
@@ -338,7 +345,7 @@ mod tests {
         let expected = [
             (0, "\"\"".to_owned()),
             (1, "\"\"".to_owned()),
-            (0, thought("Let me ")),
+            (0, thought("Just ")),
             (0, thought("think.")),
             (0, "\"Hello \"".to_owned()),
             (0, "\"there\"".to_owned()),

@@ -1,12 +1,14 @@
 //! Wording the answers of `/v1/*`, in OpenAI's form.
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{golang, library, native, read};
 use crate::{
-    answer::{Answer, Choice, Finish},
-    dialect::{Event, Exchange, Fields, Reply, ReplyBody, vector::Vector},
+    answer::{Answer, Choice, Finish, Text},
+    dialect::{
+        Event, Exchange, Fields, Reply, ReplyBody, Script, case::escaped, script::Wording,
+        template::Template, vector::Vector,
+    },
     draw::{Purpose, scale},
     plan::Route,
 };
@@ -28,15 +30,15 @@ pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
 }
 
 fn content_type(name: &str) -> Fields {
-    vec![("content-type", name.to_owned())]
+    vec![("content-type", name.to_owned().into())]
 }
 
 fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
     let choice = answer.choices.first();
-    let text = choice.map(Choice::text).unwrap_or_default();
+    let text = choice.map_or("", |choice| &choice.text);
     let mut message = json!({ "role": "assistant", "content": text });
     if !answer.reasoning.is_empty() {
-        message["reasoning"] = answer.reasoning.concat().into();
+        message["reasoning"] = answer.reasoning.as_str().into();
     }
     let calls = tool_calls(exchange, choice);
     if !calls.is_null() {
@@ -55,7 +57,7 @@ fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
 
 fn completion(exchange: &Exchange<'_>, answer: &Answer) -> Value {
     let choice = answer.choices.first();
-    let text = choice.map(Choice::text).unwrap_or_default();
+    let text = choice.map_or("", |choice| &choice.text);
     json!({
         "id": id(exchange, "cmpl"),
         "object": "text_completion",
@@ -68,12 +70,12 @@ fn completion(exchange: &Exchange<'_>, answer: &Answer) -> Value {
 }
 
 /// Recorded: only the first chunk has a role, and two without text end it.
-fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
+fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Script {
     let choice = answer.choices.first();
     let chats = exchange.request.route == Route::OllamaV1Chat;
     let mut first = true;
-    let mut delta = |content: &str, more: Option<(&str, Value)>| {
-        let mut delta = if std::mem::take(&mut first) {
+    let delta = |first: bool, content: &str, more: Option<(&str, Value)>| {
+        let mut delta = if first {
             json!({ "role": "assistant", "content": content })
         } else {
             json!({ "content": content })
@@ -83,45 +85,59 @@ fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
         }
         delta
     };
-    let mut events = Vec::new();
-    if chats {
-        for thought in &answer.reasoning {
-            let delta = delta("", Some(("reasoning", json!(thought))));
-            events.push(Event::text(chunk(exchange, &delta, &Value::Null)));
+    let mut script = Script::default();
+    let text = choice.map(|choice| &choice.text);
+    let mut say = |text: &Text, word: &dyn Fn(bool, &str) -> String| {
+        let template = Template::new([["", "x"]], |[piece]| word(false, piece));
+        let wording =
+            Wording::new(move |piece, _, _| template.filled([&golang::written(&escaped(piece))]));
+        for (number, piece) in (0..).zip(text.ranges()) {
+            if std::mem::take(&mut first) {
+                script.push(Event::text(word(true, &text[piece])));
+            } else {
+                script.piece(&wording, text, piece, number);
+            }
         }
+    };
+    if chats {
+        say(&answer.reasoning, &|first, thought| {
+            let delta = delta(first, "", Some(("reasoning", json!(thought))));
+            chunk(exchange, &delta, &Value::Null)
+        });
     }
-    for piece in choice.into_iter().flat_map(|choice| &choice.pieces) {
-        let bytes = if chats {
-            chunk(exchange, &delta(piece, None), &Value::Null)
-        } else {
-            text_chunk(exchange, piece, &Value::Null)
-        };
-        events.push(Event::text(bytes));
+    if let Some(text) = text {
+        say(text, &|first, piece| {
+            if chats {
+                chunk(exchange, &delta(first, piece, None), &Value::Null)
+            } else {
+                text_chunk(exchange, piece, &Value::Null)
+            }
+        });
     }
     let reason = finish_reason(choice);
     if chats {
         let calls = tool_calls(exchange, choice);
         if !calls.is_null() {
-            let delta = delta("", Some(("tool_calls", calls)));
-            events.push(Event::text(chunk(exchange, &delta, &Value::Null)));
+            let delta = delta(std::mem::take(&mut first), "", Some(("tool_calls", calls)));
+            script.push(Event::text(chunk(exchange, &delta, &Value::Null)));
         }
-        events.push(Event::other(chunk(exchange, &delta("", None), &Value::Null)));
-        events.push(Event::other(chunk(exchange, &json!({}), &reason)));
+        script.push(Event::other(chunk(exchange, &delta(first, "", None), &Value::Null)));
+        script.push(Event::other(chunk(exchange, &json!({}), &reason)));
     } else {
-        events.push(Event::other(text_chunk(exchange, "", &reason)));
+        script.push(Event::other(text_chunk(exchange, "", &reason)));
     }
     let wanted = exchange.request.body.pointer("/stream_options/include_usage");
     if wanted == Some(&Value::Bool(true)) {
         let mut last = if chats { empty_chunk(exchange) } else { empty_text_chunk(exchange) };
         last["choices"] = json!([]);
         last["usage"] = usage(exchange, answer);
-        events.push(Event::other(event(&last)));
+        script.push(Event::other(event(&last)));
     }
-    events.push(Event::other("data: [DONE]\n\n"));
-    events
+    script.push(Event::other("data: [DONE]\n\n"));
+    script
 }
 
-fn chunk(exchange: &Exchange<'_>, delta: &Value, reason: &Value) -> Bytes {
+fn chunk(exchange: &Exchange<'_>, delta: &Value, reason: &Value) -> String {
     let mut chunk = empty_chunk(exchange);
     chunk["choices"] = json!([{ "index": 0, "delta": delta, "finish_reason": reason }]);
     event(&chunk)
@@ -138,7 +154,7 @@ fn empty_chunk(exchange: &Exchange<'_>) -> Value {
     })
 }
 
-fn text_chunk(exchange: &Exchange<'_>, text: &str, reason: &Value) -> Bytes {
+fn text_chunk(exchange: &Exchange<'_>, text: &str, reason: &Value) -> String {
     let mut chunk = empty_text_chunk(exchange);
     chunk["choices"] = json!([{ "text": text, "index": 0, "finish_reason": reason }]);
     event(&chunk)
@@ -155,8 +171,8 @@ fn empty_text_chunk(exchange: &Exchange<'_>) -> Value {
     })
 }
 
-fn event(chunk: &Value) -> Bytes {
-    Bytes::from(format!("data: {}\n\n", golang::written(&chunk.to_string())))
+fn event(chunk: &Value) -> String {
+    format!("data: {}\n\n", golang::written(&chunk.to_string()))
 }
 
 /// The calls of a choice; null if it calls nothing.
@@ -239,7 +255,7 @@ mod tests {
     fn thoughts_and_calls_stand_in_the_message() {
         let body: Value = serde_json::from_str(&rendered(false)).unwrap();
         let choice = &body["choices"][0];
-        assert_eq!(choice["message"]["reasoning"], "Let me think.");
+        assert_eq!(choice["message"]["reasoning"], "Just think.");
         assert_eq!(
             choice["message"]["tool_calls"][1]["function"]["arguments"],
             r#"{"city":"Rome"}"#

@@ -303,17 +303,17 @@ pub(super) fn word(name: &str, exchange: &Exchange<'_>) -> Option<String> {
 
 /// The headers of a server at home.
 fn local(_: &Exchange<'_>) -> Fields {
-    vec![("content-type", "application/json; charset=utf-8".to_owned())]
+    vec![("content-type", "application/json; charset=utf-8".into())]
 }
 
 /// The headers of a plain text of Go's web framework.
 fn plain(_: &Exchange<'_>) -> Fields {
-    vec![("content-type", "text/plain".to_owned())]
+    vec![("content-type", "text/plain".into())]
 }
 
 /// The headers of Google's, in front of the cloud.
 fn page(_: &Exchange<'_>) -> Fields {
-    vec![("content-type", "text/html; charset=UTF-8".to_owned())]
+    vec![("content-type", "text/html; charset=UTF-8".into())]
 }
 
 /// The headers of the cloud; the build is the recorded one.
@@ -323,15 +323,15 @@ fn cloud(exchange: &Exchange<'_>) -> Fields {
     let span = moment.hex("span", 16);
     let number = u64::from_str_radix(&span, 16).unwrap_or(1);
     vec![
-        ("content-type", "application/json".to_owned()),
-        ("x-build-commit", "a083b15ea635ff93836cee498abde05672929e5d".to_owned()),
-        ("x-build-time", "2026-08-12T14:41:44-07:00".to_owned()),
-        ("x-frame-options", "DENY".to_owned()),
-        ("x-request-id", uuid(moment, "request")),
-        ("server", "Google Frontend".to_owned()),
-        ("x-cloud-trace-context", format!("{trace}/{number}")),
-        ("traceparent", format!("00-{trace}-{span}-00")),
-        ("via", "1.1 google".to_owned()),
-        ("alt-svc", "h3=\":443\"; ma=2592000".to_owned()),
+        ("content-type", "application/json".into()),
+        ("x-build-commit", "a083b15ea635ff93836cee498abde05672929e5d".into()),
+        ("x-build-time", "2026-08-12T14:41:44-07:00".into()),
+        ("x-frame-options", "DENY".into()),
+        ("x-request-id", uuid(moment, "request").into()),
+        ("server", "Google Frontend".into()),
+        ("x-cloud-trace-context", format!("{trace}/{number}").into()),
+        ("traceparent", format!("00-{trace}-{span}-00").into()),
+        ("via", "1.1 google".into()),
+        ("alt-svc", "h3=\":443\"; ma=2592000".into()),
     ]
 }

@@ -32,7 +32,7 @@ pub(super) fn reply(exchange: &Exchange<'_>) -> Reply {
     if content_type == COMPATIBLE {
         text.push('\n');
     }
-    Reply::whole(200, vec![("content-type", content_type.to_owned())], text)
+    Reply::whole(200, vec![("content-type", content_type.into())], text)
 }
 
 /// A moment as Go prints it, in UTC and as precise as it needs to be.

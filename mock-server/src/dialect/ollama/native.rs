@@ -7,7 +7,10 @@ use serde_json::{Map, Value, json};
 use super::{golang, library, read};
 use crate::{
     answer::{Answer, Choice, Finish},
-    dialect::{Event, Exchange, Reply, ReplyBody, vector::Vector},
+    dialect::{
+        Event, Exchange, Reply, ReplyBody, Script, case::escaped, script::Wording,
+        template::Template, vector::Vector,
+    },
     draw::{Purpose, scale},
     plan::Route,
 };
@@ -21,14 +24,14 @@ pub(super) fn reply(exchange: &Exchange<'_>, answer: &Answer) -> Reply {
         route => match read::loads(route, &request.body) {
             Some(word) => loaded(exchange, word),
             None if request.streaming => {
-                let headers = vec![("content-type", "application/x-ndjson".to_owned())];
+                let headers = vec![("content-type", "application/x-ndjson".into())];
                 let body = ReplyBody::Stream(stream(exchange, answer));
                 return Reply { status: 200, headers, body };
             }
             None => whole(exchange, answer),
         },
     };
-    let headers = vec![("content-type", "application/json; charset=utf-8".to_owned())];
+    let headers = vec![("content-type", "application/json; charset=utf-8".into())];
     Reply::whole(200, headers, golang::written(&body.to_string()))
 }
 
@@ -42,40 +45,56 @@ fn loaded(exchange: &Exchange<'_>, word: &str) -> Value {
 
 fn whole(exchange: &Exchange<'_>, answer: &Answer) -> Value {
     let choice = answer.choices.first();
-    let texts = choice.map_or(0, |choice| choice.pieces.len()) + answer.reasoning.len();
+    let texts =
+        choice.map_or(0, |choice| choice.text.pieces().count()) + answer.reasoning.pieces().count();
     let waited = (0..count(texts)).map(|token| exchange.pace.gap(token)).sum::<Duration>();
     let mut line = Line::new(exchange, exchange.moment.wall + waited);
-    let text = choice.map(Choice::text).unwrap_or_default();
-    line.say(text, answer.reasoning.concat(), tool_calls(exchange, choice));
+    let text = choice.map(|choice| choice.text.to_string()).unwrap_or_default();
+    line.say(text, answer.reasoning.to_string(), tool_calls(exchange, choice));
     line.end(done_reason(choice));
     line.count(answer, waited);
     Value::Object(line.fields)
 }
 
-fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
+fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Script {
     let choice = answer.choices.first();
-    let mut events = Vec::new();
-    let mut waited = Duration::ZERO;
-    let thoughts = answer.reasoning.iter().map(|thought| (String::new(), thought.clone()));
-    let pieces = choice.into_iter().flat_map(|choice| &choice.pieces);
+    let mut script = Script::default();
+    script.pieces(&wording(exchange, |thought| (String::new(), thought)), &answer.reasoning);
+    if let Some(choice) = choice {
+        script.pieces(&wording(exchange, |text| (text, String::new())), &choice.text);
+    }
     let calls = tool_calls(exchange, choice);
-    let said = thoughts
-        .chain(pieces.map(|piece| (piece.clone(), String::new())))
-        .map(|(text, thought)| (text, thought, Value::Null))
-        .chain((!calls.is_null()).then(|| (String::new(), String::new(), calls)));
-    for (token, (text, thought, calls)) in (0..).zip(said) {
-        waited += exchange.pace.gap(token);
+    let said = script.texts() + usize::from(!calls.is_null());
+    let waited = (0..count(said)).map(|token| exchange.pace.gap(token)).sum::<Duration>();
+    if !calls.is_null() {
         let mut line = Line::new(exchange, exchange.moment.wall + waited);
-        line.say(text, thought, calls);
+        line.say(String::new(), String::new(), calls);
         line.fields.insert("done".to_owned(), json!(false));
-        events.push(Event::text(line.text()));
+        script.push(Event::text(line.text()));
     }
     let mut line = Line::new(exchange, exchange.moment.wall + waited);
     line.say(String::new(), String::new(), Value::Null);
     line.end(done_reason(choice));
     line.count(answer, waited);
-    events.push(Event::other(line.text()));
-    events
+    script.push(Event::other(line.text()));
+    script
+}
+
+/// How the line with a piece of a text is worded, which is said or thought; it tells its time.
+fn wording(exchange: &Exchange<'_>, say: impl Fn(String) -> (String, String)) -> Wording {
+    // Nothing that is thought would be left out.
+    let template = Template::new([["", "x"], ["y", "x"]], |[time, piece]| {
+        let mut line = Line::new(exchange, exchange.moment.wall);
+        let (text, thought) = say((*piece).to_owned());
+        line.say(text, thought, Value::Null);
+        line.fields.insert("created_at".to_owned(), json!(time));
+        line.fields.insert("done".to_owned(), json!(false));
+        line.text()
+    });
+    let wall = exchange.moment.wall;
+    Wording::new(move |piece, _, due| {
+        template.filled([&library::time(wall + due), &golang::written(&escaped(piece))])
+    })
 }
 
 /// One object of an answer; both routes order their fields in their own way.
@@ -269,7 +288,7 @@ mod tests {
     #[test]
     fn thoughts_and_calls_stand_in_the_message() {
         let [body] = rendered("/api/chat", &calling(), false).try_into().unwrap();
-        assert_eq!(body["message"]["thinking"], "Let me think.");
+        assert_eq!(body["message"]["thinking"], "Just think.");
         let call = &body["message"]["tool_calls"][1];
         assert_eq!(call["function"]["arguments"], json!({ "city": "Rome" }));
         assert_eq!(call["function"]["index"], 1);
@@ -283,7 +302,7 @@ mod tests {
         answer.choices[0].calls.push(call);
         let lines = rendered("/api/chat", &answer, true);
         let thoughts = lines.iter().map(|line| line["message"]["thinking"].clone());
-        let expected = [json!("Let me "), json!("think."), Value::Null, Value::Null];
+        let expected = [json!("Just "), json!("think."), Value::Null, Value::Null];
         assert_eq!(thoughts.take(4).collect::<Vec<_>>(), expected);
         assert_eq!(lines[3]["message"]["content"], "there");
         assert_eq!(lines[4]["message"]["tool_calls"][0]["function"]["name"], "f");
@@ -299,7 +318,7 @@ mod tests {
         let tokens =
             last["prompt_eval_count"].as_u64().unwrap() + last["eval_count"].as_u64().unwrap();
         assert_eq!(count(last["context"].as_array().unwrap().len()), tokens);
-        assert_eq!(lines[0]["thinking"], "Let me ");
+        assert_eq!(lines[0]["thinking"], "Just ");
         assert_eq!((&lines[2]["response"], &last["response"]), (&json!("Hello "), &json!("")));
     }
 }

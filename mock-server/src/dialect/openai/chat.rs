@@ -1,12 +1,19 @@
 //! Wording a Chat Completions answer.
 
+mod plain;
+
+use std::{ops::Range, time::Duration};
+
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{DONE, dated, flag, framed, pretty, reasons};
 use crate::{
-    answer::{Answer, Choice, Finish, ToolCall},
-    dialect::{Event, Exchange, ReplyBody},
+    answer::{Answer, Choice, Finish, Text, ToolCall},
+    dialect::{
+        ALPHANUMERIC, Event, Exchange, Moment, ReplyBody, Script, case::escaped, field,
+        script::Wording, template::Template,
+    },
     draw::{Purpose, scale},
     request::ToolChoice,
     tokens::Tokenizer,
@@ -113,26 +120,50 @@ struct CompletionTokens {
 /// One choice as it is worded.
 #[derive(Default)]
 struct Turn<'a> {
-    pieces: &'a [String],
+    text: Text,
     refusal: &'a str,
     calls: &'a [ToolCall],
     finish: &'static str,
 }
 
 /// One piece of a streamed choice.
-struct Step {
+enum Step {
+    /// A piece of the text; it waits to be worded.
+    Piece(Range<usize>),
+    /// A chunk of its own.
+    Said(Said),
+}
+
+/// What a chunk says of its choice.
+struct Said {
     delta: Value,
-    /// The text whose tokens the step tells the chances of.
-    said: Option<String>,
+    /// The text whose tokens the chunk tells the chances of.
+    text: Option<String>,
     finish: Option<&'static str>,
-    text: bool,
+    /// Whether it carries a part of the answer.
+    is_text: bool,
+}
+
+/// What the chunks of one stream have in common.
+struct Stream<'a> {
+    id: String,
+    created: u64,
+    model: String,
+    service_tier: &'a str,
+    system_fingerprint: Option<&'static str>,
+    /// Whether its last chunk tells the usage.
+    counts: bool,
+    /// Where the padding of its chunks comes from, unless the client wants none.
+    padded: Option<Moment>,
 }
 
 /// The answer, whole or as a stream.
 pub(super) fn body(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> ReplyBody {
     let usage = usage(exchange, answer, model);
     if exchange.request.streaming {
-        ReplyBody::Stream(chunks_of(exchange, &turns(exchange, answer), &usage, model))
+        ReplyBody::Stream(stream(exchange, &turns(exchange, answer), &usage, model))
+    } else if let Some(body) = plain::body(exchange, answer, &usage, model) {
+        body
     } else {
         pretty(&whole_of(exchange, &turns(exchange, answer), &usage, model), "\n")
     }
@@ -144,18 +175,15 @@ pub(in crate::dialect) fn whole(exchange: &Exchange<'_>, answer: &Answer, model:
     json!(whole_of(exchange, &turns(exchange, answer), &usage, model))
 }
 
-/// The events of a streamed answer, and which of them carry a part of it.
+/// The chunks of a streamed answer, each written when it is due; `write` is told whether a chunk
+/// carries a part of the answer.
 pub(in crate::dialect) fn chunks(
     exchange: &Exchange<'_>,
     answer: &Answer,
     model: &str,
-) -> Vec<(Value, bool)> {
-    let usage = usage(exchange, answer, model);
-    let mut chunks = Vec::new();
-    each_chunk(exchange, &turns(exchange, answer), &usage, model, |chunk, is_text| {
-        chunks.push((json!(chunk), is_text));
-    });
-    chunks
+    write: impl Fn(&Chunk<'_>, bool) -> String,
+) -> Script {
+    script(exchange, &turns(exchange, answer), &usage(exchange, answer, model), model, write)
 }
 
 /// A whole answer, or a stream, in which the model refuses.
@@ -174,23 +202,27 @@ pub(in crate::dialect) fn filtered_event(exchange: &Exchange<'_>) -> ReplyBody {
     let turn = Turn { finish: "content_filter", ..Turn::default() };
     let model = exchange.request.model.as_str();
     let usage = usage(exchange, &Answer::default(), model);
-    let mut events = chunks_of(exchange, &[turn], &usage, model);
+    let mut events = Vec::new();
+    let mut script = stream(exchange, &[turn], &usage, model);
+    while let Some(kind) = script.next_kind() {
+        events.push(Event { bytes: script.next_bytes(Duration::ZERO), kind });
+    }
     let last = events.pop();
     events.drain(..1);
     events.truncate(1);
     events.extend(last);
-    ReplyBody::Stream(events)
+    ReplyBody::Stream(events.into())
 }
 
 fn made(exchange: &Exchange<'_>, turn: Turn<'_>) -> ReplyBody {
     let model = exchange.request.model.as_str();
     let output_tokens = Tokenizer::of(model).count(turn.refusal);
     let choice =
-        Choice { pieces: Vec::new(), calls: Vec::new(), finish: Finish::Stop, output_tokens };
+        Choice { text: Text::default(), calls: Vec::new(), finish: Finish::Stop, output_tokens };
     let answer = Answer { choices: vec![choice], ..Answer::default() };
     let usage = usage(exchange, &answer, model);
     if exchange.request.streaming {
-        ReplyBody::Stream(chunks_of(exchange, &[turn], &usage, model))
+        ReplyBody::Stream(stream(exchange, &[turn], &usage, model))
     } else {
         pretty(&whole_of(exchange, &[turn], &usage, model), "\n")
     }
@@ -198,7 +230,7 @@ fn made(exchange: &Exchange<'_>, turn: Turn<'_>) -> ReplyBody {
 
 fn turns<'a>(exchange: &Exchange<'_>, answer: &'a Answer) -> Vec<Turn<'a>> {
     let turn = |choice: &'a Choice| Turn {
-        pieces: &choice.pieces,
+        text: choice.text.clone(),
         refusal: "",
         calls: &choice.calls,
         finish: finish_reason(exchange, &choice.finish),
@@ -213,9 +245,9 @@ fn whole_of<'a>(
     model: &str,
 ) -> Completion<'a> {
     let choices = turns.iter().enumerate().map(|(index, turn)| {
-        let text = turn.pieces.concat();
+        let text = turn.text.to_string();
         let is_silent =
-            turn.pieces.is_empty() && (!turn.calls.is_empty() || !turn.refusal.is_empty());
+            turn.text.is_empty() && (!turn.calls.is_empty() || !turn.refusal.is_empty());
         let calls = turn.calls.iter().enumerate();
         let mut calls: Vec<Value> = calls
             .map(|(call, tool)| opened(exchange, (index, call), tool, &tool.arguments.to_string()))
@@ -250,74 +282,113 @@ fn whole_of<'a>(
 }
 
 /// The events of a stream, framed, with the one that ends it.
-fn chunks_of(
-    exchange: &Exchange<'_>,
-    turns: &[Turn<'_>],
-    usage: &Usage,
-    model: &str,
-) -> Vec<Event> {
-    let mut events = Vec::new();
-    each_chunk(exchange, turns, usage, model, |chunk, is_text| {
-        events.push(framed(&chunk, is_text));
-    });
-    events.push(Event::other(DONE));
-    events
+fn stream(exchange: &Exchange<'_>, turns: &[Turn<'_>], usage: &Usage, model: &str) -> Script {
+    let mut script = script(exchange, turns, usage, model, |chunk, _| framed(chunk));
+    script.push(Event::other(DONE));
+    script
 }
 
-fn each_chunk(
+fn script(
     exchange: &Exchange<'_>,
     turns: &[Turn<'_>],
     usage: &Usage,
     model: &str,
-    mut take: impl FnMut(Chunk<'_>, bool),
-) {
-    let usage_wanted = flag(&exchange.request.body, "/stream_options/include_usage");
-    let (id, dated) = (id(exchange), dated(model));
+    write: impl Fn(&Chunk<'_>, bool) -> String,
+) -> Script {
+    let stream = Stream::of(exchange, model);
+    let mut script = Script::default();
     let mut number = 0;
-    let mut chunk = |choices: Vec<Part>, usage: Option<&Usage>, is_text: bool| {
-        number += 1;
-        let chunk = Chunk {
-            id: &id,
-            object: "chat.completion.chunk",
-            created: exchange.moment.wall.as_secs(),
-            model: &dated,
-            service_tier: service_tier(exchange),
-            system_fingerprint: fingerprint(model),
-            choices,
-            usage: usage_wanted.then_some(usage.map_or(Counted::NotYet(()), Counted::All)),
-            obfuscation: padding(exchange, number),
-        };
-        take(chunk, is_text);
-    };
     let mut steps: Vec<_> = turns
         .iter()
         .enumerate()
-        .map(|(index, turn)| steps(exchange, index, turn).into_iter())
+        .map(|(index, turn)| (turn, steps(exchange, index, turn).into_iter(), None))
         .collect();
-    let rounds = steps.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+    let rounds = steps.iter().map(|(_, steps, _)| steps.len()).max().unwrap_or(0);
     // Choices are written side by side, and so they arrive.
     for _ in 0..rounds {
-        for (index, steps) in steps.iter_mut().enumerate() {
-            let Some(Step { delta, said, finish, text }) = steps.next() else { continue };
-            let logprobs = logprobs(exchange, model, said.as_deref());
-            chunk(vec![Part { index, delta, logprobs, finish_reason: finish }], None, text);
+        for (index, (turn, steps, wording)) in steps.iter_mut().enumerate() {
+            let Some(step) = steps.next() else { continue };
+            number += 1;
+            match step {
+                Step::Piece(piece) => {
+                    let logprobs = || logprobs(exchange, model, None);
+                    let wording =
+                        wording.get_or_insert_with(|| stream.wording(index, &logprobs, &write));
+                    script.piece(wording, &turn.text, piece, number);
+                }
+                Step::Said(Said { delta, text, finish, is_text }) => {
+                    let logprobs = logprobs(exchange, model, text.as_deref());
+                    let part = Part { index, delta, logprobs, finish_reason: finish };
+                    let text = write(&stream.chunk(vec![part], None, number), is_text);
+                    script.push(if is_text { Event::text(text) } else { Event::other(text) });
+                }
+            }
         }
     }
-    if usage_wanted {
-        chunk(Vec::new(), Some(usage), false);
+    if stream.counts {
+        let last = stream.chunk(Vec::new(), Some(usage), number + 1);
+        script.push(Event::other(write(&last, false)));
+    }
+    script
+}
+
+impl<'a> Stream<'a> {
+    fn of(exchange: &'a Exchange<'a>, model: &str) -> Self {
+        Self {
+            id: id(exchange),
+            created: exchange.moment.wall.as_secs(),
+            model: dated(model),
+            service_tier: service_tier(exchange),
+            system_fingerprint: fingerprint(model),
+            counts: flag(&exchange.request.body, "/stream_options/include_usage"),
+            padded: is_padded(exchange).then_some(exchange.moment),
+        }
+    }
+
+    /// A chunk with the padding of its number, counted from 1.
+    fn chunk<'c>(&'c self, choices: Vec<Part>, usage: Option<&'c Usage>, number: u64) -> Chunk<'c> {
+        Chunk {
+            id: &self.id,
+            object: "chat.completion.chunk",
+            created: self.created,
+            model: &self.model,
+            service_tier: self.service_tier,
+            system_fingerprint: self.system_fingerprint,
+            choices,
+            usage: self.counts.then_some(usage.map_or(Counted::NotYet(()), Counted::All)),
+            obfuscation: self.padded.map(|moment| padding(&moment, number)),
+        }
+    }
+
+    /// How the chunk is worded that carries a piece of a choice's text.
+    fn wording(
+        &self,
+        index: usize,
+        logprobs: &dyn Fn() -> Option<Value>,
+        write: &impl Fn(&Chunk<'_>, bool) -> String,
+    ) -> Wording {
+        let template = Template::new([["", "x"]; 2], |[piece, padding]| {
+            let delta = json!({ "content": piece });
+            let part = Part { index, delta, logprobs: logprobs(), finish_reason: None };
+            let padding = self.padded.map(|_| (*padding).to_owned());
+            let chunk = Chunk { obfuscation: padding, ..self.chunk(vec![part], None, 0) };
+            write(&chunk, true)
+        });
+        let padded = self.padded;
+        Wording::new(move |piece, number, _| {
+            let padding = padded.map(|moment| padding(&moment, number)).unwrap_or_default();
+            template.filled([&escaped(piece), &padding])
+        })
     }
 }
 
 /// What a choice says, piece by piece.
 fn steps(exchange: &Exchange<'_>, index: usize, turn: &Turn<'_>) -> Vec<Step> {
-    let part = |delta: Value, said: Option<&str>| Step {
-        delta,
-        said: said.map(str::to_owned),
-        finish: None,
-        text: true,
+    let part = |delta: Value, text: Option<&str>| {
+        Step::Said(Said { delta, text: text.map(str::to_owned), finish: None, is_text: true })
     };
-    let other = |delta: Value| Step { delta, said: None, finish: None, text: false };
-    let is_silent = turn.pieces.is_empty() && (!turn.calls.is_empty() || !turn.refusal.is_empty());
+    let other = |delta: Value| Step::Said(Said { delta, text: None, finish: None, is_text: false });
+    let is_silent = turn.text.is_empty() && (!turn.calls.is_empty() || !turn.refusal.is_empty());
     let legacy = is_legacy(exchange);
     let opening = |call: usize, tool: &ToolCall| {
         let mut opened = opened(exchange, (index, call), tool, "");
@@ -333,7 +404,7 @@ fn steps(exchange: &Exchange<'_>, index: usize, turn: &Turn<'_>) -> Vec<Step> {
     let mut calls = turn.calls.iter().enumerate().peekable();
     let mut steps = Vec::new();
     let fields = first.as_object_mut().expect("a delta is an object");
-    if turn.pieces.is_empty()
+    if turn.text.is_empty()
         && let Some((call, tool)) = calls.peek()
         && let Value::Object(opened) = opening(*call, tool)
     {
@@ -341,11 +412,16 @@ fn steps(exchange: &Exchange<'_>, index: usize, turn: &Turn<'_>) -> Vec<Step> {
     }
     fields.insert("refusal".to_owned(), Value::Null);
     steps.push(other(first));
-    steps.extend(turn.pieces.iter().map(|piece| part(json!({ "content": piece }), Some(piece))));
+    if wants_logprobs(exchange) {
+        let pieces = turn.text.pieces();
+        steps.extend(pieces.map(|piece| part(json!({ "content": piece }), Some(piece))));
+    } else {
+        steps.extend(turn.text.ranges().map(Step::Piece));
+    }
     let words = turn.refusal.split_inclusive(' ');
     steps.extend(words.map(|word| part(json!({ "refusal": word }), None)));
     for (call, tool) in calls {
-        if call > 0 || !turn.pieces.is_empty() {
+        if call > 0 || !turn.text.is_empty() {
             steps.push(other(opening(call, tool)));
         }
         steps.extend(tool.pieces().into_iter().map(|piece| {
@@ -360,7 +436,8 @@ fn steps(exchange: &Exchange<'_>, index: usize, turn: &Turn<'_>) -> Vec<Step> {
             )
         }));
     }
-    steps.push(Step { delta: json!({}), said: None, finish: Some(turn.finish), text: false });
+    let finish = Some(turn.finish);
+    steps.push(Step::Said(Said { delta: json!({}), text: None, finish, is_text: false }));
     steps
 }
 
@@ -381,12 +458,18 @@ fn opened(
 
 /// The chances of what a choice says; null if nobody asks for them, and left out by the gpt-5 family.
 fn logprobs(exchange: &Exchange<'_>, model: &str, said: Option<&str>) -> Option<Value> {
-    let wanted = flag(&exchange.request.body, "/logprobs");
-    match said.filter(|_| wanted) {
+    match said.filter(|_| wants_logprobs(exchange)) {
         Some(said) => Some(json!({ "content": chances(exchange, model, said), "refusal": null })),
-        None if model.starts_with("gpt-5") => None,
-        None => Some(Value::Null),
+        None => no_logprobs(model),
     }
+}
+
+fn wants_logprobs(exchange: &Exchange<'_>) -> bool {
+    flag(&exchange.request.body, "/logprobs")
+}
+
+fn no_logprobs(model: &str) -> Option<Value> {
+    (!model.starts_with("gpt-5")).then_some(Value::Null)
 }
 
 /// How likely each token of a text was, with the likeliest others beside it.
@@ -439,7 +522,7 @@ fn finish_reason(exchange: &Exchange<'_>, finish: &Finish) -> &'static str {
 /// Whether tools are offered in their old form, as functions.
 fn is_legacy(exchange: &Exchange<'_>) -> bool {
     let body = &exchange.request.body;
-    body.get("functions").is_some() && body.get("tools").is_none()
+    field(body, "functions").is_some() && field(body, "tools").is_none()
 }
 
 /// What was read and written.
@@ -472,31 +555,25 @@ pub(super) fn thoughts(answer: &Answer) -> u64 {
     answer.reasoning_tokens.checked_next_multiple_of(64).unwrap_or(u64::MAX)
 }
 
-/// The padding that hides the length of a token from those who watch the wire.
-pub(super) fn obfuscate(fields: &mut Map<String, Value>, exchange: &Exchange<'_>, number: u64) {
-    if let Some(padding) = padding(exchange, number) {
-        fields.insert("obfuscation".to_owned(), padding.into());
-    }
+/// Whether padding hides the length of a token from those who watch the wire.
+pub(super) fn is_padded(exchange: &Exchange<'_>) -> bool {
+    let options = exchange.request.body.pointer("/stream_options/include_obfuscation");
+    options.and_then(Value::as_bool) != Some(false)
 }
 
-/// Up to fifteen letters, unless the client does not want them.
-fn padding(exchange: &Exchange<'_>, number: u64) -> Option<String> {
-    let options = exchange.request.body.pointer("/stream_options/include_obfuscation");
-    if options.and_then(Value::as_bool) == Some(false) {
-        return None;
-    }
-    let moment = &exchange.moment;
+/// Up to fifteen letters.
+pub(super) fn padding(moment: &Moment, number: u64) -> String {
     let draw = moment.draws.draw("obfuscation", Purpose::Padding, moment.attempt, number);
-    Some(moment.alphanumeric(&format!("obfuscation {number}"), scale(draw, 15)))
+    moment.alphanumeric(&format!("obfuscation {number}"), scale(draw, 15))
 }
 
 fn id(exchange: &Exchange<'_>) -> String {
-    format!("chatcmpl-{}", exchange.moment.alphanumeric("completion", 29))
+    exchange.moment.tagged("chatcmpl-", "completion", ALPHANUMERIC, 29)
 }
 
 /// The tier that a request asks for, if it asks for one by name.
 pub(super) fn service_tier<'a>(exchange: &'a Exchange<'_>) -> &'a str {
-    match exchange.request.body.get("service_tier").and_then(Value::as_str) {
+    match field(&exchange.request.body, "service_tier").and_then(Value::as_str) {
         Some(tier) if tier != "auto" => tier,
         _ => "default",
     }

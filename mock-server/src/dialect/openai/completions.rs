@@ -5,16 +5,16 @@ use serde_json::{Map, Value, json};
 use super::{DONE, dated, flag, framed, pretty};
 use crate::{
     answer::{Answer, Choice, Finish},
-    dialect::{Event, Exchange, ReplyBody},
+    dialect::{Event, Exchange, ReplyBody, Script, script::Wording},
     tokens::Tokenizer,
 };
 
 /// The answer, whole or as a stream.
 pub(super) fn body(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> ReplyBody {
     if exchange.request.streaming {
-        let chunks = chunks(exchange, answer, model);
-        let events = chunks.iter().map(|(chunk, is_text)| framed(chunk, *is_text));
-        ReplyBody::Stream(events.chain([Event::other(DONE)]).collect())
+        let mut script = chunks(exchange, answer, model, |chunk, _| framed(&chunk));
+        script.push(Event::other(DONE));
+        ReplyBody::Stream(script)
     } else {
         pretty(&whole(exchange, answer, model), "\n")
     }
@@ -23,7 +23,7 @@ pub(super) fn body(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> Rep
 /// A whole answer.
 pub(in crate::dialect) fn whole(exchange: &Exchange<'_>, answer: &Answer, model: &str) -> Value {
     let choices = answer.choices.iter().enumerate().map(|(index, written)| {
-        let text = format!("{}{}", echoed(exchange, index), written.text());
+        let text = format!("{}{}", echoed(exchange, index), written.text.as_str());
         let chances = chances(exchange, model, &text, 0);
         choice(&text, index, &chances, Some(finish_reason(written)))
     });
@@ -37,47 +37,62 @@ pub(in crate::dialect) fn whole(exchange: &Exchange<'_>, answer: &Answer, model:
     })
 }
 
-/// The events of a streamed answer, and which of them carry a part of it.
+/// The chunks of a streamed answer, each written when it is due; `write` is told whether a chunk
+/// carries a part of the answer.
 pub(in crate::dialect) fn chunks(
     exchange: &Exchange<'_>,
     answer: &Answer,
     model: &str,
-) -> Vec<(Value, bool)> {
+    write: impl Fn(Value, bool) -> String,
+) -> Script {
     let usage_wanted = flag(&exchange.request.body, "/stream_options/include_usage");
+    let (id, model_name) = (id(exchange), dated(model));
     let chunk = |choices: &[Value], usage: Value| {
         let mut chunk = json!({
-            "id": id(exchange),
+            "id": id,
             "object": "text_completion",
             "created": exchange.moment.wall.as_secs(),
             "choices": choices,
-            "model": dated(model),
+            "model": model_name,
         });
         if usage_wanted {
             chunk["usage"] = usage;
         }
         chunk
     };
-    let mut offsets = vec![0; answer.choices.len()];
-    let mut chunks = Vec::new();
-    let rounds = answer.choices.iter().map(|choice| choice.pieces.len()).max().unwrap_or(0);
-    for round in 0..rounds {
-        for (index, written) in answer.choices.iter().enumerate() {
-            let Some(piece) = written.pieces.get(round) else { continue };
+    let part = |text: &str, index: usize, chances: &Value| {
+        write(chunk(&[choice(text, index, chances, None)], Value::Null), true)
+    };
+    let tells_chances = exchange.request.body.get("logprobs").and_then(Value::as_u64).is_some();
+    let mut script = Script::default();
+    let mut choices: Vec<_> =
+        answer.choices.iter().map(|choice| (&choice.text, choice.text.ranges(), None, 0)).collect();
+    let rounds = answer.choices.iter().map(|choice| choice.text.pieces().count()).max();
+    for round in 0..rounds.unwrap_or(0) {
+        for (index, (text, pieces, wording, offset)) in choices.iter_mut().enumerate() {
+            let Some(piece) = pieces.next() else { continue };
             let before = if round == 0 { echoed(exchange, index) } else { String::new() };
-            let text = before + piece;
-            let chances = chances(exchange, model, &text, offsets[index]);
-            offsets[index] += text.chars().count();
-            chunks.push((chunk(&[choice(&text, index, &chances, None)], Value::Null), true));
+            if before.is_empty() && !tells_chances {
+                let wording = wording.get_or_insert_with(|| {
+                    Wording::around(|piece| part(piece, index, &Value::Null))
+                });
+                script.piece(wording, text, piece, u64::try_from(round).unwrap_or(u64::MAX));
+                continue;
+            }
+            let said = before + &text[piece];
+            let chances = chances(exchange, model, &said, *offset);
+            *offset += said.chars().count();
+            script.push(Event::text(part(&said, index, &chances)));
         }
     }
     for (index, written) in answer.choices.iter().enumerate() {
         let last = choice("", index, &Value::Null, Some(finish_reason(written)));
-        chunks.push((chunk(&[last], Value::Null), false));
+        script.push(Event::other(write(chunk(&[last], Value::Null), false)));
     }
     if usage_wanted {
-        chunks.push((chunk(&[], usage(exchange, answer)), false));
+        script.push(Event::other(write(chunk(&[], usage(exchange, answer)), false)));
     }
-    chunks
+    script
 }
 
 fn choice(text: &str, index: usize, chances: &Value, reason: Option<&str>) -> Value {

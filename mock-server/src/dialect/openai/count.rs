@@ -7,7 +7,11 @@
 use serde_json::Value;
 
 use super::{Api, reasons};
-use crate::{dialect::counted_text, request::Request, tokens::Tokenizer};
+use crate::{
+    dialect::{counted_text, field},
+    request::Request,
+    tokens::Tokenizer,
+};
 
 /// The input of a conversation: 3 + Σ (3 + tokens of the role + tokens of the content).
 ///
@@ -26,14 +30,18 @@ pub(super) fn conversation<'a>(model: &str, turns: impl Iterator<Item = (&'a str
 /// What one message of a chat says: its content, its author's name, and the tools it calls.
 pub(super) fn message(model: &str, message: &Value) -> u64 {
     let tokenizer = Tokenizer::of(model);
-    let content = message.get("content").unwrap_or(&Value::Null);
-    let mut tokens = tokenizer.count(&counted_text(content)).saturating_add(images(content));
-    if let Some(name) = message.get("name").and_then(Value::as_str) {
+    let content = field(message, "content").unwrap_or(&Value::Null);
+    let text = match content {
+        Value::String(text) => tokenizer.count(text),
+        content => tokenizer.count(&counted_text(content)),
+    };
+    let mut tokens = text.saturating_add(images(content));
+    if let Some(name) = field(message, "name").and_then(Value::as_str) {
         tokens = tokens.saturating_add(1 + tokenizer.count(name));
     }
-    let calls = message.get("tool_calls").and_then(Value::as_array).into_iter().flatten();
+    let calls = field(message, "tool_calls").and_then(Value::as_array).into_iter().flatten();
     let calls = calls.filter_map(|call| call.get("function"));
-    for call in calls.chain(message.get("function_call")) {
+    for call in calls.chain(field(message, "function_call")) {
         let part = |name: &str| call.get(name).and_then(Value::as_str).unwrap_or_default();
         let call = tokenizer.count(part("name")) + tokenizer.count(part("arguments"));
         // Each is set apart from the next.
@@ -45,7 +53,7 @@ pub(super) fn message(model: &str, message: &Value) -> u64 {
 /// What the tools of a request cost, in any of the forms in which they are offered.
 pub(super) fn tools(model: &str, body: &Value) -> u64 {
     let tokenizer = Tokenizer::of(model);
-    let lists = ["tools", "functions"].into_iter().filter_map(|name| body.get(name)?.as_array());
+    let lists = ["tools", "functions"].into_iter().filter_map(|name| field(body, name)?.as_array());
     let functions: Vec<&Value> =
         lists.flatten().map(|tool| tool.get("function").unwrap_or(tool)).collect();
     if functions.is_empty() {

@@ -2,7 +2,7 @@
 //! stand for.
 
 use super::{
-    ORGANIZATION, application_headers, count, edge_headers, go_duration, limit_headers,
+    ORGANIZATION, application_headers, count, edge_headers, go_duration, push_limits,
     success_headers,
 };
 use crate::{
@@ -88,7 +88,7 @@ pub(super) fn hint(exchange: &Exchange<'_>) -> Fields {
     if let Some((after, crate::action::HintForm::Seconds)) = exchange.decision.action.hint()
         && after.0.subsec_nanos() > 0
     {
-        fields.push(("retry-after-ms", whole_millis(after.0).to_string()));
+        fields.push(("retry-after-ms", whole_millis(after.0).to_string().into()));
     }
     fields
 }
@@ -134,22 +134,22 @@ fn masked(key: &str) -> String {
 /// The headers of the gateway.
 pub(super) fn gateway(exchange: &Exchange<'_>) -> Fields {
     let mut headers = edge_headers(&exchange.moment, "application/json; charset=utf-8");
-    headers.push(("vary", "Origin".to_owned()));
-    headers.push(("x-openai-proxy-wasm", "v0.1".to_owned()));
+    headers.push(("vary", "Origin".into()));
+    headers.push(("x-openai-proxy-wasm", "v0.1".into()));
     headers
 }
 
 /// The headers of the gateway when it knows who asks, but not what for.
 pub(super) fn identified(exchange: &Exchange<'_>) -> Fields {
     let mut headers = gateway(exchange);
-    headers.push(("openai-organization", ORGANIZATION.to_owned()));
+    headers.push(("openai-organization", ORGANIZATION.into()));
     headers
 }
 
 /// The headers of the gateway when it was shown no key; the value is not recorded.
 pub(super) fn missing_key(exchange: &Exchange<'_>) -> Fields {
     let mut headers = gateway(exchange);
-    headers.push(("www-authenticate", "Basic realm=\"OpenAI API\"".to_owned()));
+    headers.push(("www-authenticate", "Basic realm=\"OpenAI API\"".into()));
     headers
 }
 
@@ -157,7 +157,7 @@ pub(super) fn missing_key(exchange: &Exchange<'_>) -> Fields {
 pub(super) fn challenged(exchange: &Exchange<'_>) -> Fields {
     let mut headers = application(exchange);
     headers.retain(|(name, _)| !matches!(*name, "openai-organization" | "openai-project"));
-    headers.push(("www-authenticate", "Bearer realm=\"OpenAI API\"".to_owned()));
+    headers.push(("www-authenticate", "Bearer realm=\"OpenAI API\"".into()));
     headers
 }
 
@@ -169,7 +169,7 @@ pub(super) fn application(exchange: &Exchange<'_>) -> Fields {
 /// The headers of the application when it has counted the request, but refuses what it says.
 pub(super) fn policy(exchange: &Exchange<'_>) -> Fields {
     let mut headers = application(exchange);
-    headers.extend(limit_headers(&exchange.decision.levels));
+    push_limits(&mut headers, &exchange.decision.levels);
     headers
 }
 
@@ -184,7 +184,7 @@ pub(super) fn limited(exchange: &Exchange<'_>) -> Fields {
     let others = exchange.decision.levels.iter().copied();
     let others = others.filter(|level| level.dimension != limited.level.dimension);
     let levels: Vec<Level> = others.chain([limited.level]).collect();
-    headers.extend(limit_headers(&levels));
+    push_limits(&mut headers, &levels);
     headers
 }
 
@@ -202,14 +202,15 @@ pub(super) fn edge(exchange: &Exchange<'_>) -> Fields {
 pub(super) fn bad_gateway(exchange: &Exchange<'_>) -> Fields {
     let mut headers = edge_headers(&exchange.moment, "application/json");
     headers.extend([
-        ("x-frame-options", "SAMEORIGIN".to_owned()),
-        ("referrer-policy", "same-origin".to_owned()),
+        ("x-frame-options", "SAMEORIGIN".into()),
+        ("referrer-policy", "same-origin".into()),
         (
             "cache-control",
             "private, max-age=0, no-store, no-cache, must-revalidate, post-check=0, pre-check=0"
-                .to_owned(),
+                .to_owned()
+                .into(),
         ),
-        ("expires", "Thu, 01 Jan 1970 00:00:01 GMT".to_owned()),
+        ("expires", "Thu, 01 Jan 1970 00:00:01 GMT".into()),
     ]);
     headers
 }

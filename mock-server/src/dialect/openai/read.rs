@@ -4,12 +4,14 @@ mod chat;
 mod prompt;
 mod responses;
 
+use std::rc::Rc;
+
 use serde_json::Value;
 
 use super::{Api, models};
 use crate::{
     action::ErrorKind,
-    dialect::{Head, Refusal, bearer},
+    dialect::{Head, Refusal, bearer, field},
     plan::Route,
     request::{Conversation, Request, Wishes},
 };
@@ -44,7 +46,9 @@ struct Understood {
 struct Parameters<'a> {
     values: &'a Value,
     /// Where they stand, as errors name it; empty for the body.
-    path: String,
+    path: Rc<str>,
+    /// Their place in the list that stands there.
+    index: Option<usize>,
 }
 
 /// The request, or the refusal: method, key, syntax, model, then the parameters.
@@ -64,7 +68,7 @@ pub(super) fn request(route: Route, head: &Head<'_>, body: &[u8]) -> Result<Requ
         return Ok(Request { model, key, ..Request::unknown(route, head.headers.clone()) });
     }
     let body = json(body)?;
-    let model = body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let model = field(&body, "model").and_then(Value::as_str).unwrap_or_default().to_owned();
     if model.is_empty() {
         return Err(match api {
             Api::Responses => missing("model"),
@@ -84,7 +88,7 @@ pub(in crate::dialect) fn json(body: &[u8]) -> Result<Value, Refusal> {
 /// The checks of the application, which are the same whoever serves the model.
 pub(in crate::dialect) fn understand(asked: Asked<'_>) -> Result<Request, Refusal> {
     let Asked { route, model, rules, key, head, body } = asked;
-    let parameters = Parameters { values: &body, path: String::new() };
+    let parameters = Parameters { values: &body, path: Rc::default(), index: None };
     let Understood { streaming, conversation, input_tokens, output_tokens_max, wishes } =
         match Api::of(route) {
             Api::Chat => chat::read(rules, &parameters)?,
@@ -179,12 +183,16 @@ impl Understood {
 impl<'a> Parameters<'a> {
     /// Where a parameter stands, as errors name it.
     fn path(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        match self.index {
+            Some(index) => format!("{}[{index}].{name}", self.path),
+            None if self.path.is_empty() => name.to_owned(),
+            None => format!("{}.{name}", self.path),
+        }
     }
 
     /// A parameter; null is none.
     fn given(&self, name: &str) -> Option<&'a Value> {
-        self.values.get(name).filter(|value| !value.is_null())
+        field(self.values, name).filter(|value| !value.is_null())
     }
 
     /// An object among the parameters.
@@ -192,7 +200,7 @@ impl<'a> Parameters<'a> {
         let Some(values) = self.given(name) else { return Ok(None) };
         let path = self.path(name);
         if values.is_object() {
-            Ok(Some(Self { values, path }))
+            Ok(Some(Self { values, path: path.into(), index: None }))
         } else {
             Err(wrong_type(&path, "an object", values))
         }
@@ -201,16 +209,15 @@ impl<'a> Parameters<'a> {
     /// The objects of a list among the parameters.
     fn objects(&self, name: &str) -> Result<Option<Vec<Self>>, Refusal> {
         let Some(list) = self.given(name) else { return Ok(None) };
-        let path = self.path(name);
+        let path: Rc<str> = self.path(name).into();
         let Some(items) = list.as_array() else {
             return Err(wrong_type(&path, "an array of objects", list));
         };
         let objects = items.iter().enumerate().map(|(index, values)| {
-            let path = format!("{path}[{index}]");
             if values.is_object() {
-                Ok(Self { values, path })
+                Ok(Self { values, path: Rc::clone(&path), index: Some(index) })
             } else {
-                Err(wrong_type(&path, "an object", values))
+                Err(wrong_type(&format!("{path}[{index}]"), "an object", values))
             }
         });
         objects.collect::<Result<_, _>>().map(Some)
@@ -315,22 +322,22 @@ impl<'a> Parameters<'a> {
 
     /// The texts at which an answer ends, four at most.
     fn stops(&self) -> Result<Vec<String>, Refusal> {
-        let path = self.path("stop");
+        let path = || self.path("stop");
         match self.given("stop") {
             None => Ok(Vec::new()),
             Some(Value::String(stop)) => Ok(vec![stop.clone()]),
             Some(Value::Array(stops)) if stops.len() > 4 => Err(invalid("long-array")
-                .word("param", path)
+                .word("param", path())
                 .word("most", "4")
                 .word("found", stops.len().to_string())),
             Some(Value::Array(stops)) => {
                 let texts = stops.iter().enumerate().map(|(index, stop)| match stop {
                     Value::String(text) => Ok(text.clone()),
-                    other => Err(wrong_type(&format!("{path}[{index}]"), "a string", other)),
+                    other => Err(wrong_type(&format!("{}[{index}]", path()), "a string", other)),
                 });
                 texts.collect()
             }
-            Some(other) => Err(wrong_type(&path, "one of a string or array of strings", other)),
+            Some(other) => Err(wrong_type(&path(), "one of a string or array of strings", other)),
         }
     }
 }

@@ -12,8 +12,11 @@ use object::{State, object, usage};
 
 use super::{chat, error, pretty, reasons};
 use crate::{
-    answer::{Answer, Finish, ToolCall},
-    dialect::{Event, EventKind, Exchange, ReplyBody},
+    answer::{Answer, Finish, Text, ToolCall},
+    dialect::{
+        Event, EventKind, Exchange, ReplyBody, Script, case::escaped, script::Wording,
+        template::Template,
+    },
     tokens::Tokenizer,
 };
 
@@ -40,14 +43,16 @@ pub(super) struct Failure {
 /// An item of the output.
 enum Item<'a> {
     Call { id: String, call_id: String, call: &'a ToolCall },
-    Message { id: String, pieces: Vec<String>, refuses: bool },
-    Reasoning { id: String, summary: &'a [String] },
+    Message { id: String, text: Text, refuses: bool },
+    Reasoning { id: String, summary: Text },
 }
 
 /// The events of one stream.
-struct Script<'a> {
+struct Stream<'a> {
     exchange: &'a Exchange<'a>,
-    events: Vec<Event>,
+    script: Script,
+    /// The number of the next event.
+    number: u64,
     /// How many tokens were told.
     tokens: u64,
 }
@@ -62,10 +67,9 @@ pub(in crate::dialect) fn body(exchange: &Exchange<'_>, answer: &Answer, model: 
 pub(super) fn refusal(exchange: &Exchange<'_>) -> ReplyBody {
     let model = exchange.request.model.as_str();
     let text = "I'm sorry, but I can't assist with that request.";
-    let pieces = text.split_inclusive(' ').map(str::to_owned).collect();
-    let item = Item::Message { id: item_id(exchange, "msg", 0), pieces, refuses: true };
+    let item = Item::Message { id: item_id(exchange, "msg", 0), text: text.into(), refuses: true };
     let choice = crate::answer::Choice {
-        pieces: Vec::new(),
+        text: Text::default(),
         calls: Vec::new(),
         finish: Finish::Stop,
         output_tokens: Tokenizer::of(model).count(text),
@@ -117,16 +121,16 @@ fn reply(exchange: &Exchange<'_>, answer: &Answer, items: &[Item<'_>], model: &s
     if !exchange.request.streaming {
         return pretty(&object(exchange, &state, model), "");
     }
-    let mut script = Script { exchange, events: Vec::new(), tokens: 0 };
+    let mut stream = Stream { exchange, script: Script::default(), number: 0, tokens: 0 };
     for name in ["response.created", "response.in_progress"] {
-        script.say(name, json!({ "response": object(exchange, &State::started(), model) }), false);
+        stream.say(name, json!({ "response": object(exchange, &State::started(), model) }));
     }
     for (index, item) in items.iter().enumerate() {
-        script.item(index, item, status(index));
+        stream.item(index, item, status(index));
     }
     let name = if cut { "response.incomplete" } else { "response.completed" };
-    script.say(name, json!({ "response": object(exchange, &state, model) }), false);
-    ReplyBody::Stream(script.events)
+    stream.say(name, json!({ "response": object(exchange, &state, model) }));
+    ReplyBody::Stream(stream.script)
 }
 
 /// The items of an answer: what was thought, what is said, what is called.
@@ -135,13 +139,13 @@ fn items<'a>(exchange: &Exchange<'_>, answer: &'a Answer, model: &str) -> Vec<It
     if reasons(model) && (answer.reasoning_tokens > 0 || !answer.reasoning.is_empty()) {
         let wanted = exchange.request.body.pointer("/reasoning/summary");
         let shown = wanted.is_some_and(|wanted| !wanted.is_null());
-        let summary = if shown { answer.reasoning.as_slice() } else { &[] };
+        let summary = if shown { answer.reasoning.clone() } else { Text::default() };
         items.push(Item::Reasoning { id: item_id(exchange, "rs", 0), summary });
     }
     let Some(choice) = answer.choices.first() else { return items };
-    if !choice.pieces.is_empty() || choice.calls.is_empty() {
+    if !choice.text.is_empty() || choice.calls.is_empty() {
         let id = item_id(exchange, "msg", items.len());
-        items.push(Item::Message { id, pieces: choice.pieces.clone(), refuses: false });
+        items.push(Item::Message { id, text: choice.text.clone(), refuses: false });
     }
     for (index, call) in choice.calls.iter().enumerate() {
         let id = item_id(exchange, "fc", items.len());
@@ -171,13 +175,12 @@ impl Item<'_> {
             Self::Call { id, call_id, call } => {
                 call_item(id, status, &call.arguments.to_string(), call_id, call)
             }
-            Self::Message { id, pieces, refuses } => {
-                message_item(id, status, &json!([part(&pieces.concat(), *refuses)]))
+            Self::Message { id, text, refuses } => {
+                message_item(id, status, &json!([part(text, *refuses)]))
             }
             Self::Reasoning { id, summary } => {
-                let text = summary.concat();
                 let summary =
-                    if text.is_empty() { json!([]) } else { json!([summary_part(&text)]) };
+                    if summary.is_empty() { json!([]) } else { json!([summary_part(summary)]) };
                 reasoning_item(exchange, id, &summary)
             }
         }
@@ -229,31 +232,49 @@ fn summary_part(text: &str) -> Value {
     json!({ "type": "summary_text", "text": text })
 }
 
-impl Script<'_> {
+impl Stream<'_> {
     /// One event; the fields stand in the order of the alphabet behind its type, its number among
     /// them.
-    fn say(&mut self, name: &str, fields: Value, text: bool) {
+    fn say(&mut self, name: &str, fields: Value) {
         let Value::Object(fields) = fields else { return };
-        let number = u64::try_from(self.events.len()).unwrap_or(u64::MAX);
-        let bytes = frame(name, &fields, number);
-        self.tokens += u64::from(text);
-        self.events.push(if text { Event::text(bytes) } else { Event::other(bytes) });
+        self.script.push(Event::other(frame(name, &fields, self.number)));
+        self.number += 1;
     }
 
-    /// An event with a piece of the answer, padded against those who count its bytes.
-    fn piece(&mut self, name: &str, mut fields: Value) {
-        let number = u64::try_from(self.events.len()).unwrap_or(u64::MAX);
-        let object = fields.as_object_mut().expect("the fields are an object");
-        chat::obfuscate(object, self.exchange, number);
-        self.say(name, fields, true);
+    /// Events with the pieces of a text, padded against those who count their bytes, and the signs
+    /// of life between them.
+    fn pieces(&mut self, name: &'static str, text: &Text, fields: impl Fn(&str) -> Value) {
+        let padded = chat::is_padded(self.exchange).then_some(self.exchange.moment);
+        let template = Template::new([["", "x"], ["", "x"], ["0", "1"]], |words| {
+            let [piece, padding, number] = words;
+            let mut fields = fields(piece);
+            if padded.is_some() {
+                fields["obfuscation"] = (*padding).into();
+            }
+            let fields = fields.as_object().expect("the fields are an object");
+            frame(name, fields, number.parse().expect("a template's number is one"))
+        });
+        let wording = Wording::new(move |piece, number, _| {
+            let padding = padded.map(|moment| chat::padding(&moment, number));
+            let padding = padding.unwrap_or_default();
+            template.filled([&escaped(piece), &padding, &number.to_string()])
+        });
+        for (place, piece) in text.ranges().enumerate() {
+            if place > 0 {
+                self.silence();
+            }
+            self.script.piece(&wording, text, piece, self.number);
+            self.tokens += 1;
+            self.number += 1;
+        }
     }
 
     /// The signs of life before the next token.
     fn silence(&mut self) {
         for _ in 0..self.exchange.pace.beats(self.tokens, KEEPALIVE) {
-            let number = u64::try_from(self.events.len()).unwrap_or(u64::MAX);
-            let bytes = frame("keepalive", &Map::new(), number).into();
-            self.events.push(Event { bytes, kind: EventKind::Beat(KEEPALIVE) });
+            let bytes = frame("keepalive", &Map::new(), self.number).into();
+            self.script.push(Event { bytes, kind: EventKind::Beat(KEEPALIVE) });
+            self.number += 1;
         }
     }
 
@@ -266,15 +287,15 @@ impl Script<'_> {
             self.silence();
         }
         let added = json!({ "item": item.empty(self.exchange), "output_index": index });
-        self.say("response.output_item.added", added, false);
+        self.say("response.output_item.added", added);
         match item {
             Item::Call { id, call, .. } => self.call(index, id, call),
-            Item::Message { id, pieces, refuses } => self.message(index, id, pieces, *refuses),
-            Item::Reasoning { summary: [], .. } => {}
+            Item::Message { id, text, refuses } => self.message(index, id, text, *refuses),
+            Item::Reasoning { summary, .. } if summary.is_empty() => {}
             Item::Reasoning { id, summary } => self.summary(index, id, summary),
         }
         let whole = json!({ "item": item.whole(self.exchange, status), "output_index": index });
-        self.say("response.output_item.done", whole, false);
+        self.say("response.output_item.done", whole);
     }
 
     fn call(&mut self, index: usize, id: &str, call: &ToolCall) {
@@ -282,15 +303,22 @@ impl Script<'_> {
             if place > 0 {
                 self.silence();
             }
-            let fields = json!({ "delta": piece, "item_id": id, "output_index": index });
-            self.piece("response.function_call_arguments.delta", fields);
+            let mut fields = json!({ "delta": piece, "item_id": id, "output_index": index });
+            if chat::is_padded(self.exchange) {
+                fields["obfuscation"] = chat::padding(&self.exchange.moment, self.number).into();
+            }
+            let fields = fields.as_object().expect("the fields are an object");
+            let name = "response.function_call_arguments.delta";
+            self.script.push(Event::text(frame(name, fields, self.number)));
+            self.tokens += 1;
+            self.number += 1;
         }
         let arguments = call.arguments.to_string();
         let done = json!({ "arguments": arguments, "item_id": id, "output_index": index });
-        self.say("response.function_call_arguments.done", done, false);
+        self.say("response.function_call_arguments.done", done);
     }
 
-    fn message(&mut self, index: usize, id: &str, pieces: &[String], refuses: bool) {
+    fn message(&mut self, index: usize, id: &str, text: &Text, refuses: bool) {
         let at = |more: Value| {
             let mut fields = json!({ "content_index": 0, "item_id": id, "output_index": index });
             if let (Value::Object(more), Some(fields)) = (more, fields.as_object_mut()) {
@@ -298,47 +326,35 @@ impl Script<'_> {
             }
             fields
         };
-        self.say("response.content_part.added", at(json!({ "part": part("", refuses) })), false);
-        for (place, piece) in pieces.iter().enumerate() {
-            if place > 0 {
-                self.silence();
-            }
-            if refuses {
-                self.piece("response.refusal.delta", at(json!({ "delta": piece })));
-            } else {
-                let fields = at(json!({ "delta": piece, "logprobs": [] }));
-                self.piece("response.output_text.delta", fields);
-            }
-        }
-        let text = pieces.concat();
+        self.say("response.content_part.added", at(json!({ "part": part("", refuses) })));
         if refuses {
-            self.say("response.refusal.done", at(json!({ "refusal": text })), false);
+            self.pieces("response.refusal.delta", text, |piece| at(json!({ "delta": piece })));
         } else {
-            let done = at(json!({ "logprobs": [], "text": text }));
-            self.say("response.output_text.done", done, false);
+            let fields = |piece: &str| at(json!({ "delta": piece, "logprobs": [] }));
+            self.pieces("response.output_text.delta", text, fields);
         }
-        self.say("response.content_part.done", at(json!({ "part": part(&text, refuses) })), false);
+        if refuses {
+            self.say("response.refusal.done", at(json!({ "refusal": text.as_str() })));
+        } else {
+            let done = at(json!({ "logprobs": [], "text": text.as_str() }));
+            self.say("response.output_text.done", done);
+        }
+        self.say("response.content_part.done", at(json!({ "part": part(text, refuses) })));
     }
 
-    fn summary(&mut self, index: usize, id: &str, pieces: &[String]) {
+    fn summary(&mut self, index: usize, id: &str, text: &Text) {
         let at = |name: &str, value: Value| {
             let mut fields = json!({ "item_id": id, "output_index": index, "summary_index": 0 });
             fields[name] = value;
             fields
         };
-        let text = pieces.concat();
-        self.say("response.reasoning_summary_part.added", at("part", summary_part("")), false);
-        for (place, piece) in pieces.iter().enumerate() {
-            if place > 0 {
-                self.silence();
-            }
-            let fields = at("delta", piece.as_str().into());
-            self.piece("response.reasoning_summary_text.delta", fields);
-        }
+        self.say("response.reasoning_summary_part.added", at("part", summary_part("")));
+        let name = "response.reasoning_summary_text.delta";
+        self.pieces(name, text, |piece| at("delta", piece.into()));
         let done = at("text", text.as_str().into());
-        self.say("response.reasoning_summary_text.done", done, false);
-        let done = at("part", summary_part(&text));
-        self.say("response.reasoning_summary_part.done", done, false);
+        self.say("response.reasoning_summary_text.done", done);
+        let done = at("part", summary_part(text));
+        self.say("response.reasoning_summary_part.done", done);
     }
 }
 

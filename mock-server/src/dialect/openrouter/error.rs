@@ -369,9 +369,9 @@ fn limited(exchange: &Exchange<'_>) -> Fields {
     let mut headers = json(exchange);
     if let (Some(limited), Some(reset)) = (exchange.decision.limited, reset_at(exchange)) {
         headers.extend([
-            ("x-ratelimit-limit", limited.level.limit.to_string()),
-            ("x-ratelimit-remaining", limited.level.remaining.to_string()),
-            ("x-ratelimit-reset", reset),
+            ("x-ratelimit-limit", limited.level.limit.to_string().into()),
+            ("x-ratelimit-remaining", limited.level.remaining.to_string().into()),
+            ("x-ratelimit-reset", reset.into()),
         ]);
     }
     headers

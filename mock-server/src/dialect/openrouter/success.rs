@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use super::{EVENTS, generation, headers, price, read, resolved, upstream};
 use crate::{
     answer::{Answer, Choice, Finish},
-    dialect::{Event, EventKind, Exchange, Reply, ReplyBody, vector::Vector},
+    dialect::{
+        Event, EventKind, Exchange, Reply, ReplyBody, Script, case::escaped, script::Wording,
+        template::Template, vector::Vector,
+    },
     models,
     plan::Route,
 };
@@ -41,13 +44,13 @@ fn whole(exchange: &Exchange<'_>, answer: &Answer) -> String {
                 "logprobs": null,
                 "finish_reason": reason,
                 "native_finish_reason": native,
-                "text": choice.text(),
+                "text": choice.text.as_str(),
                 "reasoning": thought(answer, index),
             });
         }
         let mut message = json!({
             "role": "assistant",
-            "content": choice.text(),
+            "content": choice.text.as_str(),
             "refusal": null,
             "reasoning": thought(answer, index),
         });
@@ -86,41 +89,46 @@ fn whole(exchange: &Exchange<'_>, answer: &Answer) -> String {
     format!("{KEPT_ALIVE}{KEPT_ALIVE}{}", with_usage(&body, exchange, answer))
 }
 
-fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
+fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Script {
     let comment = |after| Event {
         bytes: Bytes::from_static(b": OPENROUTER PROCESSING\n\n"),
         kind: EventKind::Beat(after),
     };
     // The first says at once that the request was taken.
-    let mut events = vec![comment(Duration::ZERO)];
     let beats = exchange.pace.beats(0, COMMENT_EVERY);
-    events.extend(std::iter::repeat_n(comment(COMMENT_EVERY), beats));
+    let beats = std::iter::repeat_n(comment(COMMENT_EVERY), beats);
+    let mut script = Script::from([comment(Duration::ZERO)].into_iter().chain(beats));
     let chats = exchange.request.route == Route::OpenRouterChat;
-    for thought in &answer.reasoning {
+    let thought = Template::new([["", "x"]; 2], |[thought, detail]| {
         let mut delta = delta("");
-        delta["reasoning"] = thought.as_str().into();
-        delta["reasoning_details"] = details(thought);
-        events.push(Event::text(event(&chunk(exchange, 0, &delta, None))));
-    }
+        delta["reasoning"] = (*thought).into();
+        delta["reasoning_details"] = details(detail);
+        event(&chunk(exchange, 0, &delta, None))
+    });
+    let wording = Wording::new(move |piece, _, _| {
+        let piece = escaped(piece);
+        thought.filled([&piece, &piece])
+    });
+    script.pieces(&wording, &answer.reasoning);
     for (index, choice) in answer.choices.iter().enumerate() {
-        for piece in &choice.pieces {
-            let chunk = if chats {
+        let wording = Wording::around(|piece| {
+            event(&if chats {
                 chunk(exchange, index, &delta(piece), None)
             } else {
                 text_chunk(exchange, index, piece, None)
-            };
-            events.push(Event::text(event(&chunk)));
-        }
+            })
+        });
+        script.pieces(&wording, &choice.text);
         for (place, call) in choice.calls.iter().enumerate() {
             let mut opening = delta("");
             opening["tool_calls"] = json!([tool_call(exchange, index, place, &call.name)]);
-            events.push(Event::text(event(&chunk(exchange, index, &opening, None))));
+            script.push(Event::text(event(&chunk(exchange, index, &opening, None))));
             for piece in call.pieces() {
                 let mut more = delta("");
                 let function = json!({ "arguments": piece });
                 more["tool_calls"] =
                     json!([{ "index": place, "type": "function", "function": function }]);
-                events.push(Event::text(event(&chunk(exchange, index, &more, None))));
+                script.push(Event::text(event(&chunk(exchange, index, &more, None))));
             }
         }
     }
@@ -131,7 +139,7 @@ fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
         } else {
             text_chunk(exchange, index, "", end)
         };
-        events.push(Event::other(event(&last)));
+        script.push(Event::other(event(&last)));
         if index + 1 == answer.choices.len() {
             // Recorded: the usage comes in a chunk that says the finish reason once more.
             let choices = last["choices"].take();
@@ -140,15 +148,15 @@ fn stream(exchange: &Exchange<'_>, answer: &Answer) -> Vec<Event> {
             fields.insert("service_tier".to_owned(), Value::Null);
             fields.insert("choices".to_owned(), choices);
             let text = with_usage(&last, exchange, answer);
-            events.push(Event::other(format!("data: {text}\n\n")));
+            script.push(Event::other(format!("data: {text}\n\n")));
         }
     }
-    events.push(Event::other("data: [DONE]\n\n"));
-    events
+    script.push(Event::other("data: [DONE]\n\n"));
+    script
 }
 
-fn event(chunk: &Value) -> Bytes {
-    Bytes::from(format!("data: {chunk}\n\n"))
+fn event(chunk: &Value) -> String {
+    format!("data: {chunk}\n\n")
 }
 
 /// The two reasons of an end: OpenAI's word, and that of who answered.
@@ -195,7 +203,7 @@ fn delta(content: &str) -> Value {
 /// What was thought; it stands before the first choice.
 fn thought(answer: &Answer, index: usize) -> Value {
     if index == 0 && !answer.reasoning.is_empty() {
-        answer.reasoning.concat().into()
+        answer.reasoning.as_str().into()
     } else {
         Value::Null
     }
@@ -362,8 +370,8 @@ mod tests {
     fn thoughts_and_calls_stand_in_the_message() {
         let body: Value = serde_json::from_str(&rendered(false)).unwrap();
         let choice = &body["choices"][0];
-        assert_eq!(choice["message"]["reasoning"], "Let me think.");
-        assert_eq!(choice["message"]["reasoning_details"][0]["text"], "Let me think.");
+        assert_eq!(choice["message"]["reasoning"], "Just think.");
+        assert_eq!(choice["message"]["reasoning_details"][0]["text"], "Just think.");
         assert_eq!(
             choice["message"]["tool_calls"][1]["function"]["arguments"],
             r#"{"city":"Rome"}"#

@@ -1,11 +1,13 @@
 //! Understanding a Chat Completions request.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::{Parameters, Understood, function_name, invalid, missing, wrong_type, wrong_value};
 use crate::{
     dialect::{
-        Refusal, content_text,
+        Refusal, content_text, field,
         openai::{count, reasons},
     },
     models,
@@ -86,8 +88,9 @@ pub(super) fn read(model: &str, body: &Parameters<'_>) -> Result<Understood, Ref
         reasons: reasons(model) && effort != Some("none"),
     };
     let turns = messages.iter().map(|message| {
-        let calls = !message["tool_calls"].is_null() || !message["function_call"].is_null();
-        let role = match message["role"].as_str().unwrap_or("user") {
+        let calls =
+            ["tool_calls", "function_call"].into_iter().any(|it| given(message, it).is_some());
+        let role = match role(message) {
             "assistant" if calls => TOOL_CALLS,
             "function" => "tool",
             role => role,
@@ -95,9 +98,7 @@ pub(super) fn read(model: &str, body: &Parameters<'_>) -> Result<Understood, Ref
         (role, said(message))
     });
     let conversation = Conversation::new(turns);
-    let turns = messages.iter().map(|message| {
-        (message["role"].as_str().unwrap_or("user"), count::message(model, message))
-    });
+    let turns = messages.iter().map(|message| (role(message), count::message(model, message)));
     let input_tokens = count::conversation(model, turns)
         .saturating_add(count::tools(model, body.values))
         .saturating_add(schema_tokens(model, body));
@@ -106,9 +107,11 @@ pub(super) fn read(model: &str, body: &Parameters<'_>) -> Result<Understood, Ref
 
 /// The messages, each of which must be one.
 fn messages<'a>(model: &str, body: &Parameters<'a>) -> Result<&'a Vec<Value>, Refusal> {
-    let Some(messages) = body.objects("messages")? else {
+    let given = field(body.values, "messages");
+    let list = given.and_then(Value::as_array);
+    let (Some(messages), Some(list)) = (body.objects("messages")?, list) else {
         // What is null was given, but is no list.
-        return Err(match body.values.get("messages") {
+        return Err(match given {
             Some(null) => wrong_type("messages", "an array of objects", null),
             None => missing("messages"),
         });
@@ -126,15 +129,15 @@ fn messages<'a>(model: &str, body: &Parameters<'a>) -> Result<&'a Vec<Value>, Re
         if role == "system" && (model.starts_with("o1-mini") || model.starts_with("o1-preview")) {
             return Err(invalid("unsupported-role").word("param", message.path("role")));
         }
-        let index = index.to_string();
         if role == "tool" {
             let id = message.required("tool_call_id")?;
             let Some(place) = waiting.iter().position(|call| *call == id) else {
-                return Err(invalid("answer-uncalled").word("index", index));
+                return Err(invalid("answer-uncalled").word("index", index.to_string()));
             };
             waiting.remove(place);
         } else if !waiting.is_empty() {
             let ids = waiting.join(", ");
+            let index = index.to_string();
             return Err(invalid("calls-unanswered").word("ids", ids).word("index", index));
         }
         let calls = message.objects("tool_calls")?.unwrap_or_default();
@@ -153,21 +156,21 @@ fn messages<'a>(model: &str, body: &Parameters<'a>) -> Result<&'a Vec<Value>, Re
             .word("ids", waiting.join(", "))
             .word("index", index));
     }
-    Ok(body.values["messages"].as_array().expect("the messages are a list"))
+    Ok(list)
 }
 
 /// Checks the content of one message: a text, or parts of which each says what it is.
 fn content(role: &str, calls: bool, message: &Parameters<'_>) -> Result<(), Refusal> {
-    let path = message.path("content");
+    let path = || message.path("content");
     let may_be_silent = role == "assistant"
         && (calls
             || ["function_call", "refusal", "audio"].iter().any(|it| message.given(it).is_some()));
-    match message.values.get("content") {
+    match field(message.values, "content") {
         Some(Value::String(_)) => Ok(()),
         Some(Value::Array(_)) => {
             let parts = message.objects("content")?.unwrap_or_default();
             if parts.is_empty() {
-                return Err(invalid("empty-array").word("param", path));
+                return Err(invalid("empty-array").word("param", path()));
             }
             for part in parts {
                 let kind = part.required("type")?;
@@ -193,8 +196,8 @@ fn content(role: &str, calls: bool, message: &Parameters<'_>) -> Result<(), Refu
             Ok(())
         }
         None | Some(Value::Null) if may_be_silent => Ok(()),
-        None => Err(missing(&path)),
-        Some(other) => Err(wrong_type(&path, "one of a string or array of objects", other)),
+        None => Err(missing(&path())),
+        Some(other) => Err(wrong_type(&path(), "one of a string or array of objects", other)),
     }
 }
 
@@ -340,19 +343,33 @@ fn says_json(message: &Value) -> bool {
 }
 
 /// All that a message says: its content, the tools it calls, and the call it answers.
-fn said(message: &Value) -> String {
-    let mut text = content_text(message.get("content").unwrap_or(&Value::Null));
+fn said(message: &Value) -> Cow<'_, str> {
+    let mut text = match field(message, "content") {
+        Some(Value::String(text)) => Cow::from(text),
+        content => content_text(content.unwrap_or(&Value::Null)).into(),
+    };
     for key in ["tool_calls", "function_call", "tool_call_id"] {
-        if let Some(value) = message.get(key).filter(|value| !value.is_null()) {
-            text.push_str(&value.to_string());
+        if let Some(value) = given(message, key) {
+            text.to_mut().push_str(&value.to_string());
         }
     }
     text
 }
 
+/// Who says a message.
+fn role(message: &Value) -> &str {
+    field(message, "role").and_then(Value::as_str).unwrap_or("user")
+}
+
+/// What a message has; null is nothing.
+fn given<'a>(message: &'a Value, name: &str) -> Option<&'a Value> {
+    field(message, name).filter(|value| !value.is_null())
+}
+
 /// What a schema for the answer costs: it is rendered into the prompt, and its JSON is a fair
 /// estimate of that.
 fn schema_tokens(model: &str, body: &Parameters<'_>) -> u64 {
-    let schema = body.values.pointer("/response_format/json_schema/schema");
+    let format = field(body.values, "response_format");
+    let schema = format.and_then(|format| format.pointer("/json_schema/schema"));
     schema.map_or(0, |schema| crate::tokens::Tokenizer::of(model).count(&schema.to_string()))
 }
