@@ -15,7 +15,11 @@ use mock_server::{action::ErrorKind, plan::ProviderName};
 use self::bench::Bench;
 use crate::{
     harness::{CommandError, PlayError},
-    lab::{NoWorld, reproduce::SettingMistake},
+    lab::{
+        NoWorld,
+        reproduce::SettingMistake,
+        tune::{TuneMistake, VaryMistake},
+    },
     scenario::{Style, SuiteError, render},
 };
 
@@ -171,6 +175,10 @@ enum CliError {
     Setting { anchor: &'static str, source: SettingMistake },
     #[error(transparent)]
     Suite(#[from] SuiteError),
+    #[error(transparent)]
+    Tune(#[from] TuneMistake),
+    #[error(transparent)]
+    Vary(#[from] VaryMistake),
 }
 
 impl Ending {

@@ -2,6 +2,7 @@
 
 mod play;
 mod reproduce;
+mod tune;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -14,7 +15,7 @@ use std::{
 use clap::{Args, Subcommand, builder::RangedU64ValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use self::{play::Play, reproduce::Reproduce};
+use self::{play::Play, reproduce::Reproduce, tune::Tune};
 use super::{CliError, Ending, seed};
 use crate::lab::{Crew, Progress};
 
@@ -31,6 +32,8 @@ pub(super) struct Bench {
 enum BenchCommand {
     /// Repeats published results, and says how far off ours are
     Reproduce(Reproduce),
+    /// Searches for the best settings of a strategy that keep to constraints
+    Tune(Tune),
 }
 
 /// How often something is played, with which luck, and by how many.
@@ -52,6 +55,7 @@ pub(super) async fn execute(bench: Bench) -> Result<Ending, CliError> {
     match bench.command {
         None => play::execute(bench.play).await,
         Some(BenchCommand::Reproduce(reproduce)) => reproduce::execute(reproduce).await,
+        Some(BenchCommand::Tune(tune)) => tune::execute(tune).await,
     }
 }
 

@@ -19,7 +19,7 @@ mod search;
 mod sheet;
 mod space;
 
-pub use advice::{Advice, Finalist};
+pub use advice::{Advice, Claim, Finalist};
 pub use constraint::{Bound, Constraint, Standing, metric};
 pub use sheet::file;
 pub use space::{Dial, Space, Vary, VaryMistake};

@@ -118,6 +118,15 @@ pub(super) async fn execute(play: Play) -> Result<Ending, CliError> {
 }
 
 impl Chosen {
+    /// One strategy by its name, with those of a file beside the built-in ones.
+    pub(super) fn one(
+        name: &str,
+        strategies: Option<PathBuf>,
+    ) -> Result<(String, Strategy), CliError> {
+        let chosen = Self { strategy: vec![name.to_owned()], strategies }.strategies()?;
+        Ok(chosen.into_iter().next().expect("a name that is known gives its strategy"))
+    }
+
     /// The strategies by their names, in the order in which they are asked for.
     pub(super) fn strategies(&self) -> Result<Vec<(String, Strategy)>, CliError> {
         let mut known = library::strategies().clone();
@@ -222,7 +231,7 @@ fn list() -> Result<Ending, CliError> {
 }
 
 /// A load, which is not nothing.
-fn factor(text: &str) -> Result<Factor, String> {
+pub(super) fn factor(text: &str) -> Result<Factor, String> {
     match text.parse::<Factor>() {
         Ok(factor) if factor.millis > 0 => Ok(factor),
         Ok(_) => Err("a load of 0x has no calls".to_owned()),

@@ -114,9 +114,8 @@ impl Finalist {
     pub fn worst(&self, constraint: usize, of: &Constraint) -> Option<(usize, &Claim)> {
         let claims = self.claims[constraint].iter().enumerate();
         let claims = claims.filter_map(|(world, claim)| Some((world, claim.as_ref()?)));
-        let excess = |claim: &Claim| {
-            claim.summary.map_or(f64::INFINITY, |summary| of.excess(summary.mean))
-        };
+        let excess =
+            |claim: &Claim| claim.summary.map_or(f64::INFINITY, |summary| of.excess(summary.mean));
         claims.max_by(|(_, one), (_, other)| excess(one).total_cmp(&excess(other)))
     }
 

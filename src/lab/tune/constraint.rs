@@ -84,8 +84,12 @@ impl FromStr for Constraint {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let sides =
-            [(">=", Bound::AtLeast), ("≥", Bound::AtLeast), ("<=", Bound::AtMost), ("≤", Bound::AtMost)];
+        let sides = [
+            (">=", Bound::AtLeast),
+            ("≥", Bound::AtLeast),
+            ("<=", Bound::AtMost),
+            ("≤", Bound::AtMost),
+        ];
         let found = sides.into_iter().find_map(|(sign, side)| {
             let (name, bound) = text.split_once(sign)?;
             Some((name.trim(), side, bound.trim()))
@@ -98,7 +102,7 @@ impl FromStr for Constraint {
         let metric = metric(name)?;
         let bound = value(metric.unit(), bound).ok_or_else(|| {
             let example = match metric.unit() {
-                Unit::Dollars => "$0.002",
+                Unit::Dollars => "$0.5/1k",
                 Unit::Factor => "1.2x",
                 Unit::PerSecond => "9.5/s",
                 Unit::Seconds => "20s",
@@ -120,7 +124,8 @@ impl fmt::Display for Constraint {
         };
         write!(f, "{metric} {sign} ")?;
         match metric.unit() {
-            Unit::Dollars => write!(f, "${bound}"),
+            // Of a thousand calls, as the tables have it.
+            Unit::Dollars => write!(f, "${}/1k", (bound * 1e9).round() / 1e6),
             Unit::Factor => write!(f, "{bound}x"),
             Unit::PerSecond => write!(f, "{bound}/s"),
             Unit::Seconds => write!(f, "{bound}s"),
@@ -157,7 +162,13 @@ fn value(unit: Unit, text: &str) -> Option<f64> {
         (number.is_finite() && number >= 0.0).then_some(number)
     };
     match unit {
-        Unit::Dollars => number(text.strip_prefix('$').unwrap_or(text)),
+        Unit::Dollars => {
+            let text = text.strip_prefix('$')?;
+            match text.strip_suffix("/1k") {
+                Some(thousand) => number(thousand).map(|dollars| dollars / 1_000.0),
+                None => number(text),
+            }
+        }
         Unit::Factor => number(text.strip_suffix('x').unwrap_or(text)),
         Unit::PerSecond => number(text.strip_suffix("/s").unwrap_or(text)),
         Unit::Seconds => match text.strip_suffix("ms") {
@@ -197,11 +208,36 @@ mod tests {
         for (text, metric, side, bound, shown) in [
             ("success >= 99%", Metric::Success, Bound::AtLeast, 0.99, "success >= 99%"),
             ("success≥0.29", Metric::Success, Bound::AtLeast, 0.29, "success >= 29%"),
-            ("amplification <= 1.2x", Metric::Amplification, Bound::AtMost, 1.2, "amplification <= 1.2x"),
+            (
+                "amplification <= 1.2x",
+                Metric::Amplification,
+                Bound::AtMost,
+                1.2,
+                "amplification <= 1.2x",
+            ),
             ("p99.9 <= 1500ms", Metric::P999, Bound::AtMost, 1.5, "p99.9 <= 1.5s"),
-            ("wasted-cost<=$0.002", Metric::WastedCost, Bound::AtMost, 0.002, "wasted-cost <= $0.002"),
+            (
+                "wasted-cost<=$0.002",
+                Metric::WastedCost,
+                Bound::AtMost,
+                0.002,
+                "wasted-cost <= $2/1k",
+            ),
+            (
+                "wasted-cost <= $0.5/1k",
+                Metric::WastedCost,
+                Bound::AtMost,
+                0.000_5,
+                "wasted-cost <= $0.5/1k",
+            ),
             ("goodput >= 9.5/s", Metric::Goodput, Bound::AtLeast, 9.5, "goodput >= 9.5/s"),
-            ("wasted-tokens <= 50", Metric::WastedTokens, Bound::AtMost, 50.0, "wasted-tokens <= 50"),
+            (
+                "wasted-tokens <= 50",
+                Metric::WastedTokens,
+                Bound::AtMost,
+                50.0,
+                "wasted-tokens <= 50",
+            ),
         ] {
             let constraint: Constraint = text.parse().unwrap();
             assert_eq!(constraint, Constraint { metric, side, bound }, "{text}");
@@ -212,15 +248,24 @@ mod tests {
     #[test]
     fn what_is_no_constraint_is_told_with_the_way_out() {
         for (text, message) in [
-            ("success", "a constraint is a metric, `>=` or `<=`, and a bound, such as `success >= 99%`"),
+            (
+                "success",
+                "a constraint is a metric, `>=` or `<=`, and a bound, such as `success >= 99%`",
+            ),
             ("success >= 101%", "`101%` is no bound for `success`; write one such as `99%`"),
             ("p99 <= soon", "`soon` is no bound for `p99`; write one such as `20s`"),
-            ("amplification <= -1", "`-1` is no bound for `amplification`; write one such as `1.2x`"),
+            (
+                "amplification <= -1",
+                "`-1` is no bound for `amplification`; write one such as `1.2x`",
+            ),
         ] {
             assert_eq!(text.parse::<Constraint>().unwrap_err(), message);
         }
         let unknown = "sucess >= 99%".parse::<Constraint>().unwrap_err();
-        assert!(unknown.starts_with("there is no metric `sucess`; there is `amplification`, "), "{unknown}");
+        assert!(
+            unknown.starts_with("there is no metric `sucess`; there is `amplification`, "),
+            "{unknown}"
+        );
     }
 
     #[test]

@@ -174,11 +174,13 @@ impl Search<'_> {
         let mut played: Vec<usize> =
             (0..self.players.len()).filter(|&player| is_whole(&self.players[player])).collect();
         self.rank(&mut played, runs, true);
-        let ends: Vec<(usize, Finalist)> =
-            played.iter().map(|&player| (player, self.finalist(player, &self.players[player].shown))).collect();
-        let on_front = ends.iter().filter(|(_, one)| {
-            !ends.iter().any(|(_, other)| is_dominated(self.tune, one, other))
-        });
+        let ends: Vec<(usize, Finalist)> = played
+            .iter()
+            .map(|&player| (player, self.finalist(player, &self.players[player].shown)))
+            .collect();
+        let on_front = ends
+            .iter()
+            .filter(|(_, one)| !ends.iter().any(|(_, other)| is_dominated(self.tune, one, other)));
         // The strategy as it is, the best, the next two, and whoever is best at something.
         let chosen = [0, best].into_iter().chain(played.iter().copied().take(3));
         let mut chosen: Vec<usize> = chosen.chain(on_front.map(|(player, _)| *player)).collect();
@@ -197,7 +199,13 @@ impl Search<'_> {
             self.finalist(player, &shown)
         });
         let finalists = finalists.collect();
-        advice(self.tune, finalists, self.players.len(), self.contradictory, self.spent + length(jobs.len()))
+        advice(
+            self.tune,
+            finalists,
+            self.players.len(),
+            self.contradictory,
+            self.spent + length(jobs.len()),
+        )
     }
 
     fn finalist(&self, player: usize, shown: &[Vec<Figures>]) -> Finalist {

@@ -55,7 +55,8 @@ fn flow(value: &Value) -> String {
         }
         Value::Object(map) if map.is_empty() => "{}".to_owned(),
         Value::Object(map) => {
-            let pairs = map.iter().map(|(word, value)| format!("{}: {}", scalar(word), flow(value)));
+            let pairs =
+                map.iter().map(|(word, value)| format!("{}: {}", scalar(word), flow(value)));
             format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
         }
         Value::String(text) => scalar(text),

@@ -412,7 +412,10 @@ mod tests {
             Space::new(&start, &[], &vary(texts)).map(|_| ()).unwrap_err().to_string()
         };
         let unknown = refused(&["backoff.bse=1s"]);
-        assert!(unknown.starts_with("a strategy has no word `backoff.bse` to vary; it has "), "{unknown}");
+        assert!(
+            unknown.starts_with("a strategy has no word `backoff.bse` to vary; it has "),
+            "{unknown}"
+        );
         assert!(unknown.contains("`backoff.base`, ") && unknown.contains("`budget.aws.cost`, "));
         assert!(!unknown.contains("`about`") && !unknown.contains("`backoff`,"), "{unknown}");
         assert_eq!(
@@ -424,8 +427,14 @@ mod tests {
             ("backoff.base=fast", "`backoff.base` cannot be `fast`: "),
             ("retries=101", "`retries` cannot be `101`: "),
             ("backoff.jitter=some", "`backoff.jitter` cannot be `some`: "),
-            ("timeouts.call=0s", "`timeouts.call` cannot be `0s`: the `call` timeout of 0s is over"),
-            ("backoff.base=2h", "`backoff.base` cannot be `2h`: backoff base 2h is longer than its cap"),
+            (
+                "timeouts.call=0s",
+                "`timeouts.call` cannot be `0s`: the `call` timeout of 0s is over",
+            ),
+            (
+                "backoff.base=2h",
+                "`backoff.base` cannot be `2h`: backoff base 2h is longer than its cap",
+            ),
         ] {
             let said = refused(&[text]);
             assert!(said.starts_with(start), "{said}");
