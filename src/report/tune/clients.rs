@@ -4,7 +4,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use resilience_core::{Jitter, Policy};
+use resilience_core::{Backoff, Jitter, Policy};
 
 use crate::{
     client::policy,
@@ -37,7 +37,7 @@ fn openai(strategy: &Strategy, policy: &Policy) -> String {
         "from openai import OpenAI\n".to_owned(),
         format!(
             "client = OpenAI(max_retries={}, timeout={})",
-            policy.retry.retries_max,
+            retries(policy),
             seconds(policy.timeouts.attempt)
         ),
     ]);
@@ -45,7 +45,8 @@ fn openai(strategy: &Strategy, policy: &Policy) -> String {
         "#",
         strategy,
         &[
-            waits(policy, "0.5 s, doubled up to 8 s, less up to a quarter by jitter"),
+            waits(policy, "0.5 s, doubled up to 8 s, less up to a quarter by jitter")
+                .filter(|_| policy.retry.backoff != Backoff::sdk()),
             hints(
                 strategy,
                 policy,
@@ -84,7 +85,7 @@ fn tenacity(strategy: &Strategy, policy: &Policy) -> String {
     let mut code = lines(&[
         "import openai".to_owned(),
         format!(
-            "from tenacity import retry, retry_if_exception_type, stop_after_attempt, {imports}\n"
+            "from tenacity import retry, retry_if_exception_type, stop_after_attempt, stop_after_delay, {imports}\n"
         ),
         format!(
             "client = openai.OpenAI(max_retries=0, timeout={})\n",
@@ -92,7 +93,11 @@ fn tenacity(strategy: &Strategy, policy: &Policy) -> String {
         ),
         "@retry(".to_owned(),
         format!("    wait={waits},"),
-        format!("    stop=stop_after_attempt({}),", policy.retry.retries_max.saturating_add(1)),
+        format!(
+            "    stop=stop_after_attempt({}) | stop_after_delay({}),",
+            retries(policy).saturating_add(1),
+            seconds(policy.timeouts.call)
+        ),
         "    retry=retry_if_exception_type((openai.APIConnectionError, openai.RateLimitError, \
          openai.InternalServerError)),"
             .to_owned(),
@@ -103,7 +108,7 @@ fn tenacity(strategy: &Strategy, policy: &Policy) -> String {
     ]);
     let deaf = (strategy.hints != Hints::Ignore)
         .then(|| "`hints`: it does not read Retry-After; write a `wait` of your own".to_owned());
-    code += &cannot("#", strategy, &[decorrelated, deaf, whole(policy), fallback(strategy)]);
+    code += &cannot("#", strategy, &[decorrelated, deaf, fallback(strategy)]);
     code
 }
 
@@ -112,7 +117,7 @@ fn vercel(strategy: &Strategy, policy: &Policy) -> String {
         "import { generateText } from 'ai';\n".to_owned(),
         format!(
             "const ask = (request) => generateText({{ ...request, maxRetries: {} }});",
-            policy.retry.retries_max
+            retries(policy)
         ),
     ]);
     let attempt = Some(format!(
@@ -134,7 +139,7 @@ fn vercel(strategy: &Strategy, policy: &Policy) -> String {
 }
 
 fn litellm(strategy: &Strategy, policy: &Policy) -> String {
-    let retries = policy.retry.retries_max;
+    let retries = retries(policy);
     let models: Vec<String> = if strategy.targets.is_empty() {
         vec!["openai/gpt-4o-mini".to_owned()]
     } else {
@@ -188,7 +193,9 @@ fn litellm(strategy: &Strategy, policy: &Policy) -> String {
 /// Comments on what a client cannot express: some things of its own, then what none of them can.
 fn cannot(mark: &str, strategy: &Strategy, own: &[Option<String>]) -> String {
     let mut said: Vec<String> = own.iter().flatten().cloned().collect();
-    let attempts = strategy.attempts.map(|attempts| format!("attempts: {attempts}"));
+    // With one target it is what is left of the retries.
+    let attempts = strategy.attempts.filter(|_| strategy.targets.len() > 1);
+    let attempts = attempts.map(|attempts| format!("attempts: {attempts}"));
     let budget = strategy.budget.map(|budget| {
         let kind = match budget {
             Budget::Aws(_) => "aws",
@@ -224,6 +231,9 @@ fn cannot(mark: &str, strategy: &Strategy, own: &[Option<String>]) -> String {
 /// What a client with waits of its own does instead.
 fn waits(policy: &Policy, own: &str) -> Option<String> {
     let backoff = policy.retry.backoff;
+    if retries(policy) == 0 {
+        return None;
+    }
     let jitter = match backoff.jitter {
         Jitter::Decorrelated => "decorrelated",
         Jitter::Equal => "equal",
@@ -262,6 +272,11 @@ fn fallback(strategy: &Strategy) -> Option<String> {
 /// A text in Python's quotes, which are JSON's.
 fn python(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+/// How often one target is asked again, whatever the call may have besides.
+fn retries(policy: &Policy) -> u32 {
+    policy.retry.retries_max.min(policy.attempts_max.saturating_sub(1))
 }
 
 /// A span in seconds, as code.

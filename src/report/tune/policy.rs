@@ -19,12 +19,13 @@ pub fn code(strategy: &Strategy) -> String {
     let is_used = |name: &&str| {
         policy.contains(&format!("{name} {{")) || policy.contains(&format!("{name}::"))
     };
-    let used = TYPES.into_iter().filter(is_used).collect::<Vec<_>>().join(", ");
+    let used = TYPES.into_iter().filter(is_used).map(|name| format!("        {name},\n"));
+    let used = used.collect::<String>();
     let comments: String =
         comments(strategy).into_iter().map(|line| format!("// {line}\n")).collect();
     format!(
         "{comments}fn policy() -> resilience_core::Policy {{\n    use std::time::Duration;\n\n    \
-         use resilience_core::{{{used}}};\n\n{policy}}}\n"
+         use resilience_core::{{\n{used}    }};\n\n{policy}}}\n"
     )
 }
 
