@@ -19,7 +19,7 @@ const FLAKY: &str = "
 brownout: 1
 name: every fifth attempt fails
 provider: { latency: { first-token: 100ms..200ms } }
-rules: [{ when: { chance: 20% }, fault: server-error }]
+rules: [{ chance: 20%, fault: server-error }]
 client: { clients: 2, arrivals: { rate: 5/s, for: 30s, spread: random }, timeouts: { call: 60s } }
 ";
 
@@ -101,12 +101,8 @@ fn constraints_that_nobody_can_keep_to_are_told_with_who_comes_nearest() {
     assert_eq!(advice.recommended, None);
     let nearest = &advice.finalists[advice.nearest];
     assert!(!nearest.holds());
-    // Without a retry success is broken, with one amplification is.
-    assert_eq!(
-        (0..2).filter(|&place| nearest.standing(place) == Standing::Broken).count(),
-        1,
-        "{nearest:?}"
-    );
+    // One retry is too few for the one, and too many for the other.
+    assert!((0..2).any(|place| nearest.standing(place) == Standing::Broken), "{nearest:?}");
 }
 
 #[test]
@@ -170,11 +166,7 @@ fn nothing_proven_ends_with_one() {
     ]);
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     assert!(ran.stdout.contains("nothing that was played is proven"), "{}", ran.stdout);
-    assert!(
-        ran.stdout.contains("nearest: none: `amplification <= 0.5x` is broken"),
-        "{}",
-        ran.stdout
-    );
+    assert!(ran.stdout.contains("`amplification <= 0.5x` is broken, with 1"), "{}", ran.stdout);
 }
 
 #[test]
