@@ -33,7 +33,7 @@ enum BenchCommand {
     /// Repeats published results, and says how far off ours are
     Reproduce(Reproduce),
     /// Searches for the best settings of a strategy that keep to constraints
-    Tune(Tune),
+    Tune(Box<Tune>),
 }
 
 /// How often something is played, with which luck, and by how many.
@@ -55,7 +55,7 @@ pub(super) async fn execute(bench: Bench) -> Result<Ending, CliError> {
     match bench.command {
         None => play::execute(bench.play).await,
         Some(BenchCommand::Reproduce(reproduce)) => reproduce::execute(reproduce).await,
-        Some(BenchCommand::Tune(tune)) => tune::execute(tune).await,
+        Some(BenchCommand::Tune(tune)) => tune::execute(*tune).await,
     }
 }
 

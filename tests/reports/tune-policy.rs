@@ -27,7 +27,7 @@ fn policy() -> resilience_core::Policy {
             backoff: Backoff {
                 base: Duration::from_millis(250),
                 cap: Duration::from_secs(8),
-                multiplier_ppm: 1500000,
+                multiplier_ppm: 1_500_000,
                 jitter: Jitter::Equal,
             },
             hint_max: Duration::from_secs(30),
@@ -49,7 +49,7 @@ fn policy() -> resilience_core::Policy {
             ..Fallback::default()
         },
         budget: Some(BudgetSettings::Ratio {
-            ratio_ppm: 200000,
+            ratio_ppm: 200_000,
             retries_per_sec_min: 1,
             retries_max: 30,
             retries_initial: 30,
@@ -58,7 +58,7 @@ fn policy() -> resilience_core::Policy {
             outcomes_max: 100,
             remember: Duration::from_secs(60),
             outcomes_min: 20,
-            failure_ppm: 300000,
+            failure_ppm: 300_000,
             open_min: Duration::from_secs(5),
             open_max: Duration::from_secs(120),
             trials: 3,
@@ -68,22 +68,22 @@ fn policy() -> resilience_core::Policy {
             limit_min: 4,
             limit_max: 64,
             limit_initial: 16,
-            beta_ppm: 700000,
+            beta_ppm: 700_000,
             ..AimdSettings::default()
         }),
         adaptive_rate: true,
         shed: Some(ShedSettings {
-            multiplier_ppm: 1500000,
+            multiplier_ppm: 1_500_000,
             window: Duration::from_secs(120),
         }),
         hedge: Some(HedgeSettings {
             delay: HedgeDelay::Quantile {
-                ppm: 900000,
+                ppm: 900_000,
                 samples_min: 50,
                 delay_min: Duration::from_millis(100),
             },
             hedges_max: 1,
-            budget_ppm: 20000,
+            budget_ppm: 20_000,
             ..HedgeSettings::default()
         }),
         attempts_max: 6,

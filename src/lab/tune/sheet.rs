@@ -14,7 +14,7 @@ pub fn file(name: &str, strategy: &Strategy) -> String {
         return format!("brownout: 1\nstrategies:\n  {}: {{}}\n", scalar(name));
     }
     for (word, value) in words {
-        text.push_str(&format!("    {word}: {}\n", flow(value)));
+        text.extend(["    ", word, ": ", &flow(value), "\n"]);
     }
     text
 }

@@ -164,8 +164,8 @@ impl Space {
     /// A choice by luck: every other one sets all words, the others a few.
     pub(super) fn draw(&self, draws: Draws, number: u64) -> Choice {
         let draw = |index, most| {
-            let drawn = scale(draws.draw("candidate", Purpose::Id, number, index), most);
-            usize::try_from(drawn).unwrap_or(usize::MAX)
+            let place = scale(draws.draw("candidate", Purpose::Id, number, index), most);
+            usize::try_from(place).unwrap_or(usize::MAX)
         };
         let few = number % 2 == 1;
         let most = u64::try_from(self.dials.len()).unwrap_or(u64::MAX);

@@ -225,7 +225,7 @@ fn cannot(mark: &str, strategy: &Strategy, own: &[Option<String>]) -> String {
         shared.filter(|_| !nothing_shared),
     ];
     said.extend(missing.into_iter().flatten().map(|word| format!("`{word}`: it has none")));
-    said.iter().map(|line| format!("{mark} cannot express {line}\n")).collect()
+    lines(&said.iter().map(|line| format!("{mark} cannot express {line}")).collect::<Vec<_>>())
 }
 
 /// What a client with waits of its own does instead.
@@ -252,7 +252,7 @@ fn waits(policy: &Policy, own: &str) -> Option<String> {
 /// What a client with an ear of its own for hints does instead.
 fn hints(strategy: &Strategy, policy: &Policy, own: &str) -> Option<String> {
     let most = shown(policy.retry.hint_max);
-    Some(match strategy.hints {
+    (retries(policy) > 0).then(|| match strategy.hints {
         Hints::Ignore => format!("`hints: ignore`: {own}"),
         Hints::Obey => format!("`hints: obey, hint-max: {most}, hint-spread`: {own}"),
         Hints::ObeyShort => format!("`hints: obey-short, hint-max: {most}, hint-spread`: {own}"),
@@ -262,7 +262,8 @@ fn hints(strategy: &Strategy, policy: &Policy, own: &str) -> Option<String> {
 /// The time for a call with all its attempts.
 fn whole(policy: &Policy) -> Option<String> {
     let call = shown(policy.timeouts.call);
-    Some(format!("`timeouts.call: {call}`: it has none for a call with all its attempts"))
+    let text = format!("`timeouts.call: {call}`: it has none for a call with all its attempts");
+    (retries(policy) > 0).then_some(text)
 }
 
 fn fallback(strategy: &Strategy) -> Option<String> {
@@ -300,5 +301,5 @@ fn ppm(ppm: u64) -> f64 {
 }
 
 fn lines(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.iter().flat_map(|line| [line, "\n"]).collect()
 }

@@ -19,10 +19,11 @@ pub fn code(strategy: &Strategy) -> String {
     let is_used = |name: &&str| {
         policy.contains(&format!("{name} {{")) || policy.contains(&format!("{name}::"))
     };
-    let used = TYPES.into_iter().filter(is_used).map(|name| format!("        {name},\n"));
+    let used = TYPES.into_iter().filter(is_used).flat_map(|name| ["        ", name, ",\n"]);
     let used = used.collect::<String>();
     let comments: String =
-        comments(strategy).into_iter().map(|line| format!("// {line}\n")).collect();
+        comments(strategy).into_iter().flat_map(|line| ["// ", line, "\n"]).collect();
+    let policy = grouped(&policy);
     format!(
         "{comments}fn policy() -> resilience_core::Policy {{\n    use std::time::Duration;\n\n    \
          use resilience_core::{{\n{used}    }};\n\n{policy}}}\n"
@@ -221,12 +222,27 @@ fn budget_fields(budget: BudgetSettings) -> (&'static str, Vec<(&'static str, u3
     }
 }
 
+/// Code whose long numbers have their digits in groups of three.
+fn grouped(code: &str) -> String {
+    let mut grouped = String::new();
+    for (place, c) in code.char_indices() {
+        grouped.push(c);
+        let digits =
+            |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let left = digits(&code[place + c.len_utf8()..]);
+        if c.is_ascii_digit() && left > 0 && left.is_multiple_of(3) {
+            grouped.push('_');
+        }
+    }
+    grouped
+}
+
 /// A span as code, in the greatest unit that is exact.
 fn span(span: Duration) -> String {
     match span {
         Duration::MAX => "Duration::MAX".to_owned(),
         _ if span.subsec_nanos() == 0 => format!("Duration::from_secs({})", span.as_secs()),
-        _ if span.as_nanos() % 1_000_000 == 0 => {
+        _ if span.as_nanos().is_multiple_of(1_000_000) => {
             format!("Duration::from_millis({})", span.as_millis())
         }
         _ => format!("Duration::from_nanos({})", span.as_nanos()),
