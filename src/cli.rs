@@ -15,7 +15,11 @@ use mock_server::{action::ErrorKind, plan::ProviderName};
 use self::bench::{Bench, Unplayable};
 use crate::{
     harness::{CommandError, PlayError},
-    lab::{NoWorld, reproduce::SettingMistake},
+    lab::{
+        NoWorld,
+        reproduce::SettingMistake,
+        tune::{TuneMistake, VaryMistake},
+    },
     scenario::{Style, SuiteError, render},
 };
 
@@ -172,7 +176,11 @@ enum CliError {
     #[error(transparent)]
     Suite(#[from] SuiteError),
     #[error(transparent)]
+    Tune(#[from] TuneMistake),
+    #[error(transparent)]
     Unplayable(#[from] Unplayable),
+    #[error(transparent)]
+    Vary(#[from] VaryMistake),
 }
 
 impl Ending {

@@ -18,6 +18,7 @@ pub mod results;
 mod simulation;
 pub mod statistics;
 mod tally;
+pub mod tune;
 mod wheel;
 mod world;
 

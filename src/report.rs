@@ -10,6 +10,7 @@ mod junit;
 mod reproduction;
 mod table;
 mod terminal;
+pub mod tune;
 mod words;
 
 use std::time::Duration;

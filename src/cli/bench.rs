@@ -3,6 +3,7 @@
 mod play;
 mod real;
 mod reproduce;
+mod tune;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -16,7 +17,7 @@ use clap::{Args, Subcommand, builder::RangedU64ValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 
 pub(super) use self::real::Unplayable;
-use self::{play::Play, reproduce::Reproduce};
+use self::{play::Play, reproduce::Reproduce, tune::Tune};
 use super::{CliError, Ending, seed};
 use crate::lab::{Crew, Progress};
 
@@ -33,6 +34,8 @@ pub(super) struct Bench {
 enum BenchCommand {
     /// Repeats published results, and says how far off ours are
     Reproduce(Reproduce),
+    /// Searches for the best settings of a strategy that keep to constraints
+    Tune(Box<Tune>),
 }
 
 /// How often something is played, with which luck, and by how many.
@@ -54,6 +57,7 @@ pub(super) async fn execute(bench: Bench) -> Result<Ending, CliError> {
     match bench.command {
         None => play::execute(bench.play).await,
         Some(BenchCommand::Reproduce(reproduce)) => reproduce::execute(reproduce).await,
+        Some(BenchCommand::Tune(tune)) => tune::execute(*tune).await,
     }
 }
 

@@ -75,13 +75,23 @@ impl Experiment {
         }
     }
 
-    /// The seed of one run: the first is the experiment's own, so that `brownout run --seed` meets the same luck.
+    /// The seed of one of its runs; see [`seed_of`].
     pub fn seed_of(&self, run: u64) -> u64 {
-        if run == 0 {
-            return self.seed;
-        }
-        Draws::new(self.seed).draw("run", Purpose::Id, run, 0)
+        seed_of(self.seed, run)
     }
+}
+
+/// The seed of one run: the first is the experiment's own, so that `brownout run --seed` meets the same luck.
+pub(super) fn seed_of(seed: u64, run: u64) -> u64 {
+    if run == 0 {
+        return seed;
+    }
+    Draws::new(seed).draw("run", Purpose::Id, run, 0)
+}
+
+/// What a strategy comes to in one run of a world.
+pub(super) fn figures(world: &World, strategy: &Strategy, seed: u64) -> Figures {
+    keep(world, strategy, &simulate(world, strategy, seed, false)).figures
 }
 
 fn keep(world: &World, strategy: &Strategy, run: &Run) -> Kept {

@@ -4,7 +4,7 @@
 
 mod csv;
 mod json;
-mod number;
+pub(super) mod number;
 mod page;
 mod real;
 mod terminal;

@@ -33,6 +33,8 @@ mod outcomes;
 mod properties;
 /// Whatever the provider does, what must always hold?
 mod simulation;
+/// Does `bench tune` find what is best, prove it, and say so in every form?
+mod tune;
 /// Does the judge convict the guilty, and only them?
 mod verdict;
 /// What do client and provider owe each other?

@@ -66,7 +66,8 @@ pub(super) struct Play {
 /// Which strategies are meant.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Chosen {
-    /// Strategies by name, with commas between them; all of those that there are if left out
+    /// Strategies by name, with commas between them, or `all`; a choice of them if left out, and
+    /// those of your file if there is one
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(super) strategy: Vec<String>,
     /// A file with strategies of your own; they stand beside the built-in ones
@@ -127,6 +128,15 @@ pub(super) async fn execute(play: Play) -> Result<Ending, CliError> {
 }
 
 impl Chosen {
+    /// One strategy by its name, with those of a file beside the built-in ones.
+    pub(super) fn one(
+        name: &str,
+        strategies: Option<PathBuf>,
+    ) -> Result<(String, Strategy), CliError> {
+        let chosen = Self { strategy: vec![name.to_owned()], strategies }.strategies()?;
+        Ok(chosen.into_iter().next().expect("a name that is known gives its strategy"))
+    }
+
     /// The strategies by their names, in the order in which they are asked for.
     pub(super) fn strategies(&self) -> Result<Vec<(String, Strategy)>, CliError> {
         let mut known = library::strategies().clone();
@@ -137,11 +147,16 @@ impl Chosen {
                 known.insert(name, strategy);
             }
         }
+        if self.strategy.iter().any(|name| name == "all") {
+            return Ok(known.into_iter().collect());
+        }
         if self.strategy.is_empty() {
-            let all = known.into_iter();
             // Whoever brings strategies wants to see these.
-            let wanted = |name: &String| own.is_empty() || own.contains(name);
-            return Ok(all.filter(|(name, _)| wanted(name)).collect());
+            let usual = |name: &String| match own.as_slice() {
+                [] => USUAL.contains(&name.as_str()),
+                own => own.contains(name),
+            };
+            return Ok(known.into_iter().filter(|(name, _)| usual(name)).collect());
         }
         let mut chosen: Vec<(String, Strategy)> = Vec::new();
         for name in &self.strategy {
@@ -231,7 +246,7 @@ fn list() -> Result<Ending, CliError> {
 }
 
 /// A load, which is not nothing.
-fn factor(text: &str) -> Result<Factor, String> {
+pub(super) fn factor(text: &str) -> Result<Factor, String> {
     match text.parse::<Factor>() {
         Ok(factor) if factor.millis > 0 => Ok(factor),
         Ok(_) => Err("a load of 0x has no calls".to_owned()),
@@ -245,6 +260,19 @@ const LOADS: [Factor; 4] = [
     Factor { millis: 1_200 },
     Factor { millis: 1_500 },
     Factor { millis: 2_000 },
+];
+
+/// The strategies that are played if none is named: one of each kind, few enough to be told apart.
+const USUAL: [&str; 9] = [
+    "none",
+    "exponential-deaf",
+    "full-jitter",
+    "retry-budget",
+    "breaker",
+    "limiter-shared-bounded",
+    "fallback-breaker",
+    "openai-python",
+    "resilience-core",
 ];
 
 /// With how many seeds each strategy meets each world, unless told otherwise.

@@ -4,7 +4,7 @@ use crate::lab::metric::Unit;
 
 /// A mean, and half the width of its interval in the same unit and with as many decimals.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Estimate {
+pub(in crate::report) struct Estimate {
     /// The mean, without its unit.
     pub mean: String,
     /// Half the width; none below two runs.
@@ -12,7 +12,7 @@ pub(super) struct Estimate {
 }
 
 /// What a unit is called in a file.
-pub(super) const fn unit_name(unit: Unit) -> &'static str {
+pub(in crate::report) const fn unit_name(unit: Unit) -> &'static str {
     match unit {
         Unit::Dollars => "dollars-per-call",
         Unit::Factor => "factor",
@@ -24,7 +24,7 @@ pub(super) const fn unit_name(unit: Unit) -> &'static str {
 }
 
 /// How a unit is written beside a heading; dollars are those for a thousand calls, since one costs next to nothing.
-pub(super) const fn unit_sign(unit: Unit) -> &'static str {
+pub(in crate::report) const fn unit_sign(unit: Unit) -> &'static str {
     match unit {
         Unit::Dollars => "$/1k",
         Unit::Factor => "x",
@@ -38,7 +38,7 @@ pub(super) const fn unit_sign(unit: Unit) -> &'static str {
 /// A value with its unit, to three significant digits, and a share to a hundredth of a percent at least.
 ///
 /// A space between the two is one at which no line is broken.
-pub(super) fn with_unit(unit: Unit, value: f64) -> String {
+pub(in crate::report) fn with_unit(unit: Unit, value: f64) -> String {
     let number = plain(unit, value);
     match unit {
         Unit::Dollars => format!("${number}/1k"),
@@ -51,7 +51,7 @@ pub(super) fn with_unit(unit: Unit, value: f64) -> String {
 /// A mean with its margin: the margin to its first two digits, the mean to the same place.
 ///
 /// A margin that is tiny beside its mean does not add digits beyond the mean's fourth; it is then shown as one unit of the last place, never as none.
-pub(super) fn estimate(unit: Unit, mean: f64, half_width: Option<f64>) -> Estimate {
+pub(in crate::report) fn estimate(unit: Unit, mean: f64, half_width: Option<f64>) -> Estimate {
     let (scaled, Some(half)) = (scaled(unit, mean), half_width.map(|half| scaled(unit, half)))
     else {
         return Estimate { mean: plain(unit, mean), margin: None };
