@@ -37,7 +37,6 @@ mod tests {
             "hedge": { "after": "p90", "share": "2%" },
             "throttle": { "beyond": "1.5x" },
             "adaptive-concurrency": { "initial": 16 },
-            "adaptive-rate": true,
         });
         serde_json::from_value(json).unwrap()
     }
@@ -50,7 +49,7 @@ mod tests {
         let plain = crate::lab::library::strategies()["full-jitter"].clone();
         for strategy in [&whole, &plain] {
             for Export { client, code } in exports(strategy) {
-                text += &format!("\n== {client}\n{code}");
+                text.extend(["\n== ", client, "\n", code.as_str()]);
             }
         }
         for (name, text) in [("tune-clients.txt", text), ("tune-policy.rs", code(&whole))] {

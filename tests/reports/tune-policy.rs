@@ -71,7 +71,6 @@ fn policy() -> resilience_core::Policy {
             beta_ppm: 700_000,
             ..AimdSettings::default()
         }),
-        adaptive_rate: true,
         shed: Some(ShedSettings {
             multiplier_ppm: 1_500_000,
             window: Duration::from_secs(120),

@@ -200,7 +200,7 @@ fn every_wrong_input_is_told_as_it_was_meant_to() {
         let ran = brownout(&[&["bench", "tune"], arguments].concat());
         assert_eq!(ran.code, Some(2), "{arguments:?}: {}", ran.stdout);
         assert!(ran.stdout.is_empty(), "{}", ran.stdout);
-        said += &format!("$ brownout bench tune {}\n{}\n", arguments.join(" "), ran.stderr);
+        said.extend(["$ brownout bench tune ", &arguments.join(" "), "\n", &ran.stderr, "\n"]);
     }
     let path = root().join("tests/reports/tune-mistakes.txt");
     if std::env::var_os("BROWNOUT_BLESS").is_some() {

@@ -178,7 +178,7 @@ fn lacks(advice: &Advice, best: usize, next: usize) -> String {
     }
     let metric = advice.goal.metric;
     match (best.goal, other.goal) {
-        (Some(best), Some(other)) if best.mean == other.mean => {
+        (Some(best), Some(other)) if best.mean.total_cmp(&other.mean).is_eq() => {
             format!("its {metric} is the same, and it changes no less")
         }
         (Some(best), Some(other)) => format!(
