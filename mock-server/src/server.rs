@@ -28,7 +28,7 @@ use crate::{
 /// What happens to connections before any request is the default lane's affair.
 /// The caller opens the door and says when to stop, so that a test gets a free port, and a tool a
 /// signal. `admin` is served under `/_brownout/`, beside health, journal and reset; each of its
-/// requests carries the [`LaneName`](crate::lanes::LaneName) that it speaks of as an extension.
+/// requests carries the [`LaneName`] that it speaks of as an extension.
 pub async fn run(
     door: impl Door,
     lanes: impl Into<Lanes>,

@@ -75,7 +75,7 @@ impl Experiment {
         }
     }
 
-    /// The seed of one of its runs; see [`seed_of`].
+    /// The seed of one of its runs: the first is the experiment's own.
     pub fn seed_of(&self, run: u64) -> u64 {
         seed_of(self.seed, run)
     }
