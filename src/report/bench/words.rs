@@ -67,9 +67,8 @@ pub(super) fn victories(results: &Results, comparison: &Comparison, world: usize
     }
     let told = match unbeaten.len() {
         0 => "each is beaten by another".to_owned(),
-        _ if lines.is_empty() => "none beats another".to_owned(),
-        1 => format!("{} is beaten by none", names(results, &unbeaten)),
-        _ => format!("{} are beaten by none", names(results, &unbeaten)),
+        _ if lines.is_empty() => "no strategy beats another".to_owned(),
+        _ => format!("unbeaten: {}", names(results, &unbeaten)),
     };
     lines.insert(0, told);
     lines
